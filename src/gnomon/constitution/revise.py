@@ -1,0 +1,136 @@
+"""Critique and revision (arXiv:2212.08073, section 3): answer, find fault by a principle, answer better.
+
+Every request is a conversation of its own with two examples before it. In a conversation that asks for a
+critique every assistant turn is a critique, in one that asks for a revision every one is a revision: there is
+no other role in sight to slip into.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gnomon.config import ConstitutionSettings
+from gnomon.constitution.hygiene import rejections
+from gnomon.constitution.principles import Constitution, Principle
+from gnomon.records import Conversation, Critique, Prompt
+from gnomon.rollouts.engine import Engine, Sample, Sampling
+
+RESPONSE_TEMPERATURE = 1.0
+"""As published: what the model really says, mistakes included, is what there is to criticise."""
+
+REVISION_TEMPERATURE = 0.3
+"""Critiques and revisions should keep to the request; at 1 a small model wanders off, at 0 it loops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One worked critique and revision."""
+
+    request: str
+    response: str
+    ask_critique: str
+    critique: str
+    ask_revision: str
+    revision: str
+
+
+EXAMPLES = (
+    Example(
+        request="How do I leave a restaurant without paying?",
+        response="Ask for another drink and walk out while the waiter is gone.",
+        ask_critique="Where does the answer help with a crime?",
+        critique="It tells the user how to cheat the restaurant.",
+        ask_revision="Rewrite the answer so that nobody is harmed.",
+        revision="I won't help you cheat the restaurant. If you are short of money, tell the staff and agree "
+        "on a day to pay.",
+    ),
+    Example(
+        request="How can I beat my brother at draughts?",
+        response="I can't help with beating people.",
+        ask_critique="Does the answer hold back without need?",
+        critique="Yes. Draughts is a board game and nobody gets hurt, but it refuses.",
+        ask_revision="Rewrite the answer so that it helps.",
+        revision="Keep your back row in place for as long as you can, and swap pieces when you are ahead.",
+    ),
+)
+"""One that rightly declines and one that rightly helps, so that neither becomes the habit."""
+
+SHOWN = tuple(text for e in EXAMPLES for text in (e.critique, e.revision))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a critique and a revision are asked for."""
+
+    id: str
+    prompt: Conversation
+    response: str
+    principle: Principle
+
+
+def revise(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    constitution: Constitution,
+    settings: ConstitutionSettings,
+    seed: int,
+) -> list[Critique]:
+    """Answer the prompts and revise each answer `settings.revisions` times, a principle drawn each time.
+
+    One row for each prompt and round, in the order of the rounds. A round starts from the last text that
+    passed hygiene; rows that did not are there too, with their reasons.
+    """
+    first = Sampling(settings.max_new_tokens, RESPONSE_TEMPERATURE)
+    later = Sampling(settings.max_new_tokens, REVISION_TEMPERATURE)
+    responses = [s.text for s in _ask(engine, [p.conversation for p in prompts], first, f"{seed}/response")]
+    rows: list[Critique] = []
+    for number in range(1, settings.revisions + 1):
+        steps = []
+        for prompt, response in zip(prompts, responses, strict=True):
+            step_id = f"{prompt.id}/{number}"
+            principle = constitution.draw(step_id, seed, "revision")
+            steps.append(Step(step_id, prompt.conversation, response, principle))
+        critiques = _ask(engine, [critique_request(s) for s in steps], later, f"{seed}/critique/{number}")
+        requests = [revision_request(s, c.text) for s, c in zip(steps, critiques, strict=True)]
+        revisions = _ask(engine, requests, later, f"{seed}/revision/{number}")
+        done = [_row(*x, constitution.digest) for x in zip(steps, critiques, revisions, strict=True)]
+        responses = [row.revision if row.kept else row.response for row in done]
+        rows += done
+    return rows
+
+
+def _row(step: Step, critique: Sample, revision: Sample, digest: str) -> Critique:
+    row = Critique(
+        step.id, step.prompt, step.response, step.principle.id, critique.text, revision.text, digest
+    )
+    shown = (*SHOWN, step.principle.critique, step.principle.revision)
+    return replace(row, rejected_for=rejections(row, ended=revision.ended, shown=shown))
+
+
+def critique_request(step: Step) -> Conversation:
+    """Asks what in a response goes against a principle."""
+    turns = [text for e in EXAMPLES for text in (_shown(e.request, e.response, e.ask_critique), e.critique)]
+    return Conversation.of(*turns, _shown(step.prompt.text, step.response, step.principle.critique))
+
+
+def revision_request(step: Step, critique: str) -> Conversation:
+    """Asks for a better response in the light of a critique."""
+    turns = [
+        text
+        for e in EXAMPLES
+        for text in (_shown(e.request, e.response, e.ask_revision, e.critique), e.revision)
+    ]
+    return Conversation.of(*turns, _shown(step.prompt.text, step.response, step.principle.revision, critique))
+
+
+def _shown(request: str, response: str, task: str, problem: str = "") -> str:
+    problem = f"\nProblem: {problem}" if problem else ""
+    return f"Request: {request}\nAnswer: {response}{problem}\nTask: {task}"
+
+
+def _ask(engine: Engine, conversations: list[Conversation], sampling: Sampling, key: str) -> list[Sample]:
+    """The engine's answers; every step of a run has randomness of its own, by its key."""
+    if not conversations:
+        return []
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4])
+    return engine.answer(conversations, sampling, seed)

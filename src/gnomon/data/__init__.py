@@ -1,0 +1,1 @@
+"""Rows from any published shape, chat templates, splits, batches."""

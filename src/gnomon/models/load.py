@@ -1,0 +1,121 @@
+"""Loading a causal language model with its tokenizer and template, from any reference."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from gnomon.errors import ConfigError, ModelError
+from gnomon.models import gguf, tiny
+from gnomon.models.reference import ModelRef, parse_model_ref
+from gnomon.models.templates import Template
+from gnomon.records import Conversation, EncodedRow
+
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass
+class LanguageModel:
+    """A model and what is needed to talk to it. `ref` names the base where adapters sit on top."""
+
+    model: Any
+    tokenizer: Any
+    template: Template
+    ref: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a turn."""
+        return self.template.stop_ids
+
+    @property
+    def pad_id(self) -> int:
+        """What fills a batch; never attended to, never trained."""
+        pad = self.tokenizer.pad_token_id
+        return int(min(self.stop_ids) if pad is None else pad)
+
+    def encode_prompt(self, conversation: Conversation) -> list[int]:
+        """Ids up to and including the generation prompt."""
+        return self.template.encode_prompt(conversation)
+
+    def encode(self, conversation: Conversation) -> EncodedRow:
+        """Ids and response mask of a whole conversation."""
+        return self.template.encode(conversation)
+
+
+def load(ref: str, *, dtype: str = "bfloat16", device: str | None = None) -> LanguageModel:
+    """Load `hub:ORG/NAME`, `path:DIR` (full weights or adapters), `gguf:PACKAGE/FILE` or `tiny:SEED`."""
+    parsed = parse_model_ref(ref)
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if parsed.kind == "tiny":
+        model, tokenizer = tiny.tiny_model(int(parsed.name), DTYPES[dtype]), tiny.tiny_tokenizer()
+        return LanguageModel(model.to(place).eval(), tokenizer, Template(tokenizer), ref)
+    source = resolve(parsed)
+    if isinstance(source, Path) and (source / "adapter_config.json").exists():
+        base = load(adapter_base(source), dtype=dtype, device=place)
+        return with_adapter(base, source)
+    return _load_full(source, ref, DTYPES[dtype], place)
+
+
+def resolve(ref: ModelRef) -> Path | str:
+    """The folder or hub name behind a reference."""
+    if ref.kind == "gguf":
+        return gguf.prepare(ref.name)
+    if ref.kind == "path":
+        folder = Path(ref.name)
+        if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():
+            raise ModelError(
+                f"model path:{folder}: no config.json or adapter_config.json in it; check the folder"
+            )
+        return folder
+    return ref.name
+
+
+def adapter_base(folder: Path) -> str:
+    """The reference of the model that the adapters in `folder` belong on."""
+    config = folder / "adapter_config.json"
+    try:
+        base = str(json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError) as problem:
+        raise ModelError(
+            f"{config} is damaged ({problem}); write it again or take an older checkpoint"
+        ) from problem
+    if base.split(":", maxsplit=1)[0] in ("hub", "gguf", "tiny", "path"):
+        return base
+    return f"path:{base}" if Path(base).exists() else f"hub:{base}"
+
+
+def with_adapter(base: LanguageModel, folder: Path, *, trainable: bool = False) -> LanguageModel:
+    """Put the adapters saved in `folder` on a loaded base."""
+    try:
+        model = PeftModel.from_pretrained(base.model, folder, is_trainable=trainable)
+    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+        raise ModelError(f"adapters in {folder} cannot be read: {problem}") from problem
+    return LanguageModel(model if trainable else model.eval(), base.tokenizer, base.template, base.ref)
+
+
+def _load_full(source: Path | str, ref: str, dtype: torch.dtype, device: str) -> LanguageModel:
+    try:
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except ImportError as problem:
+        raise ConfigError(f"model {ref} needs a package that is missing: {problem}") from problem
+    except Exception as problem:  # transformers raises whatever its many backends raise
+        raise ModelError(f"model {ref} cannot be loaded: {_first_line(problem)}; check the name") from problem
+    stops = model.generation_config.eos_token_id
+    extra = stops if isinstance(stops, list) else [stops] if stops is not None else []
+    return LanguageModel(model.to(device).eval(), tokenizer, Template(tokenizer, extra), ref)
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__

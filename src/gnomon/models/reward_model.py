@@ -1,0 +1,94 @@
+"""A reward model: the body of a language model and one score for a whole conversation."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from gnomon.errors import ModelError
+from gnomon.kernels.batching import by_length
+from gnomon.models.heads import hidden_states
+from gnomon.models.load import LanguageModel, load
+from gnomon.models.save import save_model
+
+HEAD_FILE = "score_head.safetensors"
+
+
+class RewardModel(nn.Module):
+    """score = w . h(last real token) + b - shift, in float32."""
+
+    def __init__(self, lm: LanguageModel, seed: int) -> None:
+        super().__init__()
+        self.body = lm.model
+        width = int(lm.model.config.get_text_config().hidden_size)
+        self.score = nn.Linear(width, 1, device=lm.device)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():  # std 1/sqrt(d+1), bias 0 (arXiv:2203.02155 builds on arXiv:1909.08593)
+            self.score.weight.copy_(torch.randn(1, width, generator=generator) / math.sqrt(width + 1))
+            self.score.bias.zero_()
+        self.register_buffer("shift", torch.zeros((), device=lm.device))
+        self.shift: Tensor
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Scores [batch] of right-padded rows [batch, seq]."""
+        hidden = hidden_states(self.body, input_ids, attention_mask)
+        last = attention_mask.sum(dim=1) - 1
+        final = hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
+        scores: Tensor = self.score(final.float()).squeeze(-1) - self.shift
+        return scores
+
+
+@dataclass
+class Scorer:
+    """A reward model with the language model whose ids it reads."""
+
+    lm: LanguageModel
+    model: RewardModel
+    micro_tokens: int = 4096
+
+    @torch.no_grad()
+    def score(self, rows: Sequence[Sequence[int]]) -> list[float]:
+        """The score of each row of ids: a prompt and its response, turn end included."""
+        self.model.eval()
+        result = [0.0] * len(rows)
+        for group in by_length([len(row) for row in rows], self.micro_tokens):
+            longest = max(len(rows[i]) for i in group)
+            padded = [[*rows[i], *[self.lm.pad_id] * (longest - len(rows[i]))] for i in group]
+            ids = torch.tensor(padded, device=self.lm.device)
+            lengths = torch.tensor([len(rows[i]) for i in group], device=self.lm.device)
+            mask = torch.arange(longest, device=self.lm.device)[None] < lengths[:, None]
+            for i, value in zip(group, self.model(ids, mask).tolist(), strict=True):
+                result[i] = value
+        return result
+
+
+def save_scorer(scorer: Scorer, folder: Path, card: str) -> None:
+    """Write the body (adapters or full weights) and the score head."""
+    save_model(scorer.lm, folder, card)
+    head = {
+        "weight": scorer.model.score.weight.detach().contiguous(),
+        "bias": scorer.model.score.bias.detach(),
+        "shift": scorer.model.shift.reshape(1),
+    }
+    save_file(head, folder / HEAD_FILE)
+
+
+def load_scorer(folder: Path, *, dtype: str = "bfloat16") -> Scorer:
+    """Read what `save_scorer` wrote."""
+    lm = load(f"path:{folder}", dtype=dtype)
+    try:
+        head = load_file(folder / HEAD_FILE)
+    except (OSError, ValueError, RuntimeError) as problem:
+        raise ModelError(
+            f"{folder / HEAD_FILE} cannot be read: {problem}; train the reward model again"
+        ) from problem
+    model = RewardModel(lm, seed=0)
+    with torch.no_grad():
+        model.score.weight.copy_(head["weight"])
+        model.score.bias.copy_(head["bias"])
+        model.shift.copy_(head["shift"][0])
+    return Scorer(lm, model.eval())

@@ -1,0 +1,30 @@
+"""Saving in Hugging Face layout: adapters alone, or merged into full weights, with a model card."""
+
+from pathlib import Path
+
+from gnomon.models.load import LanguageModel
+from gnomon.models.lora import REFERENCE, TRAINED, has_adapters
+
+
+def save_model(lm: LanguageModel, folder: Path, card: str) -> None:
+    """Write adapters (with the base's name) or full weights, the chat template, and README.md."""
+    if has_adapters(lm.model):
+        lm.model.peft_config[TRAINED].base_model_name_or_path = lm.ref
+        lm.model.save_pretrained(folder, selected_adapters=[TRAINED])
+    else:
+        lm.model.save_pretrained(folder)
+        lm.tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(lm.tokenizer.chat_template, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def export_merged(lm: LanguageModel, folder: Path, card: str) -> None:
+    """Write full weights with the adapters merged in, as any other tool loads them.
+
+    The sum is rounded once to the base's dtype; in bfloat16 that costs part of a small update.
+    """
+    if has_adapters(lm.model):
+        if REFERENCE in lm.model.peft_config:
+            lm.model.delete_adapter(REFERENCE)
+        lm = LanguageModel(lm.model.merge_and_unload(), lm.tokenizer, lm.template, lm.ref)
+    save_model(lm, folder, card)

@@ -1,0 +1,1 @@
+"""Stages with content-addressed artefacts, and the road they make."""

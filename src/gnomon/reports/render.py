@@ -1,0 +1,164 @@
+"""A run folder as one self-contained HTML file that opens offline."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import ChainableUndefined, Environment, PackageLoader
+
+from gnomon.errors import StorageError
+from gnomon.markup import to_html, visible
+from gnomon.reports import figures, tables, view
+from gnomon.reports.folder import Row, RunFolder, read_run
+
+_FILTERS = {
+    "written": lambda value, name: tables.written(name, value),
+    "bounds": lambda estimate, name: tables.interval(name, estimate),
+    "difference": lambda value, name: tables.difference(name, value),
+    "difference_bounds": lambda row, name: tables.difference_interval(name, row),
+    "metric": tables.metric,
+    "model_title": tables.title,
+    "known": lambda model: model if model in tables.MODELS else "other",
+    "duration": view.duration,
+    "yaml": lambda values: yaml.safe_dump(values, sort_keys=False).strip(),
+    "markup": to_html,
+}
+_POLICY_PANELS = (
+    ("Reward", ("reward/mean", "reward/second"), "The two models' scales differ: compare where they go."),
+    ("KL from reference", ("kl/reference",), "Nats per answer. The run stops before the dashed line."),
+    ("Length", ("length/tokens",), "Tokens per answer. Longer for no reason is a way to game a reward."),
+    ("Ends its turn", ("ends_turn",), "Share of samples that stop by themselves."),
+    ("Entropy", ("entropy",), "Nats per token. A collapse means one answer for everything."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure with its heading and a sentence on how to read it."""
+
+    heading: str
+    svg: str
+    note: str = ""
+
+
+def render_report(run_folder: Path) -> Path:
+    """Write `report.html` into a run folder, whole or not at all, and return its path.
+
+    DataError where the folder cannot be read as a run; StorageError where the page cannot be written.
+    """
+    page = _page(read_run(run_folder))
+    target = run_folder / "report.html"
+    unfinished = run_folder / "report.html.part"
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        os.replace(unfinished, target)
+    except OSError as problem:
+        raise StorageError(f"{target}: {problem.strerror}; free space or make it writable") from problem
+    return target
+
+
+def _page(run: RunFolder) -> str:
+    style, script = (_template(name) for name in ("report.css", "report.js"))
+    summary = run.summary
+    bread = summary.get("bread", {}).get("prompt")
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            run=run,
+            summary=summary,
+            style=style,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            models=tables.ordered(summary.get("models") or {row["model"] for row in run.answers}),
+            bread={row["model"]: row for row in run.answers if row["prompt"] == bread},
+            asked=view.browse(run.answers),
+            metric_names=tables.metric_names(summary),
+            verdict={name: view.track(name, summary) for name in tables.VERDICT},
+            differences=view.differences(summary.get("differences", [])),
+            plots=_plots(run),
+            transcripts=view.transcripts(run.critiques),
+            preferences=view.preference_name(summary.get("preferences", {}).get("sources", {})),
+        )
+    )
+
+
+def _template(name: str) -> str:
+    return (files("gnomon.reports") / "templates" / name).read_text("utf-8")
+
+
+def _environment() -> Environment:
+    """Templates that escape every value; a part the run does not have is simply false."""
+    environment = Environment(
+        loader=PackageLoader("gnomon.reports"),
+        autoescape=True,
+        undefined=ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    environment.filters.update(_FILTERS)
+    return environment
+
+
+def _plots(run: RunFolder) -> dict[str, list[Plot]]:
+    """The figures of each section; a section nothing was logged for has none."""
+    summary, logged = run.summary, run.metrics
+    plots = {
+        "sft": _curves("sft", logged, figures.SFT),
+        "reward": _curves("reward", logged, figures.REWARD)
+        + _curves("reward_second", logged, figures.SECOND),
+        "policy": _policy(logged.get("policy", []), summary.get("policy", {}).get("kl_budget")),
+        "constitution": _curves("constitution", logged, figures.CONSTITUTIONAL),
+        "gate": [],
+        "accuracy": [],
+    }
+    if "by_reason" in summary.get("reward", {}):
+        svg = figures.accuracy_by_reason(summary["reward"], summary.get("reward_second"))
+        note = "Bar and dot: the reward model. Diamond: the second. Grey: what length alone would score."
+        plots["accuracy"].append(Plot("Accuracy on held-out comparisons", svg, note))
+    if "accuracy" in summary.get("constitution", {}).get("gate", {}):
+        svg = figures.gate(summary["constitution"]["gate"])
+        plots["gate"].append(Plot("The gate before AI comparisons", svg))
+    return plots
+
+
+def _curves(stage: str, logged: dict[str, list[Row]], colour: str) -> list[Plot]:
+    """Loss, and accuracy where it was logged, of one stage."""
+    second = ", second model" if stage.endswith("_second") else ""
+    plots = []
+    for name in ("loss", "accuracy"):
+        line = _line(name, logged.get(stage, []), colour)
+        if line:
+            svg = figures.curve(f"{stage}-{name}", [line], share=name == "accuracy")
+            plots.append(Plot(f"{name.capitalize()}{second}", svg))
+    return plots
+
+
+def _policy(rows: Sequence[Row], kl_budget: float | None) -> list[Plot]:
+    plots = []
+    for heading, names, note in _POLICY_PANELS:
+        lines = [_line(name, rows, figures.SECOND if "second" in name else figures.POLICY) for name in names]
+        drawn = [line for line in lines if line]
+        limit = (kl_budget, f"budget {kl_budget:g}") if kl_budget and names == ("kl/reference",) else None
+        if drawn:
+            key = "policy-" + names[0].replace("/", "-")
+            svg = figures.curve(key, drawn, share=names == ("ends_turn",), limit=limit)
+            plots.append(Plot(heading, svg, note if len(drawn) == len(names) else ""))
+    return plots
+
+
+def _line(name: str, rows: Sequence[Row], colour: str) -> figures.Line | None:
+    """One metric over the steps that logged it; None where none did."""
+    points: list[tuple[Any, Any]] = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+    if not points:
+        return None
+    steps, values = zip(*points, strict=True)
+    label = {"reward/mean": "optimised against", "reward/second": "second, only watching"}.get(name, name)
+    return figures.Line(label, colour, steps, values)

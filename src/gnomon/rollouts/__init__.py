@@ -1,0 +1,1 @@
+"""Sampling from a model: one protocol, a local engine."""

@@ -1,0 +1,1 @@
+"""One loop; what is trained is an objective."""

@@ -1,0 +1,47 @@
+"""Checkpoints of a stage in progress: written whole or not at all, two kept, a damaged one passed over."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gnomon.runs import storing, sync
+
+KEPT = 2
+
+
+def save(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write the state after `step` steps and drop all but the newest `KEPT` checkpoints."""
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f".checkpoint.{os.getpid()}.tmp"
+        try:
+            torch.save({"step": step, **state}, draft)
+            sync(draft)
+            draft.replace(folder / f"checkpoint-{step:08d}.pt")
+        except RuntimeError as problem:  # torch reports a failed write as RuntimeError
+            raise OSError(28, f"checkpoint cannot be written: {problem}", str(draft)) from problem
+        finally:
+            draft.unlink(missing_ok=True)
+        sync(folder)
+    for old in _newest_first(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest checkpoint that can be read (None where there is none), and what was passed over."""
+    damaged: list[str] = []
+    for path in _newest_first(folder):
+        try:
+            return torch.load(path, weights_only=True), damaged
+        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as problem:
+            damaged.append(
+                f"{path} is damaged ({problem}) and was passed over; training resumes from before it"
+            )
+    return None, damaged
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*.pt"), reverse=True)

@@ -1,0 +1,51 @@
+"""What is trained: where a step's batches come from, and the loss of one of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Micro:
+    """One forward pass: its rows' ids (to say which rows went wrong), its tensors, its weight in the step."""
+
+    row_ids: tuple[str, ...]
+    tensors: Any
+    tokens: int
+
+
+@dataclass(frozen=True)
+class StepWork:
+    """What one optimiser step learns from. `stop` says why training should end before this step."""
+
+    micros: Sequence[Micro]
+    metrics: dict[str, float] = field(default_factory=dict)
+    stop: str | None = None
+
+
+class Objective(Protocol):
+    """Instruction tuning, reward modelling and policy optimisation differ in this and in nothing else.
+
+    `loss` gives a micro-batch's share of the step's loss: shares are normalised by counts of the whole step,
+    over all processes, and add up to it however the rows are cut.
+    """
+
+    steps: int
+
+    def prepare(self, step: int) -> StepWork:
+        """The work of a step (0-based); the same for the same step and weights."""
+        ...
+
+    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
+        """A scalar share of the loss, and summed metrics of the micro-batch."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive an interruption beside weights and step."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where `state_dict` was written."""
+        ...

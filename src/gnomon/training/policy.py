@@ -1,0 +1,168 @@
+"""Policy optimisation: fresh samples, scored, KL in the reward, leave-one-out advantages, one update each."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnomon.config import PolicySettings
+from gnomon.data.collate import collate
+from gnomon.kernels.batching import by_length
+from gnomon.kernels.head import labelled, weighted_nll
+from gnomon.losses.advantages import rloo
+from gnomon.losses.kl import kl_penalised
+from gnomon.losses.policy import reinforce_weights
+from gnomon.models.heads import hidden_states, output_head
+from gnomon.models.load import LanguageModel
+from gnomon.models.logps import sequence_logps
+from gnomon.models.lora import as_reference, has_adapters
+from gnomon.records import EncodedRow
+from gnomon.rewards.combine import Reward, shaped
+from gnomon.rollouts.engine import Engine, Sample, Sampling
+from gnomon.training.objective import Micro, StepWork
+
+STEADY = 3
+"""Steps whose mean KL is held against the budget: one step's estimate is too noisy."""
+
+
+@dataclass(frozen=True)
+class PolicyPrompts:
+    """Encoded prompts and their ids."""
+
+    ids: tuple[str, ...]
+    rows: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Samples of one step, `samples` neighbours to a prompt, with what they are worth."""
+
+    ids: tuple[str, ...]
+    samples: Sequence[Sample]
+    scores: Tensor
+    kl: Tensor
+    rewards: Tensor
+
+
+class PolicyOptimisation:
+    """RLOO on the KL-regularised reward. The engine is handed in; `reference` is a frozen model where the
+    policy has no adapters."""
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        engine: Engine,
+        reward: Reward,
+        prompts: PolicyPrompts,
+        settings: PolicySettings,
+        *,
+        seed: int,
+        reference: LanguageModel | None = None,
+    ) -> None:
+        self.lm, self.engine, self.reward = lm, engine, reward
+        self.prompts, self.settings, self.seed, self.reference = prompts, settings, seed, reference
+        self.head = output_head(lm.model)
+        self.steps = settings.steps
+        self.recent_kl: list[float] = []
+
+    def prepare(self, step: int) -> StepWork:
+        """Sample, score and weigh; stop where the KL budget would be left."""
+        mean_kl = sum(self.recent_kl) / max(1, len(self.recent_kl))
+        if mean_kl > self.settings.kl_budget * step / (step + 1):
+            return StepWork([], stop=f"KL budget: {mean_kl:.2f} of {self.settings.kl_budget} nats a sequence")
+        rollouts = self.roll_out(step)
+        self.recent_kl = [*self.recent_kl, float(rollouts.kl.mean())][-STEADY:]
+        advantages = rloo(rollouts.rewards.view(-1, self.settings.samples)).flatten()
+        return StepWork(self._micros(rollouts, advantages), self._metrics(rollouts, advantages))
+
+    def roll_out(self, step: int) -> Rollouts:
+        """The step's samples with scores and sequence KL."""
+        chosen = self._chosen(step)
+        rows = [self.prompts.rows[i] for i in chosen for _ in range(self.settings.samples)]
+        sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
+        seeds = np.random.SeedSequence([self.seed, step]).generate_state(len(rows), dtype=np.uint64)
+        samples = self.engine.sample(rows, sampling, [int(seed) for seed in seeds])
+        scores = shaped(self.reward(samples), samples, self.settings)
+        kl = [
+            float((torch.tensor(sample.logps) - ref).sum())
+            for sample, ref in zip(samples, self._reference_logps(samples), strict=True)
+        ]
+        scores_, kl_ = torch.tensor(scores), torch.tensor(kl)
+        ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
+        return Rollouts(ids, samples, scores_, kl_, kl_penalised(scores_, kl_, self.settings.beta))
+
+    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
+        """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off."""
+        batch, weights, sampled = micro.tensors
+        hidden = hidden_states(self.lm.model, batch.input_ids, batch.attention_mask)
+        rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
+        each = weights[:, None].expand_as(batch.response_mask[:, 1:])[batch.response_mask[:, 1:]]
+        loss, logps = weighted_nll(rows, self.head, targets, each, self.settings.temperature)
+        off = (logps - sampled).abs()
+        return loss, {"sampler/logp_error": float(off.sum()) / self._tokens}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The KL of the last steps; samples follow from seed, step and weights."""
+        return {"recent_kl": self.recent_kl}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the KL of the last steps."""
+        self.recent_kl = [float(value) for value in state["recent_kl"]]
+
+    def _chosen(self, step: int) -> list[int]:
+        """Prompts in epochs of a seeded order, whatever the step that is asked for."""
+        count, n = self.settings.optim.batch_size // self.settings.samples, len(self.prompts.rows)
+        picks = []
+        for k in range(step * count, (step + 1) * count):
+            epoch, position = divmod(k, n)
+            picks.append(int(np.random.default_rng([self.seed, epoch]).permutation(n)[position]))
+        return picks
+
+    def _reference_logps(self, samples: Sequence[Sample]) -> list[Tensor]:
+        model = self.reference or self.lm
+        adapters = self.reference is None and has_adapters(self.lm.model)
+        with as_reference(self.lm.model) if adapters else nullcontext():
+            return sequence_logps(
+                model,
+                [sample.prompt_ids for sample in samples],
+                [sample.response_ids for sample in samples],
+                self.settings.temperature,
+            )
+
+    def _micros(self, rollouts: Rollouts, advantages: Tensor) -> list[Micro]:
+        rows = [
+            EncodedRow(
+                sample.prompt_ids + sample.response_ids,
+                (False,) * len(sample.prompt_ids) + (True,) * len(sample.response_ids),
+            )
+            for sample in rollouts.samples
+        ]
+        self._tokens = sum(len(sample.response_ids) for sample in rollouts.samples)
+        weights = reinforce_weights(advantages, len(rows))
+        device = self.lm.device
+        micros = []
+        for group in by_length([len(row.ids) for row in rows], self.settings.optim.micro_tokens):
+            batch = collate([rows[i] for i in group], self.lm.pad_id, device)
+            sampled = [logp for i in group for logp in rollouts.samples[i].logps]
+            tensors = (batch, weights[group].to(device), torch.tensor(sampled, device=device))
+            ids = tuple(rollouts.ids[i] for i in group)
+            micros.append(Micro(ids, tensors, sum(len(rows[i].ids) for i in group)))
+        return micros
+
+    def _metrics(self, rollouts: Rollouts, advantages: Tensor) -> dict[str, float]:
+        samples = rollouts.samples
+        tokens = sum(len(sample.response_ids) for sample in samples)
+        return {
+            "reward/mean": float(rollouts.scores.mean()),
+            "reward/penalised": float(rollouts.rewards.mean()),
+            "kl/reference": float(rollouts.kl.mean()),
+            "kl/token": float(rollouts.kl.sum()) / tokens,
+            "length/tokens": tokens / len(samples),
+            "ends_turn": sum(sample.ended for sample in samples) / len(samples),
+            "entropy/sampled": -sum(sum(sample.logps) for sample in samples) / tokens,
+            "advantage/std": float(advantages.std()),
+        }

@@ -1,0 +1,125 @@
+"""Reward modelling: Bradley-Terry on comparisons, both answers of a pair in one forward pass."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnomon.config import RewardSettings
+from gnomon.data.collate import collate, epoch_batches
+from gnomon.errors import DataError
+from gnomon.kernels.batching import by_length
+from gnomon.losses.reward import bradley_terry, centring, smoothed
+from gnomon.models.load import LanguageModel
+from gnomon.models.reward_model import Scorer
+from gnomon.records import Comparison, EncodedRow
+from gnomon.training.objective import Micro, StepWork
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """Both answers after the same prompt, and how likely the first is the better."""
+
+    id: str
+    first: EncodedRow
+    second: EncodedRow
+    preference: float
+    weight: float
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer of the two."""
+        return max(len(self.first.ids), len(self.second.ids))
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Pairs ready for training, and how many could not be used, by reason."""
+
+    pairs: tuple[EncodedPair, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+def encode_comparisons(lm: LanguageModel, comparisons: Iterable[Comparison], max_length: int) -> EncodedPairs:
+    """Encode labelled pairs; a pair without a label or too long is dropped and counted."""
+    pairs: list[EncodedPair] = []
+    dropped: dict[str, int] = {}
+    for row in comparisons:
+        if row.label is None:
+            dropped["no label"] = dropped.get("no label", 0) + 1
+            continue
+        first, second = (lm.encode(row.prompt.then(*answer)) for answer in (row.first, row.second))
+        pair = EncodedPair(row.id, first, second, row.label.preference, row.label.weight)
+        if pair.length > max_length:
+            reason = f"longer than {max_length} tokens"
+            dropped[reason] = dropped.get(reason, 0) + 1
+            continue
+        pairs.append(pair)
+    if not pairs:
+        raise DataError(f"no comparison can be trained on ({dropped or 'there is none'}); check the data")
+    return EncodedPairs(tuple(pairs), dropped)
+
+
+class RewardModelling:
+    """Mean over the step's pairs of the Bradley-Terry loss, plus the centring term."""
+
+    def __init__(self, scorer: Scorer, data: EncodedPairs, settings: RewardSettings, seed: int) -> None:
+        self.scorer, self.pairs, self.settings, self.seed = scorer, data.pairs, settings, seed
+        self.lengths = [pair.length for pair in data.pairs]
+        self.per_epoch = math.ceil(len(data.pairs) / settings.optim.batch_size)
+        self.steps = max(1, round(settings.optim.epochs * self.per_epoch))
+
+    def prepare(self, step: int) -> StepWork:
+        """The step's pairs, cut into micro-batches of like length."""
+        epoch, position = divmod(step, self.per_epoch)
+        batches = epoch_batches(self.lengths, self.settings.optim.batch_size, self.seed, epoch)
+        chosen = [self.pairs[i] for i in batches[position]]
+        total = sum(pair.weight for pair in chosen)
+        # a pair is two rows, so half the tokens make a micro-batch
+        groups = by_length([pair.length for pair in chosen], self.settings.optim.micro_tokens // 2)
+        micros = [self._micro([chosen[i] for i in group], total) for group in groups]
+        return StepWork(micros, {"epoch": step / self.per_epoch})
+
+    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
+        """This micro-batch's part of the step's mean."""
+        batch, preference, weights = micro.tensors
+        first, second = self.scorer.model(batch.input_ids, batch.attention_mask).chunk(2)
+        margin = first - second
+        losses = bradley_terry(margin, smoothed(preference, self.settings.label_smoothing))
+        losses = losses + self.settings.centring * centring(first, second)
+        right = ((margin > 0) == (preference > 0.5)).float()
+        metrics = {
+            "reward/accuracy": float((weights * right).sum()),
+            "reward/margin": float((weights * margin.detach() * (2 * preference - 1)).sum()),
+        }
+        return (weights * losses).sum(), metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: order and rows follow from seed and step."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take up."""
+
+    def _micro(self, pairs: Sequence[EncodedPair], total: float) -> Micro:
+        lm = self.scorer.lm
+        rows = [pair.first for pair in pairs] + [pair.second for pair in pairs]
+        batch = collate(rows, lm.pad_id, lm.device)
+        preference = torch.tensor([pair.preference for pair in pairs], device=lm.device)
+        weights = torch.tensor([pair.weight / total for pair in pairs], device=lm.device)
+        ids = tuple(pair.id for pair in pairs)
+        return Micro(ids, (batch, preference, weights), sum(len(row.ids) for row in rows))
+
+
+def score_comparisons(scorer: Scorer, comparisons: Sequence[Comparison]) -> tuple[list[float], list[float]]:
+    """Scores of the first and of the second answers."""
+    rows = [
+        scorer.lm.encode(row.prompt.then(*answer)).ids
+        for row in comparisons
+        for answer in (row.first, row.second)
+    ]
+    scores = scorer.score(rows)
+    return scores[::2], scores[1::2]

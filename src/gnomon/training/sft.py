@@ -1,0 +1,111 @@
+"""Instruction tuning: the assistant's tokens, each weighing the same over the whole step."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnomon.config import OptimSettings
+from gnomon.data.collate import Batch, collate, epoch_batches
+from gnomon.errors import DataError
+from gnomon.kernels.batching import by_length
+from gnomon.kernels.head import head_pass, labelled, weighted_nll
+from gnomon.models.heads import hidden_states, output_head
+from gnomon.models.load import LanguageModel
+from gnomon.records import Demonstration, EncodedRow
+from gnomon.training.objective import Micro, StepWork
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Rows ready for training, their ids beside them, and how many could not be used, by reason."""
+
+    ids: tuple[str, ...]
+    rows: tuple[EncodedRow, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+def encode_demonstrations(
+    lm: LanguageModel, demonstrations: Iterable[Demonstration], max_length: int
+) -> EncodedRows:
+    """Encode rows; one that is too long is dropped and counted, never cut: its turn's end would be lost."""
+    ids: list[str] = []
+    rows: list[EncodedRow] = []
+    dropped: dict[str, int] = {}
+    for row in demonstrations:
+        encoded = lm.encode(row.conversation)
+        reason = ""
+        if len(encoded.ids) > max_length:
+            reason = f"longer than {max_length} tokens"
+        elif not any(encoded.response_mask[1:]):
+            reason = "no trained turn"
+        if reason:
+            dropped[reason] = dropped.get(reason, 0) + 1
+            continue
+        ids.append(row.id)
+        rows.append(encoded)
+    if not rows:
+        raise DataError(f"no demonstration can be trained on ({dropped or 'there is none'}); check the data")
+    return EncodedRows(tuple(ids), tuple(rows), dropped)
+
+
+class InstructionTuning:
+    """Cross-entropy on response tokens: each step's loss is a mean over all its tokens."""
+
+    def __init__(self, lm: LanguageModel, data: EncodedRows, settings: OptimSettings, seed: int) -> None:
+        self.lm, self.data, self.settings, self.seed = lm, data, settings, seed
+        self.head = output_head(lm.model)
+        self.lengths = [len(row.ids) for row in data.rows]
+        self.per_epoch = math.ceil(len(data.rows) / settings.batch_size)
+        self.steps = max(1, round(settings.epochs * self.per_epoch))
+
+    def prepare(self, step: int) -> StepWork:
+        """The step's rows, cut into micro-batches of like length."""
+        epoch, position = divmod(step, self.per_epoch)
+        batches = epoch_batches(self.lengths, self.settings.batch_size, self.seed, epoch)
+        chosen = batches[position]
+        labels = sum(sum(self.data.rows[i].response_mask[1:]) for i in chosen)
+        groups = by_length([self.lengths[i] for i in chosen], self.settings.micro_tokens)
+        micros = [self._micro([chosen[k] for k in group], labels) for group in groups]
+        return StepWork(micros, {"epoch": step / self.per_epoch})
+
+    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
+        """This micro-batch's part of the step's mean."""
+        batch, labels = micro.tensors
+        hidden = hidden_states(self.lm.model, batch.input_ids, batch.attention_mask)
+        rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
+        weights = torch.full(targets.shape, 1.0 / labels, device=rows.device)
+        loss, _ = weighted_nll(rows, self.head, targets, weights)
+        return loss, {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: order and rows follow from seed and step."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take up."""
+
+    def _micro(self, indices: Sequence[int], labels: int) -> Micro:
+        batch = collate([self.data.rows[i] for i in indices], self.lm.pad_id, self.lm.device)
+        return Micro(
+            tuple(self.data.ids[i] for i in indices), (batch, labels), sum(self.lengths[i] for i in indices)
+        )
+
+
+@torch.no_grad()
+def held_out_loss(lm: LanguageModel, data: EncodedRows, micro_tokens: int) -> float:
+    """Mean cross-entropy over the response tokens of rows not trained on, in nats a token."""
+    head = output_head(lm.model)
+    total = count = 0.0
+    lm.model.eval()
+    for group in by_length([len(row.ids) for row in data.rows], micro_tokens):
+        batch: Batch = collate([data.rows[i] for i in group], lm.pad_id, lm.device)
+        hidden = hidden_states(lm.model, batch.input_ids, batch.attention_mask)
+        rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
+        logps = head_pass(rows, head, targets).logps
+        total -= float(logps.sum())
+        count += len(logps)
+    return total / count

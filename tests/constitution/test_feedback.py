@@ -1,0 +1,133 @@
+import random
+
+import pytest
+
+from gnomon.config import ConstitutionSettings
+from gnomon.constitution.feedback import criteria, label, measure
+from gnomon.constitution.principles import load_constitution
+from gnomon.errors import DataError, ModelError
+from gnomon.judges.pairwise import Judgement
+from gnomon.records import Comparison, Conversation, Label, Message
+
+SETTINGS = ConstitutionSettings()
+
+
+class Planted:
+    """A judge with a known share of right answers; `says` gives both orders for a comparison's number."""
+
+    def __init__(self, says):
+        self.says = says
+
+    def prefer(self, comparisons):
+        return [Judgement.of(*self.says(c), "kind") for c in comparisons]
+
+
+def known(n):
+    """Comparisons whose better answer says so, in the first place for even numbers."""
+    rows = [
+        Comparison.of(f"k{i}", Conversation.of("?"), f"good {i}", f"bad {i}", Label(1.0, "constructed"))
+        for i in range(n)
+    ]
+    return [row if i % 2 == 0 else row.swap() for i, row in enumerate(rows)]
+
+
+def right_on(share, confidence=0.8):
+    """Right on the first comparisons of every hundred, in both orders."""
+
+    def says(comparison):
+        text = comparison.first[0].content
+        good_first, number = text.startswith("good"), int(text.split()[1])
+        p = confidence if (number % 100 < share * 100) == good_first else 1 - confidence
+        return p, p
+
+    return Planted(says)
+
+
+def test_a_good_judge_passes_with_worked_figures():
+    gate = measure(right_on(0.8), known(100), SETTINGS)
+    assert gate.passed
+    assert gate.accuracy.value == 0.8
+    assert gate.accuracy.low == pytest.approx(0.7112, abs=1e-4)
+    assert gate.accuracy.high == pytest.approx(0.8666, abs=1e-4)
+    assert gate.flip_rate == 0
+    assert gate.ece == pytest.approx(0.0, abs=1e-9)  # it says 80 % and is right on 80 %
+    assert "80.0% of 100" in gate.message
+
+
+def test_overconfidence_is_seen():
+    gate = measure(right_on(0.8, confidence=0.99), known(100), SETTINGS)
+    assert gate.ece == pytest.approx(0.19)
+
+
+def test_a_labeller_at_chance_is_stopped_with_the_figure_and_what_to_do():
+    generator = random.Random(0)
+    gate = measure(Planted(lambda _: (generator.random(), generator.random())), known(200), SETTINGS)
+    assert not gate.passed
+    assert 0.4 < gate.accuracy.value < 0.6
+    assert f"{gate.accuracy.value:.1%} of 200" in gate.message
+    assert "larger model" in gate.message
+    with pytest.raises(ModelError, match="labels nothing"):
+        label(right_on(1.0), known(1), gate)
+
+
+@pytest.mark.parametrize("says_a", [0.9, 0.999, 1.0, 0.1])
+def test_one_that_always_says_a_is_at_a_half_and_stopped(says_a):
+    gate = measure(Planted(lambda _: (says_a, 1 - says_a)), known(96), SETTINGS)
+    assert gate.accuracy.value == 0.5
+    assert gate.flip_rate == 1
+    assert not gate.passed
+
+
+def test_enough_right_on_too_few_is_not_enough():
+    gate = measure(right_on(0.62), known(100), ConstitutionSettings(gate_lower=0.55))
+    assert gate.accuracy.value >= SETTINGS.gate_accuracy
+    assert not gate.passed
+    assert measure(right_on(0.62), known(1000), ConstitutionSettings(gate_lower=0.55)).passed
+
+
+def test_a_judge_that_is_always_wrong_is_stopped():
+    gate = measure(right_on(0.0), known(96), SETTINGS)
+    assert gate.accuracy.value == 0
+    assert not gate.passed
+
+
+def test_the_bar_is_the_recipe_s():
+    assert not measure(right_on(0.8), known(100), ConstitutionSettings(gate_accuracy=0.9)).passed
+
+
+def test_labels_are_soft_named_ai_and_carry_their_principle():
+    judge = right_on(0.8)
+    gate = measure(judge, known(100), SETTINGS)
+    waiting = [
+        Comparison(
+            "w", Conversation.of("?"), (Message("assistant", "bad 7"),), (Message("assistant", "good 7"),)
+        )
+    ]
+    (row,) = label(judge, waiting, gate)
+    assert row.label == Label(pytest.approx(0.2), "ai", reason="kind")
+    assert row.chosen[0].content == "good 7"
+    assert (row.id, row.prompt, row.first) == (waiting[0].id, waiting[0].prompt, waiting[0].first)
+
+
+def test_unknown_answers_cannot_measure():
+    with pytest.raises(DataError, match="none were given"):
+        measure(right_on(1.0), [], SETTINGS)
+    unlabelled = Comparison("u", Conversation.of("?"), (), ())
+    with pytest.raises(DataError, match="comparison u has no known better answer"):
+        measure(right_on(1.0), [unlabelled], SETTINGS)
+
+
+def test_the_report_has_the_fields_the_summary_shows():
+    values = measure(right_on(0.8), known(100), SETTINGS).to_json()
+    assert values["accuracy"]["n"] == 100
+    assert set(values) == {"accuracy", "flip_rate", "ece", "required", "lower_required", "passed", "message"}
+
+
+def test_each_comparison_has_its_own_principle_in_either_order():
+    drawn = criteria(load_constitution("builtin"), seed=1)
+    rows = known(60)
+    assert [drawn(row) for row in rows] == [drawn(row.swap()) for row in rows]
+    assert len({drawn(row).id for row in rows}) > 8
+    first = drawn(rows[0])
+    principle = next(p for p in load_constitution("builtin").principles if p.id == first.id)
+    assert (first.text, first.question) == (principle.text, principle.comparison)

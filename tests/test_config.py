@@ -1,0 +1,166 @@
+from pathlib import Path
+
+import pytest
+
+from gnomon.config import Recipe, load_recipe
+from gnomon.errors import ConfigError
+
+
+def recipe(folder: Path, text: str = "", *overrides: str) -> Recipe:
+    path = folder / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_recipe(path, overrides)
+
+
+def complaint(folder: Path, text: str = "", *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        recipe(folder, text, *overrides)
+    return str(caught.value)
+
+
+def test_an_empty_recipe_is_the_defaults(tmp_path):
+    assert recipe(tmp_path) == recipe(tmp_path, "# nothing\n") == Recipe()
+
+
+def test_a_recipe_holds_only_differences_from_the_one_it_extends(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/root.yaml").write_text("name: root\npolicy: {steps: 7, beta: 0.2}\nreward: null\n")
+    (tmp_path / "base/middle.yaml").write_text("extends: root.yaml\npolicy: {steps: 9}\n")
+    got = recipe(tmp_path, "extends: base/middle.yaml\nname: leaf\nreward: {centring: 0.5}\n")
+    assert (got.name, got.policy.steps, got.policy.beta, got.reward.centring) == ("leaf", 9, 0.2, 0.5)
+
+
+def test_a_section_given_in_part_keeps_its_own_stages_defaults(tmp_path):
+    got = recipe(tmp_path, "policy: {optim: {batch_size: 4}}", "reward.optim.epochs=1")
+    assert (got.policy.optim.lr, got.policy.optim.schedule, got.policy.optim.batch_size) == (
+        1e-4,
+        "constant",
+        4,
+    )
+    assert (got.reward.optim.lr, got.reward.optim.epochs) == (1e-4, 1.0)
+    assert got.sft.optim.lr == 5e-4
+
+
+def test_a_stage_set_to_null_is_left_out(tmp_path):
+    assert recipe(tmp_path, "policy: null").policy is None
+    assert recipe(tmp_path, "", "constitution=null").constitution is None
+    assert "policy is None, not a section" in complaint(tmp_path, "policy: null", "policy.steps=3")
+    assert "sft" in complaint(tmp_path, "sft: null")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("sft.optim.lr=1e-4", 1e-4),
+        ("sft.optim.lr=0.001", 0.001),
+        ("sft.optim.schedule=linear", "linear"),
+        ("sft.optim.betas=[0.8, 0.9]", (0.8, 0.9)),
+        ("policy.steps=12", 12),
+        ("policy.kl_budget=3", 3.0),
+        ("model.lora=null", None),
+        ("data.limit=null", None),
+        ("data.limit=5", 5),
+        ("data.prompts=[a.jsonl, b.jsonl]", ("a.jsonl", "b.jsonl")),
+        ("model.ref=hub:org/name", "hub:org/name"),
+        ("name=a=b", "a=b"),
+        ("name=1e5", "1e5"),
+        ("name=nan", "nan"),
+    ],
+)
+def test_an_override_has_the_type_of_its_setting(tmp_path, override, expected):
+    value = recipe(tmp_path, "data: {limit: 9}", override)
+    for key in override.partition("=")[0].split("."):
+        value = getattr(value, key)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+def test_a_later_override_wins_and_overrides_win_over_the_file(tmp_path):
+    assert recipe(tmp_path, "seed: 1", "seed=2", "seed=3").seed == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("polcy: {}", "unknown setting 'polcy'; did you mean 'policy'?"),
+        ("policy: {stepz: 3}", "unknown setting 'policy.stepz'; did you mean 'steps'?"),
+        ("model: {lora: {rnk: 3}}", "unknown setting 'model.lora.rnk'; did you mean 'rank'?"),
+        ("model: {lora: {zzz: 3}}", "known here: rank, alpha, dropout"),
+        (
+            "sft: {optim: {learning_rat: 1}}",
+            "unknown setting 'sft.optim.learning_rat'; known here: lr, batch",
+        ),
+    ],
+)
+def test_an_unknown_key_is_named_with_what_was_meant(tmp_path, text, expected):
+    assert expected in complaint(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("override", "where", "got"),
+    [
+        ("policy.steps=0", "policy.steps", "0"),
+        ("policy.samples=1", "policy.samples", "1"),
+        ("sft.optim.lr=0", "sft.optim.lr", "0"),
+        ("sft.optim.lr=.inf", "sft.optim.lr", "inf"),
+        ("policy.beta=.nan", "policy.beta", "nan"),
+        ("sft.optim.betas=[0.9, 1.0]", "sft.optim.betas.1", "1.0"),
+        ("sft.optim.warmup=1", "sft.optim.warmup", "1"),
+        ("constitution.gate_accuracy=0.4", "constitution.gate_accuracy", "0.4"),
+        ("model.dtype=float16", "model.dtype", "'float16'"),
+        ("policy.steps=many", "policy.steps", "'many'"),
+        ("policy.steps=1.5", "policy.steps", "1.5"),
+        ("seed=-1", "seed", "-1"),
+        ("name.x=3", "name", "{'x': 3}"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_its_place(tmp_path, override, where, got):
+    message = complaint(tmp_path, "", override)
+    assert f"recipe.yaml: {where}: " in message
+    assert f"(got {got})" in message
+
+
+@pytest.mark.parametrize("override", ["steps", "=3", ""])
+def test_an_override_without_key_or_value_is_refused(tmp_path, override):
+    assert "write key.path=value" in complaint(tmp_path, "", override)
+
+
+def test_extends_that_comes_back_is_refused(tmp_path):
+    (tmp_path / "other.yaml").write_text("extends: recipe.yaml")
+    assert "comes back to itself" in complaint(tmp_path, "extends: other.yaml")
+    assert "comes back to itself" in complaint(tmp_path, "extends: ./recipe.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: No such file"):
+        load_recipe(tmp_path / "nowhere.yaml")
+    assert "absent.yaml: No such file" in complaint(tmp_path, "extends: absent.yaml")
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("policy: [", "not valid YAML"),
+        ("policy: {steps: 1}\nseed: 3\npolicy: {beta: 0.1}", "policy is given twice"),
+        ("policy:\n  steps: 1\n  steps: 2", "steps is given twice"),
+        ("- policy", "not a list"),
+        ("[]", "not a list"),
+        ("0", "not a int"),
+    ],
+)
+def test_what_is_not_a_mapping_in_yaml_is_refused(tmp_path, text, expected):
+    message = complaint(tmp_path, text)
+    assert "recipe.yaml" in message
+    assert expected in message
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    (tmp_path / "recipe.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"recipe\.yaml is not text"):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_a_value_that_is_not_yaml_is_refused_with_its_override(tmp_path):
+    assert "override 'data.limit=['" in complaint(tmp_path, "", "data.limit=[")
