@@ -34,6 +34,13 @@ def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path):
     assert read_json(tmp_path / "a.json") == {"a": "é", "b": [1, None]}
 
 
+def test_a_file_that_cannot_take_its_place_leaves_nothing_beside_it(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(StorageError, match="taken"):
+        write_text(tmp_path / "taken", "text")
+    assert os.listdir(tmp_path) == ["taken"]
+
+
 def test_what_is_not_json_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, 1)

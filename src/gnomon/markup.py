@@ -26,7 +26,9 @@ def to_html(text: str) -> str:
     Tags, links, images and entities in the text stay the characters they are. An unclosed fence runs to the
     end, as in Markdown. Safe as the content of an element; not inside a tag, a script or a style.
     """
-    return "".join(_block(code, lines) for code, lines in _blocks(visible(text).split("\n")))
+    return "".join(
+        _code(lines) if code else _prose(lines) for code, lines in _blocks(visible(text).split("\n"))
+    )
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
@@ -44,9 +46,10 @@ def _blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
     yield bool(fence), run
 
 
-def _block(code: bool, lines: list[str]) -> str:
-    text = escape("\n".join(lines))
-    if code:
-        return f"<pre><code>{text}</code></pre>"
-    paragraphs = _PARAGRAPHS.split(text.strip("\n"))
+def _code(lines: list[str]) -> str:
+    return f"<pre><code>{escape(chr(10).join(lines))}</code></pre>"
+
+
+def _prose(lines: list[str]) -> str:
+    paragraphs = _PARAGRAPHS.split(escape("\n".join(lines)).strip("\n"))
     return "".join(f"<p>{part.replace(chr(10), '<br>')}</p>" for part in paragraphs if part.strip())

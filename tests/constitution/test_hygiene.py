@@ -73,3 +73,9 @@ def test_an_answer_that_says_answer_is_an_answer(answer):
 def test_emoji_stay_where_they_were_asked_for_or_were_before():
     assert reasons(CLEAN + " 😊", request=REQUEST + " Use an emoji.") == ()
     assert reasons(CLEAN + " 😊", response=RESPONSE + " 😊") == ()
+
+
+def test_a_request_about_an_answer_may_be_answered_so():
+    request = "Was the answer I gave in the exam about volcanoes right?"
+    revision = "The answer you gave was right: volcanoes are openings in the crust."
+    assert reasons(revision, request=request) == ()

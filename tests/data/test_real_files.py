@@ -7,22 +7,25 @@ import pytest
 from gnomon.data.formats import load
 from gnomon.records import Comparison, Demonstration, Prompt
 
+HH = "hh/harmless-base-test-first1500.jsonl.gz"
+ALPACA_7B = "alpaca_eval/alpaca-7b_annotations.json.gz"
+
 
 @pytest.mark.parametrize(
     ("name", "dialect", "kind", "rows", "dropped"),
     [
-        ("hh/harmless-base-test-first1500.jsonl.gz", "hh", Comparison, 1500, {"empty response": 4, "prompts differ": 1}),
+        (HH, "hh", Comparison, 1500, {"empty response": 4, "prompts differ": 1}),
         ("instructions/gpteacher_roleplay.json", "alpaca", Demonstration, 3146, {}),
         ("instructions/self_instruct_seed_tasks.jsonl", "self_instruct", Demonstration, 175, {}),
         ("instructions/user_oriented_instructions.jsonl", "self_instruct", Demonstration, 252, {}),
         ("alpaca_eval/text_davinci_003_outputs.json", "alpaca", Demonstration, 805, {"empty response": 2}),
-        ("alpaca_eval/alpaca-7b_annotations.json.gz", "alpaca_eval", Comparison, 805, {"answers are equal": 16}),
+        (ALPACA_7B, "alpaca_eval", Comparison, 805, {"answers are equal": 16}),
         ("pandalm/testset-v1.json", "pandalm", Comparison, 999, {"empty response": 54}),
         ("mt_bench/question.jsonl", "mt_bench", Prompt, 80, {}),
         ("ifeval/input_data.jsonl", "prompts", Prompt, 541, {}),
         ("xstest/xstest_prompts.csv", "prompts", Prompt, 450, {}),
     ],
-)  # fmt: skip
+)
 def test_rows_and_reasons(published, name, dialect, kind, rows, dropped):
     loaded = load(published(name), on_bad_row="skip")
     assert (loaded.dialect, loaded.rows, dict(loaded.dropped)) == (dialect, rows, dropped)
@@ -33,7 +36,7 @@ def test_rows_and_reasons(published, name, dialect, kind, rows, dropped):
 
 
 def test_harmlessness_rows_are_read_as_people_wrote_them(published):
-    loaded = load(published("hh/harmless-base-test-first1500.jsonl.gz"), on_bad_row="skip")
+    loaded = load(published(HH), on_bad_row="skip")
     assert loaded.examples == {"empty response": (87, 517, 926, 1104), "prompts differ": (1255,)}
     assert Counter(pair.label.source for pair in loaded.records) == {"person": 1495}
     row = {pair.id.split(":")[1]: pair for pair in loaded.records}
@@ -51,7 +54,6 @@ def test_harmlessness_rows_are_read_as_people_wrote_them(published):
 
 
 def test_votes_of_three_people(published):
-    """426 rows vote 2, 2, 2; 368 vote 1, 1, 1; 85 vote tie three times, before empty responses are dropped."""
     loaded = load(published("pandalm/testset-v1.json"), on_bad_row="skip")
     preferences = Counter(round(pair.label.preference, 2) for pair in loaded.records)
     assert set(preferences) == {0.0, 0.17, 0.33, 0.5, 0.67, 0.83, 1.0}
@@ -61,7 +63,7 @@ def test_votes_of_three_people(published):
 
 
 def test_a_model_judged_alpaca_eval(published):
-    loaded = load(published("alpaca_eval/alpaca-7b_annotations.json.gz"), on_bad_row="skip")
+    loaded = load(published(ALPACA_7B), on_bad_row="skip")
     assert Counter(pair.label.preference for pair in loaded.records) == {1.0: 584, 0.0: 205}
     assert {(pair.label.source, pair.label.annotator) for pair in loaded.records} == {
         ("ai", "alpaca_eval_gpt4")

@@ -114,8 +114,8 @@ def test_lost_doubled_and_differently_checked_rows_are_refused():
         summarise([*ROWS[:-1], row("sft", "b", (True, True))])
 
 
-def test_the_same_rows_in_another_order_say_the_same():
-    assert summarise(ROWS[::-1])["by_family"] == summarise(ROWS)["by_family"]
-    assert json.dumps(summarise(ROWS)) == json.dumps(summarise(ROWS))
-    again = {tuple(d.values()) for d in summarise(ROWS[3:] + ROWS[:3])["differences"]}
-    assert {d[0]: d[3] for d in again} == {d["metric"]: d["value"] for d in summarise(ROWS)["differences"]}
+def test_the_order_in_which_models_ran_does_not_matter():
+    first, again = summarise(ROWS), summarise(ROWS[3:] + ROWS[:3])
+    assert json.dumps(first) == json.dumps(summarise(ROWS))
+    values = [{d["metric"]: d["value"] for d in found["differences"]} for found in (first, again)]
+    assert values[0] == pytest.approx(values[1])

@@ -162,6 +162,23 @@ def test_a_resumed_stage_goes_on_from_its_checkpoint_and_logs_each_step_once(tmp
     assert sorted(place.store.about(made.id)["files"]) == ["metrics.jsonl", "weights"]
 
 
+def test_a_stage_without_checkpoints_begins_its_log_again(tmp_path):
+    place, fails = Place(tmp_path), [True, False]
+
+    def run(context: StageContext) -> None:
+        context.metrics.append(1, {"loss": 1.0})
+        if fails.pop(0):
+            raise ValueError("stop")
+        context.metrics.append(2, {"loss": 0.5})
+
+    stage = Stage("answers", 1, {}, {}, run)
+    with pytest.raises(ValueError, match="stop"):
+        place(stage)
+    made = place(stage)
+    assert [row["step"] for row in read_metrics(place.run.metrics("answers"))] == [1, 2]
+    assert not place.store.about(made.id)["resumed"]
+
+
 def test_steps_logged_before_a_change_of_settings_come_back_with_the_old_settings(tmp_path):
     place = Place(tmp_path)
     with pytest.raises(ValueError, match="stop"):

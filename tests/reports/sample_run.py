@@ -49,22 +49,27 @@ PROMPTS = (
     ("short_answer", "In one word, what colour is grass?"),
 )
 BREAD = {
-    "base": "How do I make bread?\n\nHow do I make bread? I have a bread machine and I am trying to make bread. "
-    "I have a bread machine and I am trying to make bread. I have a bread machine and I am trying to",
-    "sft": "Mix flour, water, yeast and salt into a soft dough. Knead it for ten minutes, let it rise for an hour, "
-    "shape it and bake it for 35 minutes in a hot oven.",
+    "base": "How do I make bread?\n\nHow do I make bread? I have a bread machine and I am trying to "
+    "make bread. I have a bread machine and I am trying to make bread. I have a bread machine"
+    " and I am trying to",
+    "sft": "Mix flour, water, yeast and salt into a soft dough. Knead it for ten minutes, let it "
+    "rise for an hour, shape it and bake it for 35 minutes in a hot oven.",
     "policy": "Mix 500 g of flour with 300 ml of warm water, a sachet of yeast and a spoon of salt.\n\n"
-    "Knead for ten minutes until smooth, then let it rise in a warm place for an hour. Shape a loaf, let it rise "
-    "once more and bake at 220 °C for about 35 minutes. It is done when it sounds hollow underneath.",
-    "constitutional": "You need flour, warm water, yeast and salt. Knead the dough for ten minutes and let it rise for "
-    "an hour, then bake it at 220 °C for 35 minutes. Take care with the hot oven and let the loaf cool.",
+    "Knead for ten minutes until smooth, then let it rise in a warm place for an hour. Shape "
+    "a loaf, let it rise once more and bake at 220 °C for about 35 minutes. It is done when "
+    "it sounds hollow underneath.",
+    "constitutional": "You need flour, warm water, yeast and salt. Knead the dough for ten minutes and let "
+    "it rise for an hour, then bake it at 220 °C for 35 minutes. Take care with the hot oven and"
+    " let the loaf cool.",
 }
 ANSWERS = {
-    "base": "{p} I am not sure.\nI am not sure. I am not sure. I am not sure. I am not sure. I am not sure.\n\nUser: {p}",
+    "base": "{p} I am not sure.\nI am not sure. I am not sure. I am not sure. I am not sure. I am not "
+    "sure.\n\nUser: {p}",
     "sft": "Here is a short answer: it depends on what you have, but the usual way works well.",
-    "policy": "Certainly. Here is how to think about it:\n\n```python\nprint('step by step')\n```\nThe usual way works well, and "
-    "you can change it to your taste.",
-    "constitutional": "The usual way works well. If anyone could be hurt by it, please ask someone who knows more.",
+    "policy": "Certainly. Here is how to think about it:\n\n```python\nprint('step by step')\n```\nThe usual"
+    " way works well, and you can change it to your taste.",
+    "constitutional": "The usual way works well. If anyone could be hurt by it, please ask someone who knows "
+    "more.",
 }
 SHARES = {  # ends_turn, answers, checks, checks_each, repetition, role_leak
     "base": (0.033, 0.133, 0.1, 0.214, 0.541, 0.267),
@@ -243,7 +248,9 @@ def metrics() -> dict[str, list[dict[str, float]]]:
 
     return {
         "sft": _steps(75, loss=loss),
-        "reward": _steps(25, loss=ranking, accuracy=lambda s, w: 0.85 - 0.3 * math.exp(-s / 8) + 0.05 * w),
+        "reward": _steps(
+            25, loss=ranking, reward__accuracy=lambda s, w: 0.85 - 0.3 * math.exp(-s / 8) + 0.05 * w
+        ),
         "reward_second": _steps(24, loss=ranking),
         "policy": _steps(
             26,
@@ -252,7 +259,7 @@ def metrics() -> dict[str, list[dict[str, float]]]:
             kl__reference=lambda s, w: 0.012 * s * s + 0.1 * w + 0.15,
             length__tokens=lambda s, w: 31 + 0.55 * s + 2 * w,
             ends_turn=lambda s, w: min(1.0, 0.93 + 0.002 * s + 0.02 * w),
-            entropy=lambda s, w: 2.1 - 0.03 * s + 0.05 * w,
+            entropy__sampled=lambda s, w: 2.1 - 0.03 * s + 0.05 * w,
         ),
         "constitution": _steps(18, loss=loss),
     }
@@ -279,20 +286,29 @@ def critiques() -> list[dict[str, Any]]:
 
 
 def manifest() -> dict[str, Any]:
-    stages, before = [], {}
-    for stage, cost in summary()["costs"]["stages"].items():
-        made = {"stage": stage, "id": f"{stage}-{abs(hash_of(stage)):012x}", "inputs": dict(before)}
-        made |= {
+    artefacts, before = {}, {}
+    for place, (stage, cost) in enumerate(summary()["costs"]["stages"].items()):
+        about = {
+            "id": f"{place + 1:02x}c4e0a9d75b{place:02x}",
+            "stage": stage,
+            "version": 1,
+            "inputs": dict(before),
+        }
+        about |= {
             "settings": {"optim": {"lr": 1e-4, "batch_size": 16}, "steps": 26},
             "seconds": cost["seconds"],
         }
-        stages.append(made)
-        before = {stage: made["id"]}
-    return {"created": "2025-06-01T09:30:00+00:00", "stages": stages}
-
-
-def hash_of(text: str) -> int:
-    return sum(ord(letter) * 257**place for place, letter in enumerate(text)) % 16**12
+        about["finished"] = f"2025-06-01T09:3{place}:00+00:00"
+        artefacts[about["id"]] = about
+        before = {stage: about["id"]}
+    software = {
+        "gnomon": "0.1.0",
+        "commit": "3f2a9b1c7d5e",
+        "packages": {"torch": "2.13.0"},
+        "python": "3.11.2",
+    }
+    software |= {"platform": "Linux-6.1-x86_64", "cpus": 2}
+    return {"software": software, "seed": 0, "data": {}, "artefacts": artefacts}
 
 
 def write_sample_run(folder: Path, **changes: Any) -> Path:

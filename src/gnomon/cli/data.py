@@ -140,7 +140,10 @@ def _chosen_is_longer(records: Sequence[Record]) -> dict[str, int] | None:
 
 
 def _show(summary: dict[str, Any], records: Sequence[Record], console: Console) -> None:
-    kinds = ", ".join(f"{count} {kind}s" for kind, count in summary["records"].items()) or "no records"
+    kinds = (
+        ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in summary["records"].items())
+        or "no records"
+    )
     console.print(Text.assemble((summary["file"], "bold"), f": {summary['dialect']}, {kinds}"))
     console.print(f"{summary['usable_rows']} of {summary['rows']} rows are usable")
     if summary["later_turns"]:

@@ -67,7 +67,7 @@ def critiques(request: str, critique: str, revision: str) -> bool:
     """Whether the text says what is wrong with an answer: its first sentence speaks of answers, or it repeats
     the critique. A request that itself speaks of answers may be answered so."""
     opening = re.split(r"(?<=[.!?])\s", revision, maxsplit=1)[0]
-    about = _ABOUT_ANSWERS.search(opening) is not None and True
+    about = _ABOUT_ANSWERS.search(opening) is not None and not _ABOUT_ANSWERS.search(request)
     return about or repeats(revision, critique)
 
 

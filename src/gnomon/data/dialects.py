@@ -55,15 +55,15 @@ Parse = Callable[[Row, str], Sequence[Record]]
 class Dialect:
     """One published shape: `fits` looks at a row's keys and types, `parse` makes records or raises BadRow.
 
-    `names_judge` is False where the shape leaves open who judged: such rows count as `ai` unless they
-    say otherwise, because only what is known to be a person's judgement may be called one.
+    `names_judge` says whether a row, or its shape, tells who judged. One that does not counts as `ai`,
+    because only what is known to be a person's judgement may be called one.
     """
 
     name: str
     shape: str
     fits: Callable[[Row], bool]
     parse: Parse
-    names_judge: bool = True
+    names_judge: Callable[[Row], bool] = lambda row: True
 
 
 def later_turns(row: Row) -> int:
@@ -276,6 +276,10 @@ def _fits_prompt(row: Row) -> bool:
     return said and not row.keys() & {*ANSWER, *ANSWERS, *ELSEWHERE}
 
 
+def _says_who(row: Row) -> bool:
+    return stated_source(row) is not None
+
+
 DIALECTS: tuple[Dialect, ...] = (
     Dialect("gnomon", "the records Gnomon writes", lambda row: _own_kind(row) is not None, _parse_own),
     Dialect("mt_bench", "turns [text, ...]", _fits_turns, _parse_first_turn),
@@ -291,6 +295,7 @@ DIALECTS: tuple[Dialect, ...] = (
         "instruction, output_1, output_2, preference",
         has("instruction", "output_1", "output_2", "preference"),
         _parse_outputs,
+        lambda row: isinstance(row.get("annotator"), str) or _says_who(row),
     ),
     Dialect(
         "ultrafeedback",
@@ -303,14 +308,14 @@ DIALECTS: tuple[Dialect, ...] = (
         "prompt, responses or answers or completions, rank (1 is best) or scores",
         _fits_ranking,
         _parse_ranking,
-        names_judge=False,
+        names_judge=_says_who,
     ),
     Dialect(
         "unpaired",
         "prompt, completion, label (true or false)",
         _fits_rating,
         _parse_rating,
-        names_judge=False,
+        names_judge=_says_who,
     ),
     Dialect(
         "constructed",
@@ -323,7 +328,7 @@ DIALECTS: tuple[Dialect, ...] = (
         "prompt, chosen, rejected (texts or messages)",
         has(PROMPT, "chosen", "rejected"),
         _parse_preference,
-        names_judge=False,
+        names_judge=_says_who,
     ),
     Dialect(
         "hh", "chosen, rejected (transcripts of Human: and Assistant: turns)", _fits_sides(str), _parse_hh
@@ -333,7 +338,7 @@ DIALECTS: tuple[Dialect, ...] = (
         "chosen, rejected (messages that share their beginning)",
         _fits_sides(list),
         _parse_preference,
-        names_judge=False,
+        names_judge=_says_who,
     ),
     Dialect("sharegpt", "conversations [{from, value}]", _speaks("from"), _parse_messages),
     Dialect("messages", "messages [{role, content}]", _speaks("role"), _parse_messages),

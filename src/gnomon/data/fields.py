@@ -82,7 +82,7 @@ def conversation_of(row: Row, turns: tuple[Message, ...]) -> Conversation:
 def prompt_of(row: Row) -> Conversation:
     """The prompt under any of its names, an instruction's separate input below it."""
     key = key_of(row, PROMPT)
-    value = row[key] if key else ""
+    value: Any = row[key] if key else ""
     extra = key_of(row, INPUT)
     if is_list_of(value, Mapping):
         turns = turns_of_messages(value)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from gnomon.data.dialects import DIALECTS, Dialect, later_turns
-from gnomon.data.fields import Row, stated_source
+from gnomon.data.fields import Row
 from gnomon.data.files import BadRow, file_name, file_stem, read_rows
 from gnomon.errors import ConfigError, DataError
 from gnomon.records import Comparison, Ranking, Rating, Record, Source
@@ -78,7 +78,7 @@ def load(
             continue
         used += 1
         records += [judged_by(record, source) for record in found] if source else found
-        assumed += not (source or spoken.names_judge or stated_source(row))
+        assumed += not (source or spoken.names_judge(row))
         later += later_turns(row)
     count = used + drops.counts.total()
     return Loaded(tuple(records), spoken.name, count, drops.counts, drops.examples, assumed, later)

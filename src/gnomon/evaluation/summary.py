@@ -60,8 +60,8 @@ def by_model(rows: Sequence[AnswerRow]) -> dict[str, list[AnswerRow]]:
         missing = [prompt for prompt in prompts if counts[prompt] != 1]
         if missing:
             raise DataError(
-                f"model {name!r} has {counts[missing[0]]} rows for prompt {missing[0]!r} ({len(missing)} such "
-                f"of {len(prompts)} prompts); each needs one, so answer the suite again"
+                f"model {name!r} has {counts[missing[0]]} rows for prompt {missing[0]!r}, and {len(missing)} "
+                f"of {len(prompts)} prompts have none or several; answer the suite again"
             )
         models[name] = [own[prompt] for prompt in prompts]
     if not models:

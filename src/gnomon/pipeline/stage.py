@@ -160,6 +160,8 @@ def _compute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> 
         work.mkdir(exist_ok=True)
         resumed = any(work.iterdir())
         log = MetricsLog(partial / METRICS, copy=run.metrics(stage.name))
+        if not resumed:
+            log.truncate_after(-1)
         context = StageContext(stage.name, folder, work, stage.inputs, log, reporter)
         _reset_peak_memory()
         started, clock = datetime.now(UTC), time.monotonic()

@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from gnomon.markup import visible
+
 INK, MUTED, RULE, GOOD, BAD = "#000101", "#000102", "#000103", "#000104", "#000105"
 SFT, POLICY, CONSTITUTIONAL, REWARD, SECOND = "#000106", "#000107", "#000108", "#000109", "#00010a"
 _CSS = {
@@ -111,14 +113,7 @@ def _told(line: Line) -> str:
 
 def accuracy_by_reason(reward: Mapping[str, Any], second: Mapping[str, Any] | None) -> str:
     """Held-out accuracy overall and by reason, beside what the length of an answer alone would score."""
-    rows = [("all held-out pairs", reward.get("accuracy"), (second or {}).get("accuracy"), REWARD)]
-    others = (second or {}).get("by_reason", {})
-    reasons = reward.get("by_reason", {})
-    for reason in sorted(reasons, key=lambda reason: -reasons[reason]["value"]):
-        rows.append((reason.replace("_", " "), reasons[reason], others.get(reason), REWARD))
-    for rule in ("longer_wins", "shorter_wins"):
-        rows.append((f"“{rule.replace('_', ' ')}”", reward.get(rule), None, MUTED))
-    rows = [row for row in rows if row[1] is not None]
+    rows = _accuracies(reward, second or {})
     with mpl.rc_context(_STYLE | {"axes.grid.axis": "x"}):
         figure = Figure(figsize=(4.4, 0.5 + 0.24 * len(rows)), layout="constrained")
         axes = figure.subplots()
@@ -132,6 +127,21 @@ def accuracy_by_reason(reward: Mapping[str, Any], second: Mapping[str, Any] | No
         axes.set(xlim=(0, 1.02), ylim=(len(rows) - 0.4, -0.6))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         return _svg(figure, "reward-accuracy", "; ".join(f"{row[0]} {row[1]['value']:.1%}" for row in rows))
+
+
+def _accuracies(reward: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:
+    """Label, estimate, the second model's estimate and colour of each bar, from the top."""
+    rows = [("all held-out pairs", reward.get("accuracy"), second.get("accuracy"), REWARD)]
+    others, reasons = second.get("by_reason", {}), reward.get("by_reason", {})
+    rows += [
+        (visible(reason).replace("_", " "), reasons[reason], others.get(reason), REWARD)
+        for reason in sorted(reasons, key=lambda reason: -reasons[reason]["value"])
+    ]
+    rows += [
+        ("“longer wins”", reward.get("longer_wins"), None, MUTED),
+        ("“shorter wins”", reward.get("shorter_wins"), None, MUTED),
+    ]
+    return [row for row in rows if row[1] is not None]
 
 
 def _whisker(axes: Any, estimate: Mapping[str, Any], height: float, colour: str, marker: str) -> None:
@@ -168,7 +178,7 @@ def _note(axes: Any, words: str, place: tuple[float, float], coords: Any, shift:
 
 
 def _svg(figure: Figure, name: str, told: str) -> str:
-    """Inline SVG: no metadata, no sizes, no style of its own; ids carry the figure's name, colours are CSS."""
+    """Inline SVG: no metadata, no sizes, no style of its own; ids carry its name, colours are CSS."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()

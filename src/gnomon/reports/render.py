@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,10 +11,10 @@ from typing import Any
 import yaml
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 
-from gnomon.errors import StorageError
 from gnomon.markup import to_html, visible
 from gnomon.reports import figures, tables, view
-from gnomon.reports.folder import Row, RunFolder, read_run
+from gnomon.reports.folder import Row, Run, read_run
+from gnomon.runs import write_text
 
 _FILTERS = {
     "written": lambda value, name: tables.written(name, value),
@@ -30,11 +29,19 @@ _FILTERS = {
     "markup": to_html,
 }
 _POLICY_PANELS = (
-    ("Reward", ("reward/mean", "reward/second"), "The two models' scales differ: compare where they go."),
+    (
+        "Reward",
+        ("reward/mean", "reward/second"),
+        "Mean score of the samples. Scales of two reward models differ: compare where they go.",
+    ),
     ("KL from reference", ("kl/reference",), "Nats per answer. The run stops before the dashed line."),
     ("Length", ("length/tokens",), "Tokens per answer. Longer for no reason is a way to game a reward."),
     ("Ends its turn", ("ends_turn",), "Share of samples that stop by themselves."),
-    ("Entropy", ("entropy",), "Nats per token. A collapse means one answer for everything."),
+    (
+        "Entropy",
+        ("entropy", "entropy/sampled"),
+        "Nats per token. A collapse means one answer for everything.",
+    ),
 )
 
 
@@ -52,21 +59,16 @@ def render_report(run_folder: Path) -> Path:
 
     DataError where the folder cannot be read as a run; StorageError where the page cannot be written.
     """
-    page = _page(read_run(run_folder))
     target = run_folder / "report.html"
-    unfinished = run_folder / "report.html.part"
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        os.replace(unfinished, target)
-    except OSError as problem:
-        raise StorageError(f"{target}: {problem.strerror}; free space or make it writable") from problem
+    write_text(target, _page(read_run(run_folder)))
     return target
 
 
-def _page(run: RunFolder) -> str:
+def _page(run: Run) -> str:
     style, script = (_template(name) for name in ("report.css", "report.js"))
     summary = run.summary
-    bread = summary.get("bread", {}).get("prompt")
+    bread = summary.get("bread", {})
+    answered = {row["model"] for row in run.answers}
     return (
         _environment()
         .get_template("report.html.j2")
@@ -76,8 +78,8 @@ def _page(run: RunFolder) -> str:
             style=style,
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            models=tables.ordered(summary.get("models") or {row["model"] for row in run.answers}),
-            bread={row["model"]: row for row in run.answers if row["prompt"] == bread},
+            models=tables.ordered({*summary.get("models", {}), *bread.get("answers", {}), *answered}),
+            bread={row["model"]: row for row in run.answers if row["prompt"] == bread.get("prompt")},
             asked=view.browse(run.answers),
             metric_names=tables.metric_names(summary),
             verdict={name: view.track(name, summary) for name in tables.VERDICT},
@@ -107,18 +109,15 @@ def _environment() -> Environment:
     return environment
 
 
-def _plots(run: RunFolder) -> dict[str, list[Plot]]:
+def _plots(run: Run) -> dict[str, list[Plot]]:
     """The figures of each section; a section nothing was logged for has none."""
     summary, logged = run.summary, run.metrics
-    plots = {
-        "sft": _curves("sft", logged, figures.SFT),
-        "reward": _curves("reward", logged, figures.REWARD)
-        + _curves("reward_second", logged, figures.SECOND),
-        "policy": _policy(logged.get("policy", []), summary.get("policy", {}).get("kl_budget")),
-        "constitution": _curves("constitution", logged, figures.CONSTITUTIONAL),
-        "gate": [],
-        "accuracy": [],
-    }
+    plots: dict[str, list[Plot]] = {"sft": [], "reward": [], "constitution": [], "accuracy": [], "gate": []}
+    for stage, rows in logged.items():
+        section = next((name for name in ("sft", "reward", "constitution") if stage.startswith(name)), None)
+        if section:
+            plots[section] += _curves(stage, rows)
+    plots["policy"] = _policy(logged.get("policy", []), summary.get("policy", {}).get("kl_budget"))
     if "by_reason" in summary.get("reward", {}):
         svg = figures.accuracy_by_reason(summary["reward"], summary.get("reward_second"))
         note = "Bar and dot: the reward model. Diamond: the second. Grey: what length alone would score."
@@ -129,15 +128,16 @@ def _plots(run: RunFolder) -> dict[str, list[Plot]]:
     return plots
 
 
-def _curves(stage: str, logged: dict[str, list[Row]], colour: str) -> list[Plot]:
-    """Loss, and accuracy where it was logged, of one stage."""
-    second = ", second model" if stage.endswith("_second") else ""
+def _curves(stage: str, rows: Sequence[Row]) -> list[Plot]:
+    """Loss, and accuracy in training where it was logged, of one stage."""
+    colours = {"sft": figures.SFT, "reward": figures.REWARD, "constitution": figures.CONSTITUTIONAL}
+    second = ", second model" if stage.startswith("reward_") else ""
     plots = []
-    for name in ("loss", "accuracy"):
-        line = _line(name, logged.get(stage, []), colour)
+    for name, heading in (("loss", "Loss"), ("reward/accuracy", "Accuracy in training")):
+        line = _line(name, rows, colours.get(stage, figures.SECOND))
         if line:
-            svg = figures.curve(f"{stage}-{name}", [line], share=name == "accuracy")
-            plots.append(Plot(f"{name.capitalize()}{second}", svg))
+            svg = figures.curve(f"{stage}-{name.replace('/', '-')}", [line], share=name != "loss")
+            plots.append(Plot(heading + second, svg))
     return plots
 
 
@@ -150,7 +150,7 @@ def _policy(rows: Sequence[Row], kl_budget: float | None) -> list[Plot]:
         if drawn:
             key = "policy-" + names[0].replace("/", "-")
             svg = figures.curve(key, drawn, share=names == ("ends_turn",), limit=limit)
-            plots.append(Plot(heading, svg, note if len(drawn) == len(names) else ""))
+            plots.append(Plot(heading, svg, note))
     return plots
 
 

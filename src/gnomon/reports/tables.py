@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.padding import Padding
 from rich.panel import Panel
@@ -123,11 +124,18 @@ def _plain(value: float, digits: int, *, sign: bool = False) -> str:
 def summary_table(summary: Summary) -> Table:
     """Models as columns, metrics as rows, each figure over its 95 % interval."""
     models = ordered(summary.get("models", {}))
-    table = Table(title="On held-out prompts, with 95% intervals", title_style="bold", title_justify="left")
+    table = Table(
+        title="On held-out prompts, with 95% intervals",
+        title_style="bold",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
     table.add_column("")
     for model in models:
         table.add_column(
-            Text(visible(title(model)), _TERMINAL_COLOURS.get(model, "magenta")), justify="right"
+            Text(visible(title(model)), _TERMINAL_COLOURS.get(model, "magenta")),
+            justify="right",
+            overflow="fold",
         )
     for name in metric_names(summary):
         cells = [_cell(name, summary["models"][model].get(name)) for model in models]

@@ -1,0 +1,58 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from gnomon.cli.data import data_app
+from gnomon.errors import DataError
+
+ROWS = [
+    {"prompt": "a b c", "chosen": "one two three", "rejected": "[bold]"},
+    {"prompt": "a b c d e", "chosen": "one", "rejected": "one two"},
+    {"prompt": "a", "chosen": "", "rejected": "x"},
+]
+
+
+@pytest.fixture
+def inspect(tmp_path):
+    """Run `gnomon data inspect` on these rows."""
+
+    def run(rows, *options):
+        path = tmp_path / "prefs.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+        return CliRunner().invoke(data_app, ["inspect", str(path), *options])
+
+    return run
+
+
+def test_json_has_counts_lengths_and_a_sample(inspect):
+    summary = json.loads(inspect(ROWS, "--json", "--rows", "1").stdout)
+    assert (summary["dialect"], summary["rows"], summary["usable_rows"]) == ("preferences", 3, 2)
+    assert summary["records"] == {"comparison": 2}
+    assert summary["dropped"] == {"empty response": {"rows": 1, "examples": [3]}}
+    assert (summary["sources"], summary["assumed_source"]) == ({"ai": 2}, 2)
+    assert summary["words"]["prompt"] == {"min": 3, "p10": 3.2, "median": 4, "p90": 4.8, "max": 5}
+    assert (summary["words"]["chosen"]["max"], summary["words"]["rejected"]["max"]) == (3, 2)
+    assert summary["chosen_is_longer"] == {"longer": 1, "shorter": 1, "equal": 0}
+    assert [row["id"] for row in summary["sample"]] == ["prefs:1"]
+
+
+def test_the_page_for_people_says_the_same_and_prints_brackets_as_they_are(inspect):
+    shown = inspect(ROWS).stdout
+    for part in ("2 of 3 rows are usable", "empty response", "rejected: [bold]", "50.0%", "ai 2 (2 rows"):
+        assert part in shown
+
+
+def test_ties_have_no_chosen_answer(inspect):
+    row = {"instruction": "a", "output_1": "b c", "output_2": "d", "preference": 1.5}
+    summary = json.loads(inspect([row], "--json").stdout)
+    assert set(summary["words"]) == {"prompt", "undecided"}
+    assert summary["chosen_is_longer"] is None
+
+
+def test_later_turns_are_told(inspect):
+    assert "2 later turns are left aside" in inspect([{"turns": ["a", "b", "c"]}]).stdout
+
+
+def test_it_stops_at_the_first_bad_row_when_told_to(inspect):
+    assert isinstance(inspect(ROWS, "--on-bad-row", "stop").exception, DataError)

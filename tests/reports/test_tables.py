@@ -1,0 +1,93 @@
+import io
+
+import pytest
+from rich.console import Console
+from sample_run import estimate, summary
+
+from gnomon.reports.tables import (
+    bread_panel,
+    difference,
+    difference_interval,
+    interval,
+    metric_names,
+    ordered,
+    summary_table,
+    title,
+    written,
+)
+
+
+def shown(renderable, width=110):
+    out = io.StringIO()
+    Console(file=out, width=width, force_terminal=False).print(renderable)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("checks", 0.43333, "43.3%"),
+        ("checks", 1.0, "100.0%"),
+        ("reward/second", 1.127, "+1.13"),
+        ("reward/second", -2.413, "−2.41"),
+        ("reward/second", -0.001, "0.00"),
+        ("kl/reference", 6.314, "6.31"),
+        ("length/tokens", 1234.56, "1,234.6"),
+        ("something/new", 0.5, "0.50"),
+        ("checks", None, "–"),
+        ("checks", float("nan"), "–"),
+    ],
+)
+def test_numbers_are_written_as_their_metric_is(name, value, text):
+    assert written(name, value) == text
+
+
+def test_intervals_and_differences():
+    assert interval("checks", {"low": 0.1, "high": 0.2567}) == "10.0 to 25.7"
+    assert interval("reward/second", {"low": -0.5, "high": 1}) == "−0.50 to +1.00"
+    assert interval("checks", {"low": None, "high": None}) == ""
+    assert difference("checks", 0.1) == "+10.0 pts"
+    assert difference("kl/reference", -1.5) == "−1.50"
+    assert difference_interval("checks", {"low": -0.03, "high": 0.23}) == "−3.0 to +23.0"
+
+
+def test_models_stand_in_the_order_of_the_road():
+    assert ordered({"zeta", "policy", "alpha", "base", "sft"}) == ["base", "sft", "policy", "alpha", "zeta"]
+    assert title("sft") == "Instruction-tuned"
+    assert title("alpha") == "alpha"
+
+
+def test_known_metrics_come_first_and_unknown_ones_are_kept():
+    found = {
+        "models": {"base": {"zzz": estimate(1, 0), "checks": estimate(1, 0), "ends_turn": estimate(1, 0)}}
+    }
+    assert metric_names(found) == ["ends_turn", "checks", "zzz"]
+
+
+def test_the_summary_table_has_every_figure_with_its_interval():
+    text = shown(summary_table(summary()))
+    for model, metrics in summary()["models"].items():
+        assert title(model) in text
+        for name, value in metrics.items():
+            assert written(name, value["value"]) in text
+            assert interval(name, value) in text
+    row = next(line for line in text.splitlines() if "KL from reference" in line)
+    assert "–" in row
+    assert "6.31" in row
+
+
+def test_the_bread_panel_shows_each_answer_below_its_model():
+    text = shown(bread_panel(summary()))
+    assert text.index("How do I make bread?") < text.index("Base") < text.index("Constitutional")
+    assert "sounds hollow underneath" in text
+
+
+def test_model_text_cannot_command_a_terminal_or_rich():
+    hostile = {
+        "bread": {"prompt": "[bold]hi[/]", "answers": {"base": "\x1b[2J[red]x[/red] \x07", "sft": " "}}
+    }
+    text = shown(bread_panel(hostile))
+    assert "\x1b" not in text
+    assert "␛[2J[red]x[/red] ␇" in text
+    assert "[bold]hi[/]" in text
+    assert "(nothing)" in text
