@@ -24,18 +24,24 @@ class Head:
     bias: Tensor | None = None
     scale: float = 1.0
     softcap: float | None = None
+    tile_bytes: int = TILE_BYTES
 
     @property
     def tile(self) -> int:
-        """Rows of logits that fit `TILE_BYTES`."""
-        return max(8, TILE_BYTES // (4 * self.weight.shape[0]))
+        """Rows of logits that fit `tile_bytes`."""
+        return max(8, self.tile_bytes // (4 * self.weight.shape[0]))
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What is summed in: float32, or float64 for a model that is float64 itself."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def head_logits(hidden: Float[Tensor, "rows width"], head: Head) -> Float[Tensor, "rows vocab"]:
-    """The plain head, float32: the reference for what is fused below."""
-    logits = (hidden @ head.weight.T).float()
+    """The plain head, float32 (float64 for a float64 model): the reference for what is fused below."""
+    logits = (hidden @ head.weight.T).to(wide(hidden.dtype))
     if head.bias is not None:
-        logits = logits + head.bias.float()
+        logits = logits + head.bias.to(logits.dtype)
     logits = logits * head.scale
     return logits if head.softcap is None else head.softcap * torch.tanh(logits / head.softcap)
 
@@ -67,13 +73,13 @@ def head_pass(
     temperature: float = 1.0,
     entropy: bool = False,
 ) -> HeadPass:
-    """Log-probs (float32), and with `weights` the gradient of sum(weights * -logps), in tiles of rows."""
+    """Log-probs (`wide`), and with `weights` the gradient of sum(weights * -logps), in tiles of rows."""
     rows = hidden.shape[0]
-    logps = hidden.new_empty(rows, dtype=torch.float32)
+    logps = hidden.new_empty(rows, dtype=wide(hidden.dtype))
     entropies = torch.empty_like(logps) if entropy else None
     grad_hidden = None if weights is None else torch.empty_like(hidden)
     trains_head = weights is not None and head.weight.requires_grad
-    grad_weight = torch.zeros_like(head.weight, dtype=torch.float32) if trains_head else None
+    grad_weight = torch.zeros_like(head.weight, dtype=logps.dtype) if trains_head else None
     for start in range(0, rows, head.tile):
         part = slice(start, start + head.tile)
         logits = head_logits(hidden[part], head)
@@ -87,14 +93,14 @@ def head_pass(
         if weights is None or grad_hidden is None:
             continue
         grad = probs.scatter_add_(1, targets[part, None], torch.full_like(lse, -1.0)[:, None]).mul_(
-            (weights[part].float() / temperature * head.scale)[:, None]
+            (weights[part].to(logps.dtype) / temperature * head.scale)[:, None]
         )
         if head.softcap is not None:
             grad.mul_(1 - (logits / head.softcap) ** 2)
         grad = grad.to(hidden.dtype)
         grad_hidden[part] = grad @ head.weight
         if grad_weight is not None:
-            grad_weight += (grad.T @ hidden[part]).float()
+            grad_weight += (grad.T @ hidden[part]).to(logps.dtype)
     return HeadPass(logps, entropies, grad_hidden, grad_weight)
 
 
@@ -114,7 +120,7 @@ class _WeightedNll(torch.autograd.Function):
         done = head_pass(hidden, head, targets, weights, temperature=temperature)
         ctx.save_for_backward(done.grad_hidden, done.grad_weight)
         ctx.mark_non_differentiable(done.logps)
-        return -(weights.float() * done.logps).sum(), done.logps
+        return -(weights.to(done.logps.dtype) * done.logps).sum(), done.logps
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -132,7 +138,7 @@ def weighted_nll(
     weights: Float[Tensor, "rows"],
     temperature: float = 1.0,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "rows"]]:
-    """sum(weights * -logps) with its gradient, and the log-probs themselves (detached, float32).
+    """sum(weights * -logps) with its gradient, and the log-probs themselves (detached).
 
     With weights 1/N it is the cross-entropy of instruction tuning; with advantage/N it is the policy gradient
     of samples that are on-policy. The bias of a head, where there is one, is not trained.

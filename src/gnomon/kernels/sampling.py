@@ -8,20 +8,23 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gnomon.kernels.head import wide
+
 BLOCK = 512
 
 
 def sample_tokens(
     logits: Float[Tensor, "rows vocab"], uniform: Float[Tensor, "rows"], temperature: float = 1.0
 ) -> tuple[Int[Tensor, "rows"], Float[Tensor, "rows"]]:
-    """Tokens and their log-probs (float32) under softmax(logits / temperature).
+    """Tokens and their log-probs (float32; float64 for float64 logits) under softmax(logits / temperature).
 
     `uniform` holds numbers in [0, 1): the same number gives the same token whatever the other rows are.
     Temperature 0 is greedy; its log-probs are of the untempered distribution.
     """
+    logits = logits.to(wide(logits.dtype))
     if temperature == 0.0:
         return greedy_tokens(logits)
-    scaled = logits.float() if temperature == 1.0 else logits.float() / temperature
+    scaled = logits if temperature == 1.0 else logits / temperature
     probs = torch.softmax(scaled, dim=-1)
     rows, vocab = probs.shape
     padded = torch.nn.functional.pad(probs, (0, -vocab % BLOCK)).view(rows, -1, BLOCK)
@@ -41,5 +44,5 @@ def sample_tokens(
 
 def greedy_tokens(logits: Float[Tensor, "rows vocab"]) -> tuple[Int[Tensor, "rows"], Float[Tensor, "rows"]]:
     """The most likely tokens and their log-probs."""
-    best, token = logits.float().max(dim=-1)
-    return token, best - torch.logsumexp(logits.float(), dim=-1)
+    best, token = logits.max(dim=-1)
+    return token, best - torch.logsumexp(logits, dim=-1)

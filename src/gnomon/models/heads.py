@@ -1,9 +1,11 @@
 """Finding a model's body and output head, and checking that the head is what it seems."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnomon.errors import ModelError
 from gnomon.kernels.head import Head, head_logits
@@ -18,7 +20,7 @@ def body(model: Any) -> Any:
 def output_head(model: Any) -> Head:
     """The output layer with the scaling its architecture applies."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    layer, config = inner.get_output_embeddings(), inner.config
+    layer, config = inner.get_output_embeddings(), inner.config.get_text_config()
     scale = float(getattr(config, "logit_scale", None) or 1.0) / float(
         getattr(config, "logits_scaling", None) or 1.0
     )
@@ -35,6 +37,17 @@ def hidden_states(model: Any, input_ids: Tensor, attention_mask: Tensor) -> Tens
     return states
 
 
+@contextmanager
+def without_dropout(module: nn.Module) -> Iterator[None]:
+    """Inside the block the module is in evaluation mode; then it is again in the mode it was in."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
 @torch.no_grad()
 def check_head(model: Any) -> None:
     """ModelError where `output_head` does not reproduce the model's own logits on a few tokens."""
@@ -42,8 +55,10 @@ def check_head(model: Any) -> None:
     ours = head_logits(
         hidden_states(model, ids, torch.ones_like(ids, dtype=torch.bool))[0], output_head(model)
     )
-    theirs = model(input_ids=ids).logits[0].float()
-    if not torch.allclose(ours, theirs, rtol=2e-2, atol=2e-2 * float(theirs.abs().max())):
+    theirs = model(input_ids=ids).logits[0]
+    tolerance = max(1e-4, 3 * torch.finfo(theirs.dtype).eps)  # some models scale and cap in bfloat16
+    theirs = theirs.to(ours.dtype)
+    if not torch.allclose(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max())):
         raise ModelError(
             f"{type(model).__name__} does something to its logits that Gnomon does not know "
             f"(off by up to {float((ours - theirs).abs().max()):.3g}); it cannot be trained exactly"

@@ -101,7 +101,15 @@ def with_adapter(base: LanguageModel, folder: Path, *, trainable: bool = False) 
         model = PeftModel.from_pretrained(base.model, folder, is_trainable=trainable)
     except (OSError, ValueError, KeyError, RuntimeError) as problem:
         raise ModelError(f"adapters in {folder} cannot be read: {problem}") from problem
-    return LanguageModel(model if trainable else model.eval(), base.tokenizer, base.template, base.ref)
+    template = folder / "chat_template.jinja"
+    if template.exists():
+        base.tokenizer.chat_template = template.read_text(encoding="utf-8")
+    return LanguageModel(
+        model if trainable else model.eval(),
+        base.tokenizer,
+        Template(base.tokenizer, sorted(base.stop_ids)),
+        base.ref,
+    )
 
 
 def _load_full(source: Path | str, ref: str, dtype: torch.dtype, device: str) -> LanguageModel:

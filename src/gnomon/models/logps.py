@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gnomon.kernels.batching import by_length
 from gnomon.kernels.head import head_logits, head_pass
-from gnomon.models.heads import hidden_states, output_head
+from gnomon.models.heads import hidden_states, output_head, without_dropout
 from gnomon.models.load import LanguageModel
 
 MICRO_TOKENS = 4096
@@ -21,13 +21,17 @@ def sequence_logps(
     responses: Sequence[Sequence[int]],
     temperature: float = 1.0,
 ) -> list[Tensor]:
-    """For each row the log-probs of its response's tokens after its prompt: float32 tensors on the CPU."""
+    """For each row the log-probs of its response's tokens after its prompt: float32 tensors on the CPU.
+
+    Prompts hold a token or more: the first token of a row has no log-prob.
+    """
     rows = [[*prompt, *response] for prompt, response in zip(prompts, responses, strict=True)]
     head = output_head(lm.model)
     results: dict[int, Tensor] = {}
     for group in by_length([len(row) for row in rows], MICRO_TOKENS):
         ids, attention = _pad([rows[i] for i in group], lm)
-        hidden = hidden_states(lm.model, ids, attention)
+        with without_dropout(lm.model):
+            hidden = hidden_states(lm.model, ids, attention)
         wanted = torch.zeros_like(attention)
         for k, i in enumerate(group):
             wanted[k, len(prompts[i]) : len(rows[i])] = True
@@ -46,7 +50,8 @@ def choice_logps(lm: LanguageModel, prompts: Sequence[Sequence[int]], choices: S
     result = torch.empty(len(prompts), len(choices))
     for group in by_length([len(prompt) for prompt in prompts], MICRO_TOKENS):
         ids, attention = _pad([prompts[i] for i in group], lm)
-        hidden = hidden_states(lm.model, ids, attention)
+        with without_dropout(lm.model):
+            hidden = hidden_states(lm.model, ids, attention)
         last = hidden[torch.arange(len(group)), attention.sum(dim=1) - 1]
         result[group] = torch.log_softmax(head_logits(last, head), dim=-1)[:, wanted].cpu()
     return result

@@ -1,14 +1,20 @@
 """Adapters: putting them on, keeping a frozen copy as the reference, taking them off for a while."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import Linear as LoraLinear
+from torch import Tensor, nn
 
-from gnomon.config import LoraSettings
-from gnomon.models.load import LanguageModel
+from gnomon.config import LoraSettings, ModelSettings
+from gnomon.kernels.lora import lora_linear
+from gnomon.models.load import LanguageModel, adapter_base, load, resolve, with_adapter
+from gnomon.models.reference import parse_model_ref
 
 TRAINED = "default"
 REFERENCE = "reference"
@@ -27,7 +33,48 @@ def add_lora(lm: LanguageModel, settings: LoraSettings, seed: int) -> LanguageMo
         torch.manual_seed(seed)
         model = get_peft_model(lm.model, config)
     model.peft_config[TRAINED].base_model_name_or_path = lm.ref
-    return LanguageModel(model, lm.tokenizer, lm.template, lm.ref)
+    return fused(LanguageModel(model, lm.tokenizer, lm.template, lm.ref))
+
+
+def fused(lm: LanguageModel) -> LanguageModel:
+    """The same model, its plain LoRA layers computed by the fused kernel; peft still owns the weights."""
+    for module in lm.model.modules():
+        if isinstance(module, LoraLinear) and type(module.get_base_layer()) is nn.Linear:
+            module.forward = partial(_fused_forward, module, module.forward)
+    return lm
+
+
+def _fused_forward(layer: Any, plain: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The kernel where it computes what peft would: one adapter, no dropout, no variant, nothing merged."""
+    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1 or args or kwargs:
+        return plain(x, *args, **kwargs)
+    name = layer.active_adapters[0]
+    drops = layer.training and not isinstance(layer.lora_dropout[name], nn.Identity)
+    if name not in layer.lora_A or drops or layer.lora_variant or layer.lora_bias[name]:
+        return plain(x)
+    base = layer.base_layer
+    return lora_linear(
+        x,
+        base.weight,
+        base.bias,
+        layer.lora_A[name].weight,
+        layer.lora_B[name].weight,
+        layer.scaling[name],
+    )
+
+
+def load_trainable(ref: str, settings: ModelSettings, seed: int) -> LanguageModel:
+    """A model ready to train: its saved adapters go on, or fresh ones are added, or every weight trains.
+
+    Training every weight is done in float32 whatever `settings.dtype` says: bfloat16 loses small updates.
+    """
+    source = resolve(parse_model_ref(ref)) if ref.startswith("path:") else ""
+    if isinstance(source, Path) and (source / "adapter_config.json").exists():
+        base = load(adapter_base(source), dtype=settings.dtype)
+        return fused(with_adapter(base, source, trainable=True))
+    if settings.lora is not None:
+        return add_lora(load(ref, dtype=settings.dtype), settings.lora, seed)
+    return load(ref, dtype="float32")
 
 
 def has_adapters(model: Any) -> bool:
@@ -50,11 +97,11 @@ def freeze_reference(model: Any) -> None:
 @contextmanager
 def as_reference(model: Any) -> Iterator[None]:
     """Inside the block the model answers with its frozen reference adapters."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
+    trainable = {p: p.requires_grad for p in model.parameters()}
     model.set_adapter(REFERENCE, inference_mode=True)
     try:
         yield
     finally:
         model.set_adapter(TRAINED)
-        for parameter in trainable:
-            parameter.requires_grad_(requires_grad=True)
+        for parameter, trains in trainable.items():
+            parameter.requires_grad_(requires_grad=trains)

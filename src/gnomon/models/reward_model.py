@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from gnomon.errors import ModelError
 from gnomon.kernels.batching import by_length
-from gnomon.models.heads import hidden_states
+from gnomon.kernels.head import wide
+from gnomon.models.heads import hidden_states, without_dropout
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.save import save_model
 
@@ -25,7 +26,7 @@ class RewardModel(nn.Module):
         super().__init__()
         self.body = lm.model
         width = int(lm.model.config.get_text_config().hidden_size)
-        self.score = nn.Linear(width, 1, device=lm.device)
+        self.score = nn.Linear(width, 1, device=lm.device, dtype=wide(lm.model.dtype))
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():  # std 1/sqrt(d+1), bias 0 (arXiv:2203.02155 builds on arXiv:1909.08593)
             self.score.weight.copy_(torch.randn(1, width, generator=generator) / math.sqrt(width + 1))
@@ -38,7 +39,7 @@ class RewardModel(nn.Module):
         hidden = hidden_states(self.body, input_ids, attention_mask)
         last = attention_mask.sum(dim=1) - 1
         final = hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
-        scores: Tensor = self.score(final.float()).squeeze(-1) - self.shift
+        scores: Tensor = self.score(final.to(self.score.weight.dtype)).squeeze(-1) - self.shift
         return scores
 
 
@@ -53,7 +54,6 @@ class Scorer:
     @torch.no_grad()
     def score(self, rows: Sequence[Sequence[int]]) -> list[float]:
         """The score of each row of ids: a prompt and its response, turn end included."""
-        self.model.eval()
         result = [0.0] * len(rows)
         for group in by_length([len(row) for row in rows], self.micro_tokens):
             longest = max(len(rows[i]) for i in group)
@@ -61,7 +61,9 @@ class Scorer:
             ids = torch.tensor(padded, device=self.lm.device)
             lengths = torch.tensor([len(rows[i]) for i in group], device=self.lm.device)
             mask = torch.arange(longest, device=self.lm.device)[None] < lengths[:, None]
-            for i, value in zip(group, self.model(ids, mask).tolist(), strict=True):
+            with without_dropout(self.model):
+                scores = self.model(ids, mask).tolist()
+            for i, value in zip(group, scores, strict=True):
                 result[i] = value
         return result
 

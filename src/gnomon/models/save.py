@@ -10,7 +10,8 @@ def save_model(lm: LanguageModel, folder: Path, card: str) -> None:
     """Write adapters (with the base's name) or full weights, the chat template, and README.md."""
     if has_adapters(lm.model):
         lm.model.peft_config[TRAINED].base_model_name_or_path = lm.ref
-        lm.model.save_pretrained(folder, selected_adapters=[TRAINED])
+        # embeddings are never trained beside adapters; "auto" would look the base up on the hub
+        lm.model.save_pretrained(folder, selected_adapters=[TRAINED], save_embedding_layers=False)
     else:
         lm.model.save_pretrained(folder)
         lm.tokenizer.save_pretrained(folder)

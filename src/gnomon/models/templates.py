@@ -5,8 +5,11 @@ none. Each piece between a generation prompt and a turn's end is tokenised by it
 exactly the ids that sampling starts from.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
+
+from jinja2 import TemplateError
 
 from gnomon.errors import ModelError
 from gnomon.records import Conversation, EncodedRow, Message
@@ -38,6 +41,7 @@ class ChatTokenizer(Protocol):
     eos_token_id: int | None
     bos_token_id: int | None
     all_special_tokens: list[str]
+    added_tokens_decoder: Mapping[int, Any]
 
     def apply_chat_template(self, conversation: Any, **settings: Any) -> Any:
         """Render messages."""
@@ -65,6 +69,9 @@ class Template:
         self.stop_ids = frozenset([*eos, *extra_stops, *ends])
         if not self.stop_ids:
             raise ModelError("the tokenizer has no end-of-sequence token; set `eos_token` in its config")
+        special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+        special |= {*tokenizer.all_special_tokens, *(token for token in TURN_ENDS if token in vocabulary)}
+        self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or "(?!)")
         self.name = "plain" if tokenizer.chat_template == PLAIN else "the model's own"
 
     def encode_prompt(self, conversation: Conversation) -> list[int]:
@@ -75,13 +82,13 @@ class Template:
 
     def encode(self, conversation: Conversation) -> EncodedRow:
         """The whole conversation; the mask follows `Message.carries_loss`, turn ends included."""
-        ids, mask, _ = self._turns(conversation)
-        if (
-            conversation.messages[-1].role == "assistant"
-        ):  # what a template adds after the turn is not sampled
+        ids, mask, rendered = self._turns(conversation)
+        if conversation.messages[-1].role == "assistant":
+            # what a template adds after the turn is not sampled
             end = max(i for i, token in enumerate(ids) if token in self.stop_ids) + 1
-            ids, mask = ids[:end], mask[:end]
-        return EncodedRow(tuple(ids), tuple(mask))
+            return EncodedRow(tuple(ids[:end]), tuple(mask[:end]))
+        rest = self._pieces(self._render(conversation.messages, conversation, prompt=False), rendered)
+        return EncodedRow(tuple(ids + rest), (*mask, *[False] * len(rest)))
 
     def encode_raw(self, text: str) -> list[int]:
         """Plain text as a base model meets it: BOS where the model has one, and the text."""
@@ -93,13 +100,14 @@ class Template:
         rendered = ""
         messages = conversation.messages
         for i, message in enumerate(messages):
-            if message.role == "assistant":
-                before = self._render(messages[:i], conversation, prompt=True)
-            elif message.carries_loss:
-                before = self._render(messages[:i], conversation, prompt=False) if i else ""
-            else:
+            if message.role != "assistant" and not message.carries_loss:
                 continue
             after = self._render(messages[: i + 1], conversation, prompt=False)
+            if i:
+                before = self._render(messages[:i], conversation, prompt=message.role == "assistant")
+            else:  # nothing comes before but the BOS
+                bos = self.tokenizer.bos_token or ""
+                before = bos if after.startswith(bos) else ""
             if not after.startswith(before):
                 raise ModelError(
                     f"{self.name} chat template does not keep the prompt as a prefix: turn {i} begins "
@@ -137,12 +145,18 @@ class Template:
         return [bos, *ids] if adds_bos else ids
 
     def _render(self, messages: Sequence[Message], conversation: Conversation, *, prompt: bool) -> str:
-        text = self.tokenizer.apply_chat_template(
-            [self._message(m) for m in messages],
-            tools=[dict(tool) for tool in conversation.tools] or None,
-            tokenize=False,
-            add_generation_prompt=prompt,
-        )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [self._message(m) for m in messages],
+                tools=[dict(tool) for tool in conversation.tools] or None,
+                tokenize=False,
+                add_generation_prompt=prompt,
+            )
+        except TemplateError as problem:
+            raise ModelError(
+                f"{self.name} chat template refuses turns {', '.join(m.role for m in messages)}: {problem}; "
+                "leave such rows out or pass another template"
+            ) from problem
         return str(text)
 
     def _message(self, message: Message) -> Mapping[str, Any]:
@@ -162,7 +176,4 @@ class Template:
 
     def _defused(self, text: str) -> str:
         """A special token written out in a message is text, not a turn's end."""
-        for token in self.tokenizer.all_special_tokens:
-            if token in text:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
+        return self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)

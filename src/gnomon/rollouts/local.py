@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from gnomon.errors import DataError
-from gnomon.kernels.head import head_logits
+from gnomon.kernels.head import head_logits, wide
 from gnomon.kernels.sampling import sample_tokens
-from gnomon.models.heads import body, output_head
+from gnomon.models.heads import body, output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.records import Conversation
 from gnomon.rollouts.engine import Sample, Sampling
@@ -37,13 +37,11 @@ class LocalEngine:
         self._check(prompts, sampling)
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), list(prompts[i])))
         results: dict[int, Sample] = {}
-        training = self.lm.model.training
-        self.lm.model.eval()
         for start in range(0, len(order), ROWS):
             rows = order[start : start + ROWS]
             decode = _Decoding(self.lm, [prompts[i] for i in rows], sampling, [seeds[i] for i in rows])
-            results.update(zip(rows, decode.run(), strict=True))
-        self.lm.model.train(training)
+            with without_dropout(self.lm.model):
+                results.update(zip(rows, decode.run(), strict=True))
         return [results[i] for i in range(len(prompts))]
 
     def answer(
@@ -60,13 +58,17 @@ class LocalEngine:
 
     def stream(self, conversation: Conversation, sampling: Sampling, seed: int = 0) -> Iterator[str]:
         """The answer piece by piece, as it is sampled."""
-        decode = _Decoding(self.lm, [self.lm.encode_prompt(conversation)], sampling, [seed])
+        prompt = self.encode(conversation)
+        self._check([prompt], sampling)
+        decode = _Decoding(self.lm, [prompt], sampling, [seed])
         shown = ""
-        for _ in decode.steps():
-            text = decode.text(0)
-            if not text.endswith("\ufffd"):
-                yield text[len(shown) :]
-                shown = text
+        with without_dropout(self.lm.model):
+            for _ in decode.steps():
+                text = decode.text(0)
+                if not text.endswith("\ufffd"):  # the character may lack bytes still to come
+                    yield text[len(shown) :]
+                    shown = text
+        yield decode.text(0)[len(shown) :]
 
     def encode(self, conversation: Conversation, *, raw: bool = False) -> list[int]:
         """The prompt's ids, as they are sampled from."""
@@ -101,7 +103,7 @@ class _Decoding:
         self.stops = torch.tensor(sorted(lm.stop_ids), device=lm.device)
         self.uniform = _uniforms(seeds, sampling.max_new_tokens).to(lm.device)
         self.tokens = torch.zeros(len(prompts), sampling.max_new_tokens, dtype=torch.long, device=lm.device)
-        self.logps = torch.zeros(len(prompts), sampling.max_new_tokens, device=lm.device)
+        self.logps = torch.zeros_like(self.tokens, dtype=wide(lm.model.dtype))
         self.lengths = torch.zeros(len(prompts), dtype=torch.long, device=lm.device)
         self.ended = torch.zeros(len(prompts), dtype=torch.bool, device=lm.device)
         self.active = torch.arange(len(prompts), device=lm.device)

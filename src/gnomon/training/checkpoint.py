@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,27 @@ def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     damaged: list[str] = []
     for path in _newest_first(folder):
         try:
+            _check(path)
             return torch.load(path, weights_only=True), damaged
-        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as problem:
+        except (
+            RuntimeError,
+            EOFError,
+            OSError,
+            ValueError,
+            pickle.UnpicklingError,
+            zipfile.BadZipFile,
+        ) as problem:
             damaged.append(
                 f"{path} is damaged ({problem}) and was passed over; training resumes from before it"
             )
     return None, damaged
+
+
+def _check(path: Path) -> None:
+    """Raise where a byte has changed since it was written, which torch.load would not notice."""
+    with zipfile.ZipFile(path) as archive:
+        if name := archive.testzip():
+            raise zipfile.BadZipFile(f"checksum of {name} is wrong")
 
 
 def _newest_first(folder: Path) -> list[Path]:

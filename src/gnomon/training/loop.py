@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ class Trainer:
         for micro in work.micros[self.accelerator.process_index :: self.accelerator.num_processes]:
             loss, values = self.objective.loss(micro)
             if not math.isfinite(value := loss.item()):
-                raise self._diverged(micro, f"loss is {value}")
+                raise self._diverged([micro], f"loss is {value}")
             total += value
             self.accelerator.backward(loss)
             for name, part in values.items():
@@ -107,14 +107,16 @@ class Trainer:
                 parameter.grad = self.accelerator.reduce(parameter.grad, reduction="sum")
         norm = float(nn.utils.clip_grad_norm_(self.trained.values(), self.settings.max_grad_norm))
         if not math.isfinite(norm):
-            raise self._diverged(work.micros[0], f"gradient norm is {norm}")
+            raise self._diverged(work.micros, f"gradient norm is {norm}")
         return norm
 
-    def _diverged(self, micro: Micro, what: str) -> DivergenceError:
+    def _diverged(self, micros: Sequence[Micro], what: str) -> DivergenceError:
+        ids = list(dict.fromkeys(id for micro in micros for id in micro.row_ids))
         path = self.work / f"diverged-at-step-{self.step}.pt"
-        torch.save({"row_ids": micro.row_ids, "tensors": micro.tensors}, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"row_ids": ids, "tensors": [micro.tensors for micro in micros]}, path)
         return DivergenceError(
-            f"step {self.step}: {what}, on rows {', '.join(micro.row_ids)}; the batch is in {path}. "
+            f"step {self.step}: {what}, on rows {', '.join(ids)}; the batch is in {path}. "
             "Look at those rows, or lower the learning rate"
         )
 

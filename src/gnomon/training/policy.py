@@ -11,12 +11,13 @@ from torch import Tensor
 
 from gnomon.config import PolicySettings
 from gnomon.data.collate import collate
+from gnomon.errors import ConfigError, ModelError
 from gnomon.kernels.batching import by_length
 from gnomon.kernels.head import labelled, weighted_nll
 from gnomon.losses.advantages import rloo
 from gnomon.losses.kl import kl_penalised
 from gnomon.losses.policy import reinforce_weights
-from gnomon.models.heads import hidden_states, output_head
+from gnomon.models.heads import hidden_states, output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import as_reference, has_adapters
@@ -63,6 +64,13 @@ class PolicyOptimisation:
         seed: int,
         reference: LanguageModel | None = None,
     ) -> None:
+        if reference is None and not has_adapters(lm.model):
+            raise ModelError("a policy without adapters has no frozen copy of itself; hand in a reference model")
+        if settings.optim.batch_size % settings.samples:
+            raise ConfigError(
+                f"policy.optim.batch_size is {settings.optim.batch_size}, which {settings.samples} samples of "
+                "each prompt do not divide; set a multiple of policy.samples"
+            )
         self.lm, self.engine, self.reward = lm, engine, reward
         self.prompts, self.settings, self.seed, self.reference = prompts, settings, seed, reference
         self.head = output_head(lm.model)
@@ -98,7 +106,8 @@ class PolicyOptimisation:
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off."""
         batch, weights, sampled = micro.tensors
-        hidden = hidden_states(self.lm.model, batch.input_ids, batch.attention_mask)
+        with without_dropout(self.lm.model):  # with it, the policy trained is not the one sampled
+            hidden = hidden_states(self.lm.model, batch.input_ids, batch.attention_mask)
         rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
         each = weights[:, None].expand_as(batch.response_mask[:, 1:])[batch.response_mask[:, 1:]]
         loss, logps = weighted_nll(rows, self.head, targets, each, self.settings.temperature)

@@ -1,0 +1,62 @@
+"""Options that several commands share, and the recipe they make together."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gnomon.config import Recipe, load_recipe
+from gnomon.errors import ConfigError
+from gnomon.models.reference import parse_model_ref
+
+BUILTIN = "builtin"
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="key=value", help="Settings, for example policy.steps=10.")
+]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe whose settings to start from.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="hub:ORG/NAME, path:DIR, gguf:PACKAGE/FILE, tiny:SEED, or a folder."),
+]
+ModelArgument = Annotated[
+    str, typer.Argument(help="hub:ORG/NAME, path:DIR, gguf:PACKAGE/FILE, tiny:SEED, or a folder.")
+]
+Rows = Annotated[list[str] | None, typer.Option("--data", help="A file of rows; may be given several times.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The folder to write; runs/NAME if not given.")]
+Prompts = Annotated[str, typer.Option("--prompts", help="A file of prompts, or builtin.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask this many prompts, a seeded slice.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def model_ref(text: str) -> str:
+    """A model as people type it: a reference, or the folder of a saved model; ConfigError otherwise."""
+    ref = f"path:{text}" if Path(text).is_dir() else text
+    parse_model_ref(ref)
+    return ref
+
+
+def recipe_of(
+    file: Path | None,
+    overrides: Sequence[str] | None,
+    *,
+    model: str | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe of a file, or the defaults, with overrides and with the sections options speak of."""
+    recipe = load_recipe(file or Path(os.devnull), overrides or ())
+    changes: dict[str, Any] = {}
+    ref = recipe.model.ref if model is None else model
+    changes["model"] = recipe.model.model_copy(update={"ref": model_ref(ref)})
+    if data:
+        changes["data"] = recipe.data.model_copy(update=dict(data))
+    return recipe.model_copy(update=changes)
+
+
+def new_folder(out: Path) -> Path:
+    """The folder itself, where there is nothing in it yet; ConfigError where there is."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is there already; name another with --out, or remove it first")
+    return out

@@ -1,0 +1,69 @@
+"""`gnomon run`: the whole road from one recipe."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from gnomon.cli.console import out, print_json
+from gnomon.cli.machine import settle
+from gnomon.cli.options import AsJson, Out, Overrides, recipe_of
+from gnomon.cli.progress import reporting
+from gnomon.config import Recipe
+from gnomon.reports.tables import bread_panel, summary_table
+
+Until = Literal["sft", "constitution", "reward", "policy"]
+
+MODELS = ("sft", "constitutional", "policy")
+"""Stages whose model can be talked to."""
+
+
+def run(
+    file: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, as YAML.")],
+    overrides: Overrides = None,
+    folder: Out = None,
+    until: Annotated[Until | None, typer.Option(help="The last stage to make.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Walk the whole road: tune, learn preferences, optimise, revise, evaluate, report.
+
+    What is already made is not made again: an interrupted run goes on with the same command.
+    """
+    recipe = recipe_of(file, overrides)
+    place = folder or Path("runs") / recipe.name
+    settle()
+    from gnomon.pipeline import road  # noqa: PLC0415  torch is slow to import
+
+    with reporting(stages(recipe, until)) as reporter:
+        summary = road.run(recipe, place, reporter, until=until)
+    if as_json:
+        print_json(summary)
+    else:
+        show(summary, place)
+
+
+def stages(recipe: Recipe, until: Until | None) -> int:
+    """How many stages there will be at most."""
+    count = 2  # the rows, instruction tuning
+    if recipe.constitution and until != "sft":
+        count += 3
+    if recipe.reward and until not in ("sft", "constitution"):
+        count += 1 if until == "reward" else 2
+        count += bool(recipe.policy) and until != "reward"
+    answering = 2 + bool(recipe.constitution) + bool(recipe.reward and recipe.policy)
+    return count if until else count + answering
+
+
+def show(summary: Mapping[str, Any], folder: Path) -> None:
+    """The bread question, the figures, and where everything is."""
+    if summary.get("bread"):
+        out.print(bread_panel(summary))
+    if summary.get("models"):
+        out.print(summary_table(summary))
+    for key, about in summary.get("manifest", {}).items():
+        if about["stage"] in MODELS:
+            model = folder / "artefacts" / key / "model"
+            out.print(Text(f"{about['stage']}: gnomon chat {model}"), soft_wrap=True)
+    out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)

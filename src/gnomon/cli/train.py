@@ -1,0 +1,69 @@
+"""`gnomon train`: one stage alone, on any model and any rows."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from gnomon.cli.console import out
+from gnomon.cli.machine import settle
+from gnomon.cli.options import Model, Out, Overrides, RecipeFile, Rows, recipe_of
+from gnomon.cli.progress import reporting
+from gnomon.config import Recipe
+
+train_app = typer.Typer(help="Train one stage alone.", no_args_is_help=True)
+
+
+@train_app.command()
+def sft(
+    overrides: Overrides = None,
+    model: Model = None,
+    data: Rows = None,
+    recipe: RecipeFile = None,
+    folder: Out = None,
+) -> None:
+    """Tune a model on demonstrations of how an assistant answers."""
+    _train("sft", recipe_of(recipe, overrides, model=model, data=_rows("demonstrations", data)), folder)
+
+
+@train_app.command()
+def reward(
+    overrides: Overrides = None,
+    model: Model = None,
+    data: Rows = None,
+    recipe: RecipeFile = None,
+    folder: Out = None,
+) -> None:
+    """Learn a reward model from comparisons of answers."""
+    _train("reward", recipe_of(recipe, overrides, model=model, data=_rows("comparisons", data)), folder)
+
+
+@train_app.command()
+def policy(
+    reward: Annotated[Path, typer.Option(help="The folder of a reward model that gnomon train made.")],
+    overrides: Overrides = None,
+    model: Model = None,
+    data: Rows = None,
+    recipe: RecipeFile = None,
+    folder: Out = None,
+) -> None:
+    """Optimise a model's answers to prompts against a reward model, staying near where it began."""
+    settings = recipe_of(recipe, overrides, model=model, data=_rows("prompts", data))
+    _train("policy", settings, folder, reward)
+
+
+def _rows(role: str, files: list[str] | None) -> dict[str, Any]:
+    return {role: tuple(files)} if files else {}
+
+
+def _train(
+    kind: Literal["sft", "reward", "policy"], recipe: Recipe, folder: Path | None, reward: Path | None = None
+) -> None:
+    place = folder or Path("runs") / f"{recipe.name}-{kind}"
+    settle()
+    from gnomon.pipeline import alone  # noqa: PLC0415  torch is slow to import
+
+    with reporting(2) as reporter:
+        made = alone.train(kind, recipe, place, reporter, reward=reward)
+    out.print(Text(f"{kind} model: {made}"), soft_wrap=True)

@@ -1,0 +1,224 @@
+"""What a recipe's data settings mean: rows read and checked, and each given the one role it is used for."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gnomon.config import DataSettings
+from gnomon.data.files import HUB, file_stem
+from gnomon.data.formats import Loaded, OnBad, load
+from gnomon.data.splits import Role, assign, cluster, opening, refuse_overlap, take, yielding
+from gnomon.errors import DataError
+from gnomon.records import Comparison, Conversation, Demonstration, Prompt, Ranking, Record, to_json
+from gnomon.store import content_id, file_digest
+
+BUILTIN = "builtin"
+FOLDER = Path(__file__).parent / BUILTIN
+
+DEMONSTRATIONS: Mapping[Role, float] = {"sft": 0.95, "dev": 0.05}
+COMPARISONS: Mapping[Role, float] = {"reward": 0.55, "gold": 0.25, "test": 0.20}
+"""Shares of the rows. `gold` trains the second reward model, which watches the first."""
+
+ROLES: Mapping[str, Role] = {
+    "sft": "sft",
+    "dev": "dev",
+    "reward": "reward",
+    "gold": "gold",
+    "test": "test",
+    "policy": "policy",
+    "red_team": "policy",
+    "evaluation": "test",
+}
+"""The role of the rows in each field of `Data`."""
+
+HOLDS = {
+    Demonstration: "demonstrations (prompts with one answer)",
+    Comparison: "comparisons (prompts with two answers, one of them better)",
+    Prompt: "prompts without an answer",
+}
+
+Row = Demonstration | Comparison | Prompt
+R = TypeVar("R", Demonstration, Comparison, Prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Rows by role. `clusters` gives the near-duplicate cluster of each evaluation prompt, both by id.
+
+    `dropped` counts unusable rows by file and reason, `digests` has the sha256 of each file read,
+    `overlap_removed` counts the rows left out because another role has nearly the same prompt.
+    """
+
+    sft: tuple[Demonstration, ...]
+    dev: tuple[Demonstration, ...]
+    reward: tuple[Comparison, ...]
+    gold: tuple[Comparison, ...]
+    test: tuple[Comparison, ...]
+    policy: tuple[Prompt, ...]
+    red_team: tuple[Prompt, ...]
+    evaluation: tuple[Prompt, ...]
+    clusters: Mapping[str, str]
+    dropped: Mapping[str, Mapping[str, int]]
+    digests: Mapping[str, str]
+    overlap_removed: int = 0
+
+    def by_role(self) -> dict[str, tuple[Row, ...]]:
+        """The rows of each field that holds rows, by its name."""
+        return {name: getattr(self, name) for name in ROLES}
+
+    def report(self) -> dict[str, Any]:
+        """How many rows there are and what became of the others, as plain JSON values."""
+        return {
+            "counts": {name: len(rows) for name, rows in self.by_role().items()},
+            "dropped": {name: dict(reasons) for name, reasons in self.dropped.items()},
+            "overlap_removed": self.overlap_removed,
+            "clusters": dict(self.clusters),
+        }
+
+
+@dataclass
+class Reader:
+    """Reads the files that settings list, and keeps account of them."""
+
+    on_bad_row: OnBad = "stop"
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def read(self, setting: str, kind: type[R], names: Iterable[str]) -> list[R]:
+        """The records of the files listed under `data.SETTING`, ids made distinct, families filled in.
+
+        DataError where a file cannot be used or holds records of another kind.
+        """
+        records: list[R] = []
+        for label, path in (found for name in names for found in _files(setting, name)):
+            loaded = load(path, on_bad_row=self.on_bad_row)
+            self.digests[label] = _digest(path, loaded)
+            if loaded.dropped:
+                self.dropped[label] = dict(loaded.dropped)
+            of_kind = (_of(kind, record, label, setting) for record in _pairwise(loaded.records))
+            records += (_with_family(record, file_stem(path)) for record in of_kind)
+        return _distinct(records)
+
+
+def read_data(settings: DataSettings, seed: int) -> Data:
+    """All rows a recipe asks for; the same settings, files and seed give the same rows in the same roles.
+
+    Demonstrations and comparisons are split by cluster, prompts train the policy, evaluation prompts test.
+    DataError where a file or row cannot be used or rows with different roles have nearly the same prompt;
+    with `on_bad_row: skip` such rows are left out and counted, those that train before those that test.
+    """
+    reader = Reader(settings.on_bad_row)
+
+    def read(setting: str, kind: type[R]) -> list[R]:
+        rows = reader.read(setting, kind, getattr(settings, setting))
+        return take(rows, settings.limit, seed, _stratum)
+
+    demonstrations = _split(read("demonstrations", Demonstration), DEMONSTRATIONS, seed)
+    comparisons = _split(read("comparisons", Comparison), COMPARISONS, seed)
+    evaluation = read("evaluation", Prompt)
+    data = Data(
+        sft=demonstrations["sft"],
+        dev=demonstrations["dev"],
+        reward=comparisons["reward"],
+        gold=comparisons["gold"],
+        test=comparisons["test"],
+        policy=tuple(read("prompts", Prompt)),
+        red_team=tuple(read("red_team", Prompt)),
+        evaluation=tuple(evaluation),
+        clusters=_named_clusters(evaluation),
+        dropped=reader.dropped,
+        digests=reader.digests,
+    )
+    return _apart(data, settings.on_bad_row)
+
+
+def _split(rows: Sequence[R], shares: Mapping[Role, float], seed: int) -> dict[Role, tuple[R, ...]]:
+    clusters = cluster([opening(_prompt(row)) for row in rows])
+    roles = assign(clusters, shares, seed, [_stratum(row) for row in rows])
+    return {role: tuple(row for row, own in zip(rows, roles, strict=True) if own == role) for role in shares}
+
+
+def _named_clusters(prompts: Sequence[Prompt]) -> dict[str, str]:
+    """The cluster of each prompt, called by the id of its first one."""
+    names: dict[int, str] = {}
+    numbers = cluster([opening(prompt.conversation) for prompt in prompts])
+    return {prompt.id: names.setdefault(n, prompt.id) for n, prompt in zip(numbers, prompts, strict=True)}
+
+
+def _apart(data: Data, on_overlap: OnBad) -> Data:
+    """The data with no cluster in two roles: by refusing it otherwise, or by leaving rows out."""
+    fields = data.by_role()
+    if on_overlap == "stop":
+        texts: dict[Role, list[tuple[str, str]]] = {}
+        for name, rows in fields.items():
+            texts.setdefault(ROLES[name], []).extend((row.id, opening(_prompt(row))) for row in rows)
+        refuse_overlap(texts)
+        return data
+    flat = [(name, row) for name, rows in fields.items() for row in rows]
+    clusters = cluster([opening(_prompt(row)) for _, row in flat])
+    leaves = yielding([ROLES[name] for name, _ in flat], clusters)
+    kept: dict[str, list[Row]] = {name: [] for name in fields}
+    for (name, row), gone in zip(flat, leaves, strict=True):
+        if not gone:
+            kept[name].append(row)
+    remaining: dict[str, Any] = {name: tuple(rows) for name, rows in kept.items()}
+    return replace(data, **remaining, overlap_removed=sum(leaves))
+
+
+def _files(setting: str, name: str) -> Iterator[tuple[str, Path | str]]:
+    """A name of the settings as files, each with the name that reports call it by."""
+    if name != BUILTIN:
+        yield name, name if name.startswith(HUB) else Path(name)
+        return
+    for path in sorted((FOLDER / setting).glob("*.jsonl")):
+        yield f"{BUILTIN}/{setting}/{path.name}", path
+
+
+def _digest(path: Path | str, loaded: Loaded) -> str:
+    """The sha256 of a file; of a data set of the hub, an id of its records."""
+    if isinstance(path, Path):
+        return file_digest(path)
+    return content_id([to_json(record) for record in loaded.records])
+
+
+def _pairwise(records: Iterable[Record]) -> Iterator[Record]:
+    for record in records:
+        yield from record.comparisons() if isinstance(record, Ranking) else (record,)
+
+
+def _of(kind: type[R], record: Record, label: str, setting: str) -> R:
+    if isinstance(record, Comparison) and record.label is None:
+        raise DataError(f"comparison {record.id} of {label} has no label yet; collect one before training")
+    if isinstance(record, kind):
+        return record
+    found = type(record).__name__.lower()
+    raise DataError(f"data.{setting} takes {HOLDS[kind]}, but {record.id} of {label} is a {found}")
+
+
+def _with_family(record: R, stem: str) -> R:
+    if isinstance(record, Comparison) or record.family:
+        return record
+    return replace(record, family=stem)
+
+
+def _distinct(records: Iterable[R]) -> list[R]:
+    """The records, #2 and so on added to an id that came before, as two files may count their rows alike."""
+    seen: Counter[str] = Counter()
+    distinct: list[R] = []
+    for record in records:
+        seen[record.id] += 1
+        again = seen[record.id] > 1
+        distinct.append(replace(record, id=f"{record.id}#{seen[record.id]}") if again else record)
+    return distinct
+
+
+def _stratum(record: Row) -> str:
+    if isinstance(record, Comparison):
+        return record.label.reason if record.label else ""
+    return record.family
+
+
+def _prompt(record: Row) -> Conversation:
+    return record.conversation if isinstance(record, Prompt) else record.prompt

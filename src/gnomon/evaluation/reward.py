@@ -1,0 +1,67 @@
+"""How good a reward model is on comparisons it was not trained on, beside what length alone would say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gnomon.errors import DataError
+from gnomon.records import Comparison, Message
+from gnomon.stats.calibration import expected_calibration_error
+from gnomon.stats.proportion import wilson
+
+
+def reward_report(
+    comparisons: Sequence[Comparison], first: Sequence[float], second: Sequence[float]
+) -> dict[str, Any]:
+    """Accuracy with its interval, overall and by reason; baselines; calibration; correlation with length.
+
+    Ties of a baseline count as half right, rounded down in the interval's count.
+    """
+    if not comparisons or not len(comparisons) == len(first) == len(second):
+        raise DataError(
+            f"{len(comparisons)} comparisons, {len(first)} and {len(second)} scores; need one each"
+        )
+    margins = np.array(first) - np.array(second)
+    prefers_first = np.array([row.label is not None and row.label.preference > 0.5 for row in comparisons])
+    right = (margins > 0) == prefers_first
+    lengths = np.array([[_words(row.first), _words(row.second)] for row in comparisons])
+    longer = np.sign(lengths[:, 0] - lengths[:, 1]) * np.where(prefers_first, 1, -1)
+    ties = int((longer == 0).sum()) // 2
+    probabilities = 1 / (1 + np.exp(-margins))
+    reasons = np.array([row.label.reason if row.label else "" for row in comparisons])
+    n = len(comparisons)
+    return {
+        "accuracy": wilson(int(right.sum()), n).to_json(),
+        "longer_wins": wilson(int((longer > 0).sum()) + ties, n).to_json(),
+        "shorter_wins": wilson(int((longer < 0).sum()) + ties, n).to_json(),
+        "by_reason": {
+            str(reason): wilson(int(right[reasons == reason].sum()), int((reasons == reason).sum())).to_json()
+            for reason in sorted(set(reasons.tolist()))
+        },
+        "length_correlation": _correlation(np.concatenate([first, second]), lengths.T.flatten()),
+        "ece": expected_calibration_error(
+            [*probabilities, *(1 - probabilities)], [*prefers_first.tolist(), *(~prefers_first).tolist()]
+        ),
+    }
+
+
+def error_correlation(
+    comparisons: Sequence[Comparison],
+    one: tuple[Sequence[float], Sequence[float]],
+    other: tuple[Sequence[float], Sequence[float]],
+) -> float | None:
+    """Correlation of two models' margins in the label's favour: near 1, one cannot watch the other."""
+    sign = np.array([1.0 if row.label and row.label.preference > 0.5 else -1.0 for row in comparisons])
+    margins = [sign * (np.array(first) - np.array(second)) for first, second in (one, other)]
+    return _correlation(*margins)
+
+
+def _correlation(x: Any, y: Any) -> float | None:
+    if len(x) < 2 or np.std(x) == 0 or np.std(y) == 0:
+        return None
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def _words(answer: Sequence[Message]) -> int:
+    return sum(len(message.content.split()) for message in answer)

@@ -1,0 +1,104 @@
+"""One stage by itself: a model and rows in, a model or answers out; resumable like the road."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.constitution.principles import load_constitution
+from gnomon.data.sources import read_data
+from gnomon.errors import ConfigError
+from gnomon.evaluation.summary import summarise
+from gnomon.models.reward_model import HEAD_FILE
+from gnomon.pipeline.answers import answer_rows, answers_stage
+from gnomon.pipeline.constitutional import kept_revisions, revise_stage
+from gnomon.pipeline.road import Road
+from gnomon.pipeline.rows import write_lines, write_records
+from gnomon.pipeline.stage import Artefact, Reporter, Stage
+from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, reward_stage, sft_stage
+from gnomon.runs import RunFolder, storing, write_json
+from gnomon.store import Store, content_id, file_digest
+
+Kind = Literal["sft", "reward", "policy"]
+
+
+def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: Path | None = None) -> Path:
+    """Train `recipe.model.ref` on `recipe.data`; the result is `out`/model in Hugging Face layout."""
+    given = _reward(reward) if kind == "policy" else None
+    road = _road(recipe, out, reporter)
+    with road.run.open():
+        data = road.make(data_stage(recipe, read_data(recipe.data, recipe.seed)))
+        artefact = road.make(_stage(kind, recipe, data, given))
+        return _publish(artefact.path / MODEL, out / MODEL)
+
+
+def revise(recipe: Recipe, out: Path, reporter: Reporter) -> Path:
+    """Critique and revise answers to the red-team prompts; transcripts and kept revisions go to `out`."""
+    settings = recipe.constitution or ConstitutionSettings()
+    road = _road(recipe, out, reporter)
+    with road.run.open():
+        data = road.make(data_stage(recipe, read_data(recipe.data, recipe.seed)))
+        constitution = load_constitution(recipe.data.constitution)
+        start = Start(recipe.model.ref)
+        critiques = road.make(revise_stage(recipe, settings, constitution, data, start))
+        with storing(out):
+            shutil.copyfile(critiques.path / "critiques.jsonl", out / "critiques.jsonl")
+        write_records(out / "revisions.jsonl", kept_revisions(critiques))
+    return out / "revisions.jsonl"
+
+
+def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Reporter) -> dict[str, Any]:
+    """Answers of every model (name to reference) to the held-out prompts, and what they amount to.
+
+    A model called `base` answers under the raw text, its natural prompt.
+    """
+    road = _road(recipe, out, reporter)
+    with road.run.open():
+        data = road.make(data_stage(recipe, read_data(recipe.data, recipe.seed)))
+        rows = [
+            row
+            for name, ref in models.items()
+            for row in answer_rows(
+                road.make(answers_stage(name, recipe, data, Start(ref), raw=name == "base"))
+            )
+        ]
+        summary = summarise(rows, resamples=recipe.evaluation.bootstrap, seed=recipe.seed)
+        write_lines(out / "answers.jsonl", rows)
+        write_json(out / "summary.json", summary)
+    return summary
+
+
+def _road(recipe: Recipe, out: Path, reporter: Reporter) -> Road:
+    return Road(recipe, RunFolder(out), Store(out / "artefacts"), reporter)
+
+
+def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> Stage:
+    start = Start(recipe.model.ref)
+    if kind == "sft":
+        return sft_stage(recipe, data, start)
+    if kind == "reward":
+        return reward_stage(recipe, recipe.reward or RewardSettings(), data, start, "reward", None)
+    assert reward is not None
+    return policy_stage(recipe, recipe.policy or PolicySettings(), data, start, reward)
+
+
+def _reward(folder: Path | None) -> Start:
+    """A reward model made elsewhere, as an artefact: its id is that of its files."""
+    if folder is None:
+        raise ConfigError(
+            "policy optimisation needs a reward model: --reward DIR, made by gnomon train reward"
+        )
+    if not (folder / HEAD_FILE).exists():
+        raise ConfigError(
+            f"{folder} holds no reward model (no {HEAD_FILE}); make one with gnomon train reward"
+        )
+    digests = {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))}
+    return Start(f"path:{folder}", Artefact(content_id(digests), "given", folder))
+
+
+def _publish(made: Path, target: Path) -> Path:
+    with storing(target.parent):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(made, target)
+    return target

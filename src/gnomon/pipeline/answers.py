@@ -1,0 +1,108 @@
+"""The evaluation stages: one for each model, so that an interrupted evaluation keeps what it has."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gnomon.config import Recipe
+from gnomon.evaluation.runner import AnswerRow, answer_all
+from gnomon.models.load import LanguageModel, load
+from gnomon.models.logps import sequence_logps
+from gnomon.models.reward_model import Scorer, load_scorer
+from gnomon.pipeline.rows import read_lines, read_records, write_lines
+from gnomon.pipeline.stage import Artefact, Stage, StageContext
+from gnomon.pipeline.stages import MODEL, Start
+from gnomon.records import Conversation, Message, Prompt
+from gnomon.rollouts.engine import Sampling
+from gnomon.rollouts.local import LocalEngine
+from gnomon.runs import read_json
+
+
+def answers_stage(
+    name: str,
+    recipe: Recipe,
+    data: Artefact,
+    model: Start,
+    *,
+    second: Artefact | None = None,
+    reference: Artefact | None = None,
+    raw: bool = False,
+) -> Stage:
+    """A model's answers to the held-out prompts, judged.
+
+    With a second reward model they are scored; with a reference, sequence KL from it is estimated on fresh
+    samples.
+    """
+
+    def run(context: StageContext) -> None:
+        prompts = read_records(data.path / "evaluation.jsonl", Prompt)
+        clusters = read_json(data.path / "data.json")["clusters"]
+        lm = load(model.ref, dtype=recipe.model.dtype)
+        rows = answer_all(
+            {name: LocalEngine(lm)},
+            prompts,
+            sampling=Sampling(recipe.evaluation.max_new_tokens, recipe.evaluation.temperature),
+            raw=(name,) if raw else (),
+            clusters=clusters,
+            seed=recipe.seed,
+            progress=lambda _, done, total: context.progress(done, total, "answers"),
+        )
+        if reference is not None:
+            policy_kl(lm, reference, recipe, prompts, rows)
+        if second is not None:
+            score_answers(load_scorer(second.path / MODEL, dtype=recipe.model.dtype), prompts, rows)
+        context.tokens = sum(row["tokens"] for row in rows)
+        write_lines(context.folder / "answers.jsonl", rows)
+
+    settings = {
+        "evaluation": recipe.evaluation.model_dump(mode="json", exclude={"bootstrap"}),
+        "dtype": recipe.model.dtype,
+        "seed": recipe.seed,
+        "raw": raw,
+        "name": name,
+        **model.settings,
+    }
+    given: Mapping[str, Artefact | None] = {
+        "data": data,
+        **model.inputs,
+        "second": second,
+        "reference": reference,
+    }
+    inputs = {key: artefact for key, artefact in given.items() if artefact is not None}
+    return Stage(f"answers_{name}", 1, settings, inputs, run)
+
+
+def answer_rows(artefact: Artefact) -> list[Any]:
+    """The rows an answers stage wrote."""
+    return read_lines(artefact.path / "answers.jsonl")
+
+
+def policy_kl(
+    lm: LanguageModel, reference: Artefact, recipe: Recipe, prompts: list[Prompt], rows: list[AnswerRow]
+) -> None:
+    """Fill in k1, in nats a sequence, on samples at temperature 1 (greedy answers would bias it)."""
+    samples = LocalEngine(lm).answer(
+        [prompt.conversation for prompt in prompts],
+        Sampling(recipe.evaluation.max_new_tokens, 1.0),
+        recipe.seed + 1,
+    )
+    ids = [sample.prompt_ids for sample in samples], [sample.response_ids for sample in samples]
+    own = sequence_logps(lm, *ids)
+    theirs = sequence_logps(load(f"path:{reference.path / MODEL}", dtype=recipe.model.dtype), *ids)
+    for row, mine, ref in zip(rows, own, theirs, strict=True):
+        row["kl/reference"] = float((mine - ref).sum())
+
+
+def score_answers(scorer: Scorer, prompts: list[Prompt], rows: list[AnswerRow]) -> None:
+    """Fill in what the second reward model gives each answer, under the same template for every model."""
+    ids = [
+        answered(scorer.lm, prompt.conversation, row["answer"], ended=row["ended"])
+        for prompt, row in zip(prompts, rows, strict=True)
+    ]
+    for row, score in zip(rows, scorer.score(ids), strict=True):
+        row["reward/second"] = score
+
+
+def answered(lm: LanguageModel, prompt: Conversation, answer: str, *, ended: bool) -> tuple[int, ...]:
+    """Ids of an answered prompt; without the turn's end where the answer was cut off."""
+    ids = lm.encode(prompt.then(Message("assistant", answer))).ids
+    return ids if ended else ids[:-1]

@@ -1,0 +1,154 @@
+"""The constitutional stages: revise answers, learn from the revisions, label comparisons behind a gate."""
+
+from functools import partial
+
+import numpy as np
+
+from gnomon.config import ConstitutionSettings, Recipe
+from gnomon.constitution.feedback import criteria, label, measure
+from gnomon.constitution.principles import Constitution
+from gnomon.constitution.revise import revise
+from gnomon.judges.pairwise import multiple_choice_judge
+from gnomon.models.load import load
+from gnomon.pipeline.rows import read_records, write_records
+from gnomon.pipeline.stage import Artefact, Stage, StageContext
+from gnomon.pipeline.stages import Start, tune
+from gnomon.records import Comparison, Conversation, Critique, Demonstration, Message, Prompt
+from gnomon.rollouts.engine import Sampling
+from gnomon.rollouts.local import LocalEngine
+from gnomon.runs import write_json
+
+ENOUGH = 8
+"""Kept revisions below which nothing is learnt from them."""
+
+SUBJECT = ("harmful", "over_refusing", "evasive", "sycophantic", "unhelpful")
+"""Reasons a constitution speaks about: the gate is measured on these first."""
+
+
+def revise_stage(
+    recipe: Recipe, settings: ConstitutionSettings, constitution: Constitution, data: Artefact, start: Start
+) -> Stage:
+    """Answers to red-team prompts, critiqued and revised by the model itself."""
+
+    def run(context: StageContext) -> None:
+        lm = load(start.ref, dtype=recipe.model.dtype)
+        prompts = read_records(data.path / "red_team.jsonl", Prompt)
+        rows = revise(LocalEngine(lm), prompts, constitution, settings, recipe.seed)
+        write_records(context.folder / "critiques.jsonl", rows)
+        reasons = [reason for row in rows for reason in row.rejected_for]
+        kept = sum(row.kept for row in rows)
+        report = {
+            "name": constitution.name,
+            "hash": constitution.digest,
+            "critiques": len(rows),
+            "kept": kept,
+            "rejected": {reason: reasons.count(reason) for reason in sorted(set(reasons))},
+        }
+        write_json(context.folder / "report.json", report)
+        if kept < ENOUGH:
+            context.warn(
+                f"only {kept} of {len(rows)} revisions passed hygiene; {ENOUGH} are needed to learn "
+                "from them, so there is no constitutional model"
+            )
+
+    chosen = {
+        "constitution": constitution.digest,
+        "settings": settings.model_dump(mode="json", include={"revisions", "max_new_tokens"}),
+        "seed": recipe.seed,
+        "dtype": recipe.model.dtype,
+        **start.settings,
+    }
+    return Stage("revise", 1, chosen, {"data": data, **start.inputs}, run)
+
+
+def kept_revisions(critiques: Artefact) -> list[Demonstration]:
+    """The revisions that passed hygiene, as demonstrations."""
+    rows = read_records(critiques.path / "critiques.jsonl", Critique)
+    return [
+        Demonstration(row.id, row.prompt.then(Message("assistant", row.revision)), "revision")
+        for row in rows
+        if row.kept
+    ]
+
+
+def constitutional_stage(
+    recipe: Recipe, settings: ConstitutionSettings, data: Artefact, start: Start, critiques: Artefact
+) -> Stage:
+    """Fine-tuning on the kept revisions, with demonstrations mixed in so that helpfulness stays.
+
+    The published method fine-tunes the pretrained model on revisions and helpful samples (arXiv:2212.08073,
+    section 3); this first step goes on from the instruction-tuned model instead, which costs a minute.
+    """
+
+    def run(context: StageContext) -> None:
+        demonstrations = read_records(data.path / "sft.jsonl", Demonstration)
+        order = np.random.default_rng(recipe.seed).permutation(len(demonstrations))
+        helpful = [demonstrations[i] for i in order[: settings.helpful]]
+        dev = read_records(data.path / "dev.jsonl", Demonstration)
+        tune(context, recipe, start, kept_revisions(critiques) + helpful, settings.optim, dev)
+
+    model = recipe.model.model_dump(mode="json", exclude={"ref"})
+    optim = settings.optim.model_dump(mode="json")
+    chosen = {
+        "model": model,
+        "optim": optim,
+        "helpful": settings.helpful,
+        "seed": recipe.seed,
+        **start.settings,
+    }
+    return Stage("constitutional", 1, chosen, {"data": data, "critiques": critiques, **start.inputs}, run)
+
+
+def feedback_stage(
+    recipe: Recipe, settings: ConstitutionSettings, constitution: Constitution, data: Artefact, start: Start
+) -> Stage:
+    """The model's own comparisons under the constitution, if it is measured to be fit to make them."""
+
+    def run(context: StageContext) -> None:
+        lm = load(start.ref, dtype=recipe.model.dtype)
+        judge = multiple_choice_judge(lm, criteria(constitution, recipe.seed))
+        known = gate_comparisons(read_records(data.path / "reward.jsonl", Comparison), settings, recipe.seed)
+        gate = measure(judge, known, settings)
+        labelled: list[Comparison] = []
+        if gate.passed:
+            prompts = read_records(data.path / "red_team.jsonl", Prompt)
+            pairs = answer_pairs(LocalEngine(lm), prompts, settings.max_new_tokens, recipe.seed)
+            labelled = label(judge, pairs, gate)
+        else:
+            context.warn(gate.message)
+        write_records(context.folder / "comparisons.jsonl", labelled)
+        write_json(context.folder / "report.json", {"gate": gate.to_json(), "ai_comparisons": len(labelled)})
+
+    chosen = {
+        "constitution": constitution.digest,
+        "settings": settings.model_dump(mode="json", exclude={"optim", "revisions", "helpful"}),
+        "seed": recipe.seed,
+        "dtype": recipe.model.dtype,
+        **start.settings,
+    }
+    return Stage("feedback", 1, chosen, {"data": data, **start.inputs}, run)
+
+
+def gate_comparisons(rows: list[Comparison], settings: ConstitutionSettings, seed: int) -> list[Comparison]:
+    """Known comparisons to measure the labeller on, of the constitution's subject; sides drawn by seed."""
+    rng = np.random.default_rng([seed, 1])
+    shuffled = [rows[i] for i in rng.permutation(len(rows))]
+    near = [row for row in shuffled if row.label is not None and row.label.reason in SUBJECT]
+    chosen = (near or shuffled)[: settings.gate_comparisons]
+    return [row.swap() if rng.random() < 0.5 else row for row in chosen]
+
+
+def answer_pairs(
+    engine: LocalEngine, prompts: list[Prompt], max_new_tokens: int, seed: int
+) -> list[Comparison]:
+    """Two different sampled answers to each prompt, as comparisons waiting for a label."""
+    sample = partial(engine.answer, [prompt.conversation for prompt in prompts], Sampling(max_new_tokens))
+    pairs = []
+    for prompt, one, other in zip(prompts, sample(seed=seed), sample(seed=seed + len(prompts)), strict=True):
+        if one.text and other.text and one.text != other.text:
+            pairs.append(_pair(prompt.id, prompt.conversation, one.text, other.text))
+    return pairs
+
+
+def _pair(id: str, prompt: Conversation, one: str, other: str) -> Comparison:
+    return Comparison(f"ai/{id}", prompt, (Message("assistant", one),), (Message("assistant", other),))

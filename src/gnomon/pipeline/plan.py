@@ -1,0 +1,221 @@
+"""What a recipe will take before it starts: its own rows counted, its own model timed on this machine."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.data.sources import Data, read_data
+from gnomon.models.load import LanguageModel
+from gnomon.models.lora import load_trainable
+from gnomon.pipeline.probe import Rates, measure
+from gnomon.records import Comparison, EncodedRow, Prompt
+
+CRITIQUE_TOKENS = 330
+"""Tokens of the examples that go before each critique or revision request."""
+
+CHOICE_TOKENS = 60
+"""Tokens a multiple-choice question has beside the prompt and both answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One stage's expected cost."""
+
+    stage: str
+    seconds: float
+    tokens: int
+    memory_gib: float
+    disk_gib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every stage's cost; memory is a peak, the rest adds up."""
+
+    stages: tuple[Cost, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the whole road."""
+        return sum(cost.seconds for cost in self.stages)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on, sampled or read."""
+        return sum(cost.tokens for cost in self.stages)
+
+    @property
+    def memory_gib(self) -> float:
+        """The most memory any stage holds."""
+        return max(cost.memory_gib for cost in self.stages)
+
+    @property
+    def disk_gib(self) -> float:
+        """Disk the run folder takes."""
+        return sum(cost.disk_gib for cost in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        """Stages and totals as plain JSON values."""
+        totals = {
+            "seconds": self.seconds,
+            "tokens": self.tokens,
+            "memory_gib": self.memory_gib,
+            "disk_gib": self.disk_gib,
+        }
+        return {"stages": [asdict(cost) for cost in self.stages], "total": totals}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A recipe's rows in the tokens of its model; `response` is the mean length of a good answer."""
+
+    sft: tuple[EncodedRow, ...]
+    reward: int
+    gold: int
+    test: int
+    policy: tuple[int, ...]
+    red_team: tuple[int, ...]
+    evaluation: tuple[int, ...]
+    response: float
+
+    @property
+    def sft_tokens(self) -> int:
+        """Tokens of all demonstrations."""
+        return sum(len(row.ids) for row in self.sft)
+
+    @property
+    def sft_labels(self) -> int:
+        """Tokens of all demonstrations that are trained on."""
+        return sum(sum(row.response_mask) for row in self.sft)
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Time, tokens, memory and disk of each stage, from the recipe's rows and half a minute of probing."""
+    data = read_data(recipe.data, recipe.seed)
+    started = time.monotonic()
+    lm = load_trainable(recipe.model.ref, recipe.model, recipe.seed)
+    load = time.monotonic() - started
+    counted = count(lm, data)
+    rates = measure(lm, recipe, counted.sft, load)
+    costs = [_sft(recipe, counted, rates)]
+    if recipe.constitution is not None:
+        costs += _constitution(recipe, recipe.constitution, counted, rates)
+    if recipe.reward is not None:
+        costs += _rewards(recipe.reward, counted, rates)
+        if recipe.policy is not None:
+            costs.append(_policy(recipe.policy, counted, rates))
+    return Plan((*costs, *_answers(recipe, counted, rates)))
+
+
+def count(lm: LanguageModel, data: Data) -> Counted:
+    """Tokens of every row the road reads."""
+
+    def pairs(rows: Sequence[Comparison]) -> int:
+        answers = ((row.prompt, answer) for row in rows for answer in (row.first, row.second))
+        return sum(len(lm.encode(prompt.then(*answer)).ids) for prompt, answer in answers)
+
+    def prompts(rows: Sequence[Prompt]) -> tuple[int, ...]:
+        return tuple(len(lm.encode_prompt(row.conversation)) for row in rows)
+
+    sft = tuple(lm.encode(row.conversation) for row in data.sft)
+    return Counted(
+        sft=sft,
+        reward=pairs(data.reward),
+        gold=pairs(data.gold),
+        test=pairs(data.test),
+        policy=prompts(data.policy),
+        red_team=prompts(data.red_team),
+        evaluation=prompts(data.evaluation),
+        response=sum(sum(row.response_mask) for row in sft) / len(sft),
+    )
+
+
+def _cost(
+    stage: str, seconds: float, tokens: float, rates: Rates, *, models: int = 1, trains: bool = False
+) -> Cost:
+    """A stage that holds `models` models; one that trains leaves adapters, and two checkpoints on its way."""
+    memory = rates.memory_gib + (models - 1) * rates.weights_gib
+    disk = rates.trained * 4 * (1 + 2 * 3) / 2**30 if trains else 0.001
+    return Cost(stage, seconds + models * rates.load, round(tokens), memory, disk)
+
+
+def _sft(recipe: Recipe, counted: Counted, rates: Rates) -> Cost:
+    optim = recipe.sft.optim
+    tokens = optim.epochs * counted.sft_tokens
+    seconds = tokens * rates.train_token + optim.epochs * counted.sft_labels * rates.train_label
+    return _cost("sft", seconds, tokens, rates, trains=True)
+
+
+def _rewards(settings: RewardSettings, counted: Counted, rates: Rates) -> list[Cost]:
+    costs = []
+    for name, rows in (("reward", counted.reward), ("reward_second", counted.gold)):
+        tokens = settings.optim.epochs * rows
+        # scoring reads no vocabulary; a forward pass is about a third of a step
+        seconds = (tokens + counted.test / 3) * rates.train_token
+        costs.append(_cost(name, seconds, tokens + counted.test, rates, trains=True))
+    return costs
+
+
+def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
+    rows, cap = settings.optim.batch_size, settings.max_new_tokens
+    response = min(counted.response, cap)
+    labels = rows * response
+    tokens = rows * _mean(counted.policy) + labels
+    step = (
+        rates.decode(rows, labels, cap)
+        + tokens
+        * rates.train_token
+        * (1 + 2 / 3)  # the update, the reference's and the reward model's forward
+        + labels * rates.train_label * (1 + 1 / 2)
+    )
+    return _cost("policy", settings.steps * step, settings.steps * tokens, rates, models=2, trains=True)
+
+
+def _constitution(
+    recipe: Recipe, settings: ConstitutionSettings, counted: Counted, rates: Rates
+) -> list[Cost]:
+    rows, cap = len(counted.red_team), settings.max_new_tokens
+    response = min(counted.response, cap)
+    asked = rows * (1 + 2 * settings.revisions)
+    read = sum(counted.red_team) + 2 * settings.revisions * rows * CRITIQUE_TOKENS
+    sampled = asked * response
+    seconds = rates.decode(rows, response * rows, cap) * (1 + 2 * settings.revisions)
+    revise = _cost("revise", seconds + read * rates.train_token / 3, read + sampled, rates)
+    examples = settings.helpful + rows
+    share = settings.optim.epochs * examples / len(counted.sft)
+    tune = share * (counted.sft_tokens * rates.train_token + counted.sft_labels * rates.train_label)
+    judged = 2 * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
+    return [
+        revise,
+        _cost("constitutional", tune, share * counted.sft_tokens, rates, trains=True),
+        _cost("feedback", judged * rates.train_token / 3, judged, rates),
+    ]
+
+
+def _answers(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:
+    rows, cap = len(counted.evaluation), recipe.evaluation.max_new_tokens
+    read = sum(counted.evaluation)
+    response = min(counted.response, cap)
+    watched = recipe.reward is not None
+    names = {"base": False, "sft": False}
+    names |= {"policy": True} if recipe.policy and watched else {}
+    names |= {"constitutional": True} if recipe.constitution else {}
+    costs = []
+    for name, measured in names.items():
+        length = float(cap) if name == "base" else response  # a base model does not end its turn
+        tokens = read + rows * length
+        forward = tokens * rates.train_token / 3
+        seconds = rates.decode(rows, rows * length, cap) + read * rates.train_token / 3
+        seconds += forward * watched
+        if measured:  # sequence KL: fresh samples, read by the model and by its reference
+            seconds += rates.decode(rows, rows * length, cap) + 2 * tokens * rates.forward_token
+        models = 1 + watched + measured
+        costs.append(_cost(f"answers_{name}", seconds, tokens * (1 + measured), rates, models=models))
+    return costs
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return sum(numbers) / max(1, len(numbers))

@@ -1,0 +1,234 @@
+"""The training stages: what each reads, what it is set by, what it leaves behind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.data.sources import Data
+from gnomon.evaluation.reward import reward_report
+from gnomon.models.heads import check_head
+from gnomon.models.load import LanguageModel, load
+from gnomon.models.lora import freeze_reference, has_adapters, load_trainable
+from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_scorer
+from gnomon.models.save import save_model
+from gnomon.pipeline.card import model_card
+from gnomon.pipeline.rows import read_records, write_records
+from gnomon.pipeline.stage import Artefact, Stage, StageContext
+from gnomon.records import Comparison, Demonstration, Prompt
+from gnomon.rewards.combine import ModelReward
+from gnomon.rollouts.local import LocalEngine
+from gnomon.runs import write_json
+from gnomon.training.loop import Trainer, TrainResult
+from gnomon.training.objective import Objective
+from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
+from gnomon.training.reward import RewardModelling, encode_comparisons, score_comparisons
+from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_out_loss
+
+MODEL = "model"
+"""The folder of a stage's artefact that `path:` can load."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The model a stage begins with: a reference, and the artefact it is, where it is one."""
+
+    ref: str
+    artefact: Artefact | None = None
+
+    @classmethod
+    def of(cls, artefact: Artefact) -> "Start":
+        """The model an earlier stage made."""
+        return cls(f"path:{artefact.path / MODEL}", artefact)
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, for a model in a folder."""
+        return Path(self.ref.removeprefix("path:"))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What identifies it in a stage's settings; an artefact is identified by being an input."""
+        return {} if self.artefact else {"start": self.ref}
+
+    @property
+    def inputs(self) -> dict[str, Artefact]:
+        """The artefact, as an input."""
+        return {"start": self.artefact} if self.artefact else {}
+
+
+def data_stage(recipe: Recipe, data: Data) -> Stage:
+    """Rows by role, one file each: the same files for the same data, whatever machine read them."""
+
+    def run(context: StageContext) -> None:
+        for name, records in data.by_role().items():
+            write_records(context.folder / f"{name}.jsonl", records)
+        write_json(context.folder / "data.json", data.report())
+
+    settings = {"data": recipe.data.model_dump(mode="json"), "seed": recipe.seed, "digests": data.digests}
+    return Stage("data", 1, settings, {}, run)
+
+
+def sft_stage(recipe: Recipe, data: Artefact, start: Start) -> Stage:
+    """Instruction tuning on the demonstrations."""
+
+    def run(context: StageContext) -> None:
+        rows = read_records(data.path / "sft.jsonl", Demonstration)
+        dev = read_records(data.path / "dev.jsonl", Demonstration)
+        tune(context, recipe, start, rows, recipe.sft.optim, dev)
+
+    settings = _settings(recipe, start, sft=recipe.sft.model_dump(mode="json"))
+    return Stage("sft", 1, settings, {"data": data, **start.inputs}, run)
+
+
+def tune(
+    context: StageContext,
+    recipe: Recipe,
+    start: Start,
+    rows: list[Demonstration],
+    optim: OptimSettings,
+    dev: list[Demonstration],
+) -> None:
+    """Instruction-tune a model on rows and save it, with the loss on held-out rows before and after."""
+    lm = _trainable(recipe, start)
+    encoded = encode_demonstrations(lm, rows, recipe.model.max_length)
+    held_out = encode_demonstrations(lm, dev, recipe.model.max_length) if dev else None
+    before = held_out_loss(lm, held_out, optim.micro_tokens) if held_out else None
+    result = _train(context, lm, InstructionTuning(lm, encoded, optim, recipe.seed), optim)
+    after = held_out_loss(lm, held_out, optim.micro_tokens) if held_out else None
+    report = {
+        "rows": len(encoded.rows),
+        "dropped": dict(encoded.dropped),
+        "steps": result.steps,
+        "loss/dev": after,
+        "loss/dev_before": before,
+    }
+    write_json(context.folder / "report.json", report)
+    save_model(lm, context.folder / MODEL, model_card(recipe, context.name, start.ref, report))
+
+
+def reward_stage(
+    recipe: Recipe, settings: RewardSettings, data: Artefact, start: Start, role: str, extra: Artefact | None
+) -> Stage:
+    """A reward model on the comparisons of `role` ("reward" or "gold") and those of the `extra` artefact."""
+    name = "reward" if role == "reward" else "reward_second"
+    seed = recipe.seed if role == "reward" else recipe.seed + 1
+
+    def run(context: StageContext) -> None:
+        rows = read_records(data.path / f"{role}.jsonl", Comparison)
+        if extra is not None:
+            rows += read_records(extra.path / "comparisons.jsonl", Comparison)
+        lm = _trainable(recipe, start)
+        scorer = Scorer(lm, RewardModel(lm, seed))
+        encoded = encode_comparisons(lm, rows, recipe.model.max_length)
+        objective = RewardModelling(scorer, encoded, settings, seed)
+        result = _train(context, lm, objective, settings.optim, module=scorer.model)
+        centre(scorer, read_records(data.path / "dev.jsonl", Demonstration))
+        test = read_records(data.path / "test.jsonl", Comparison)
+        first, second = score_comparisons(scorer, test)
+        report = {
+            **reward_report(test, first, second),
+            "train_rows": len(encoded.pairs),
+            "dropped": dict(encoded.dropped),
+            "steps": result.steps,
+        }
+        write_json(context.folder / "report.json", report)
+        write_json(context.folder / "test_scores.json", {"first": first, "second": second})
+        save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, start.ref, report))
+
+    inputs = {"data": data, **start.inputs} | ({"extra": extra} if extra else {})
+    chosen = _settings(recipe, start, reward=settings.model_dump(mode="json"), role=role)
+    return Stage(name, 1, chosen, inputs, run)
+
+
+def centre(scorer: Scorer, rows: list[Demonstration]) -> None:
+    """Shift the scores so that held-out demonstrations score 0 on average (arXiv:2203.02155)."""
+    scores = scorer.score([scorer.lm.encode(row.conversation).ids for row in rows])
+    if scores:
+        scorer.model.shift += sum(scores) / len(scores)
+
+
+def policy_stage(
+    recipe: Recipe, settings: PolicySettings, data: Artefact, start: Start, reward: Start
+) -> Stage:
+    """RLOO against the reward model, from the start model and staying near it."""
+
+    def run(context: StageContext) -> None:
+        lm = _trainable(recipe, start)
+        reference: LanguageModel | None = None
+        if has_adapters(lm.model):
+            freeze_reference(lm.model)
+        else:
+            reference = load(start.ref, dtype="float32")
+        scorer = load_scorer(reward.folder, dtype=recipe.model.dtype)
+        rows = read_records(data.path / "policy.jsonl", Prompt)
+        objective = PolicyOptimisation(
+            lm,
+            LocalEngine(lm),
+            ModelReward(scorer),
+            policy_prompts(lm, rows, recipe.model.max_length - settings.max_new_tokens, context),
+            settings,
+            seed=recipe.seed,
+            reference=reference,
+        )
+        result = _train(context, lm, objective, settings.optim)
+        report = {
+            "steps": result.steps,
+            "stopped_for": result.stopped_for,
+            "kl/reference": sum(objective.recent_kl) / max(1, len(objective.recent_kl)),
+            "kl_budget": settings.kl_budget,
+        }
+        write_json(context.folder / "report.json", report)
+        save_model(lm, context.folder / MODEL, model_card(recipe, "policy", start.ref, report))
+
+    chosen = _settings(recipe, start, policy=settings.model_dump(mode="json"))
+    rewarded = {"reward": reward.artefact} if reward.artefact else {}
+    return Stage("policy", 1, chosen, {"data": data, **rewarded, **start.inputs}, run)
+
+
+def policy_prompts(
+    lm: LanguageModel, rows: list[Prompt], longest: int, context: StageContext
+) -> PolicyPrompts:
+    """Encoded prompts; those that leave no room for a response are left out, and said so."""
+    encoded = [(row.id, tuple(lm.encode_prompt(row.conversation))) for row in rows]
+    fitting = [(name, ids) for name, ids in encoded if len(ids) <= longest]
+    if len(fitting) < len(encoded):
+        context.warn(
+            f"{len(encoded) - len(fitting)} prompts are longer than {longest} tokens and were left out"
+        )
+    return PolicyPrompts(tuple(name for name, _ in fitting), tuple(ids for _, ids in fitting))
+
+
+def _trainable(recipe: Recipe, start: Start) -> LanguageModel:
+    lm = load_trainable(start.ref, recipe.model, recipe.seed)
+    check_head(lm.model)
+    return lm
+
+
+def _train(
+    context: StageContext,
+    lm: LanguageModel,
+    objective: Objective,
+    optim: OptimSettings,
+    module: Any = None,
+) -> TrainResult:
+    trainer = Trainer(
+        module or lm.model,
+        objective,
+        optim,
+        work=context.work,
+        metrics=context.metrics,
+        progress=context.progress,
+    )
+    result = trainer.run()
+    for text in trainer.warnings:
+        context.warn(text)
+    context.tokens = result.tokens
+    return result
+
+
+def _settings(recipe: Recipe, start: Start, **own: Any) -> Mapping[str, Any]:
+    model = recipe.model.model_dump(mode="json")
+    del model["ref"]  # the start says which model
+    return {"model": model, "seed": recipe.seed, **start.settings, **own}

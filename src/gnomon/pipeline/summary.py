@@ -1,0 +1,87 @@
+"""summary.json: every figure of a run, from what its stages left."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gnomon
+from gnomon.config import Recipe
+from gnomon.evaluation.reward import error_correlation
+from gnomon.evaluation.summary import summarise
+from gnomon.pipeline.rows import read_records
+from gnomon.pipeline.stage import Artefact
+from gnomon.records import Comparison
+from gnomon.runs import read_json
+from gnomon.store import Store
+
+BREAD = "eval-bread-001"
+
+TRAINING = ("sft", "reward", "reward_second", "policy", "constitutional")
+
+
+def build_summary(
+    recipe: Recipe,
+    made: Mapping[str, Artefact],
+    answers: Sequence[Any],
+    warnings: Sequence[str],
+    store: Store,
+) -> dict[str, Any]:
+    """The whole of it; a section whose stage was left out is left out. Timings stand under "costs" alone."""
+    data = read_json(made["data"].path / "data.json")
+    summary: dict[str, Any] = {
+        "run": {
+            "name": recipe.name,
+            "seed": recipe.seed,
+            "model": recipe.model.ref,
+            "recipe": recipe.model_dump(mode="json"),
+            "gnomon": gnomon.__version__,
+        },
+        "preferences": {"sources": _sources(made)},
+        "data": {key: value for key, value in data.items() if key != "clusters"},
+        "warnings": list(warnings),
+        "costs": _costs(made, store),
+    }
+    for name in TRAINING:
+        if name in made:
+            summary[name] = read_json(made[name].path / "report.json")
+    if "revise" in made:
+        summary["constitution"] = read_json(made["revise"].path / "report.json")
+        summary["constitution"] |= read_json(made["feedback"].path / "report.json")
+    if "reward" in made and "reward_second" in made:
+        summary["reward_error_correlation"] = _error_correlation(made)
+    if answers:
+        summary |= summarise(answers, resamples=recipe.evaluation.bootstrap, seed=recipe.seed)
+        bread = [row for row in answers if row["prompt_id"] == BREAD] or answers[:1]
+        told = [row for row in answers if row["prompt_id"] == bread[0]["prompt_id"]]
+        summary["bread"] = {
+            "prompt": bread[0]["prompt"],
+            "answers": {row["model"]: row["answer"] for row in told},
+        }
+    return summary
+
+
+def _sources(made: Mapping[str, Artefact]) -> dict[str, int]:
+    files = [made["data"].path / "reward.jsonl"]
+    if "feedback" in made:
+        files.append(made["feedback"].path / "comparisons.jsonl")
+    rows = [row for file in files for row in read_records(file, Comparison)]
+    return dict(Counter(row.label.source for row in rows if row.label is not None))
+
+
+def _error_correlation(made: Mapping[str, Artefact]) -> float | None:
+    test = read_records(made["data"].path / "test.jsonl", Comparison)
+    scores = [read_json(made[name].path / "test_scores.json") for name in ("reward", "reward_second")]
+    first, second = ((s["first"], s["second"]) for s in scores)
+    return error_correlation(test, first, second)
+
+
+def _costs(made: Mapping[str, Artefact], store: Store) -> dict[str, Any]:
+    stages = {}
+    for name, artefact in made.items():
+        about = store.about(artefact.id)
+        stages[name] = {key: about[key] for key in ("seconds", "peak_memory_gib", "tokens")}
+    return {
+        "seconds": round(sum(stage["seconds"] for stage in stages.values()), 1),
+        "peak_memory_gib": max(stage["peak_memory_gib"] for stage in stages.values()),
+        "stages": stages,
+    }

@@ -1,0 +1,160 @@
+"""The fused head against log_softmax under autograd."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+from torch.testing import assert_close
+
+from gnomon.kernels.head import Head, head_logits, head_pass, labelled, plain_logps, weighted_nll
+
+ROWS, WIDTH, VOCABULARY = 20, 6, 33
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 3e-2}
+SHAPES = {
+    "plain": {},
+    "bias": {"bias": True},
+    "scale": {"scale": 0.25},
+    "softcap": {"softcap": 2.0},
+    "all": {"bias": True, "scale": 0.5, "softcap": 3.0},
+}
+
+
+def problem(dtype=torch.float64, *, bias=False, scale=1.0, softcap=None, trains=False, tile_bytes=1):
+    """A head in tiles of 8 rows (the least), hidden states, targets, and weights of both signs."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    weight = random(VOCABULARY, WIDTH).requires_grad_(trains)
+    head = Head(weight, random(VOCABULARY) if bias else None, scale, softcap, tile_bytes)
+    hidden = random(ROWS, WIDTH).requires_grad_()
+    targets = torch.randint(VOCABULARY, (ROWS,), generator=generator)
+    return hidden, head, targets, random(ROWS)
+
+
+def reference(hidden, head, targets, weights, temperature):
+    """What it should be: float64 log_softmax, and autograd through it."""
+    hidden, weight = (t.detach().double().requires_grad_() for t in (hidden, head.weight))
+    bias = None if head.bias is None else head.bias.double()
+    logits = torch.nn.functional.linear(hidden, weight, bias) * head.scale
+    if head.softcap is not None:
+        logits = head.softcap * torch.tanh(logits / head.softcap)
+    logps = torch.log_softmax(logits / temperature, dim=-1)[torch.arange(ROWS), targets]
+    loss = -(weights.double() * logps).sum()
+    return loss, logps, *torch.autograd.grad(loss, (hidden, weight))
+
+
+def test_twenty_rows_take_three_tiles():
+    _, head, _, _ = problem()
+    assert head.tile == 8
+    assert replace(head, tile_bytes=4 * VOCABULARY * 100).tile == 100
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_loss_and_gradients_are_those_of_the_plain_head(dtype, shape, temperature):
+    hidden, head, targets, weights = problem(dtype, **SHAPES[shape], trains=True)
+    loss, logps = weighted_nll(hidden, head, targets, weights, temperature)
+    (3.0 * loss).backward()  # an upstream gradient that is not 1
+    wanted = reference(hidden, head, targets, weights, temperature)
+    close = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype] * 5, "check_dtype": False}
+    assert_close(loss, wanted[0], **close)
+    assert_close(logps, wanted[1], **close)
+    assert_close(hidden.grad / 3, wanted[2], **close)
+    assert_close(head.weight.grad / 3, wanted[3], **close)
+    assert hidden.grad.dtype == head.weight.grad.dtype == dtype
+    assert logps.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradient_equals_finite_differences(shape):
+    hidden, head, targets, weights = problem(**SHAPES[shape])
+
+    def loss(rows, matrix):
+        return weighted_nll(rows, replace(head, weight=matrix), targets, weights, 0.8)[0]
+
+    assert gradcheck(loss, (hidden, head.weight.detach().requires_grad_()))
+
+
+def test_tiles_do_not_change_the_result():
+    small, whole = (
+        head_pass(*problem(bias=True, trains=True, tile_bytes=size), entropy=True) for size in (1, 1 << 20)
+    )
+    for ours, theirs in zip(vars(small).values(), vars(whole).values(), strict=True):
+        assert_close(ours, theirs)
+
+
+def test_a_frozen_head_gets_no_gradient_and_costs_none():
+    hidden, head, targets, weights = problem()
+    assert head_pass(hidden, head, targets, weights).grad_weight is None
+    weighted_nll(hidden, head, targets, weights)[0].backward()
+    assert head.weight.grad is None
+
+
+def test_without_weights_there_are_log_probs_alone():
+    hidden, head, targets, weights = problem()
+    done = head_pass(hidden, head, targets)
+    assert_close(done.logps, reference(hidden, head, targets, weights, 1.0)[1])
+    assert done.grad_hidden is done.grad_weight is done.entropy is None
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_entropy_is_that_of_the_tempered_distribution(temperature):
+    hidden, head, targets, _ = problem(softcap=3.0)
+    done = head_pass(hidden, head, targets, temperature=temperature, entropy=True)
+    logps = torch.log_softmax(head_logits(hidden, head) / temperature, dim=-1)
+    assert_close(done.entropy, -(logps.exp() * logps).sum(dim=-1))
+
+
+def test_entropy_of_equal_logits_is_the_log_of_their_number():
+    head = Head(torch.zeros(VOCABULARY, WIDTH))
+    done = head_pass(torch.randn(3, WIDTH), head, torch.zeros(3, dtype=torch.long), entropy=True)
+    assert_close(done.entropy, torch.full((3,), float(VOCABULARY)).log())
+
+
+def test_log_probs_are_not_differentiable_so_nothing_is_trained_twice():
+    hidden, head, targets, weights = problem()
+    assert not weighted_nll(hidden, head, targets, weights)[1].requires_grad
+
+
+def test_plain_log_probs_are_differentiable():
+    hidden, head, targets, weights = problem(softcap=2.0)
+    loss = -(weights * plain_logps(hidden, head, targets, 0.7)).sum()
+    wanted = reference(hidden, head, targets, weights, 0.7)
+    assert_close(loss, wanted[0])
+    assert_close(torch.autograd.grad(loss, hidden)[0], wanted[2])
+
+
+def test_huge_logits_stay_finite():
+    hidden, head, targets, weights = problem(torch.float32)
+    done = head_pass(hidden.detach() * 1e4, head, targets, weights)
+    assert bool(done.logps.isfinite().all())
+    assert bool(done.grad_hidden.isfinite().all())
+
+
+def test_each_label_meets_the_state_before_it():
+    """Row 0 trains tokens 2 and 3, row 1 token 1; the first token has no state that predicts it."""
+    hidden = torch.arange(8.0).view(2, 4, 1)
+    ids = torch.tensor([[10, 11, 12, 13], [20, 21, 22, 23]])
+    mask = torch.tensor([[True, False, True, True], [False, True, False, False]])
+    rows, targets = labelled(hidden, ids, mask)
+    assert rows.squeeze(1).tolist() == [1.0, 2.0, 4.0]
+    assert targets.tolist() == [12, 13, 21]
+
+
+def test_a_masked_label_changes_nothing_bit_by_bit():
+    hidden = torch.randn(2, 5, WIDTH)
+    head = Head(torch.randn(VOCABULARY, WIDTH))
+    ids = torch.randint(VOCABULARY, (2, 5))
+    mask = torch.tensor([[False, False, True, True, False], [False, True, False, False, True]])
+
+    def loss(labels):
+        rows, targets = labelled(hidden, labels, mask)
+        return weighted_nll(rows, head, targets, torch.full(targets.shape, 0.25))[0]
+
+    changed = (ids + 1) % VOCABULARY
+    assert loss(torch.where(mask, ids, changed)).item() == loss(ids).item()
+    assert loss(torch.where(mask, changed, ids)).item() != loss(ids).item()

@@ -1,0 +1,103 @@
+import pytest
+import torch
+from scipy.stats import chisquare
+from torch.testing import assert_close
+
+from gnomon.kernels.sampling import BLOCK, greedy_tokens, sample_tokens
+
+VOCABULARY = 2 * BLOCK + 77
+ALMOST_ONE = 1 - 2**-53
+DRAWS = 40_000
+
+
+def logits(rows=1, seed=0):
+    return 2 * torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(seed))
+
+
+def uniform(rows, seed=1):
+    return torch.rand(rows, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def counts(values, temperature):
+    drawn = torch.zeros(VOCABULARY)
+    for part in uniform(DRAWS).split(4000):
+        token, _ = sample_tokens(values.expand(len(part), -1), part, temperature)
+        drawn += torch.bincount(token, minlength=VOCABULARY)
+    return drawn
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_tokens_come_as_often_as_softmax_says(temperature):
+    values = logits()
+    expected = DRAWS * torch.softmax(values[0].double() / temperature, dim=-1)
+    drawn = counts(values, temperature).double()
+    often = expected >= 5  # the rare ones are counted together
+    seen = torch.cat([drawn[often], drawn[~often].sum()[None]])
+    wanted = torch.cat([expected[often], expected[~often].sum()[None]])
+    assert len(wanted) > 50
+    assert chisquare(seen, wanted).pvalue > 0.01
+
+
+def test_the_test_above_can_fail():
+    """The same counts against another temperature are impossible."""
+    expected = DRAWS * torch.softmax(logits()[0].double() / 0.9, dim=-1)
+    often = expected >= 5
+    seen = counts(logits(), 1.0).double()[often]
+    assert chisquare(seen, expected[often] * seen.sum() / expected[often].sum()).pvalue < 1e-9
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])
+def test_a_row_does_not_depend_on_its_batch_mates(temperature):
+    values, numbers = logits(rows=9), uniform(9)
+    together = sample_tokens(values, numbers, temperature)
+    for row in range(9):
+        alone = sample_tokens(values[row : row + 1], numbers[row : row + 1], temperature)
+        assert torch.equal(together[0][row : row + 1], alone[0])
+        assert torch.equal(together[1][row : row + 1], alone[1])
+
+
+def test_it_inverts_the_cumulative_distribution():
+    """0.25 | 0.5 | 0.25 over three tokens in three blocks."""
+    values = torch.full((1, VOCABULARY), -torch.inf)
+    places = torch.tensor([3, BLOCK + 5, VOCABULARY - 1])
+    values[0, places] = torch.tensor([0.25, 0.5, 0.25]).log()
+    numbers = torch.tensor([0.0, 0.2499, 0.2501, 0.7499, 0.7501, ALMOST_ONE], dtype=torch.float64)
+    token, logp = sample_tokens(values.expand(6, -1), numbers)
+    assert token.tolist() == places[[0, 0, 1, 1, 2, 2]].tolist()
+    assert_close(logp.exp(), torch.tensor([0.25, 0.25, 0.5, 0.5, 0.25, 0.25]))
+
+
+def test_the_ends_of_the_unit_interval_give_the_first_and_the_last_token():
+    values = torch.zeros(1, VOCABULARY)
+    assert sample_tokens(values, torch.zeros(1))[0].item() == 0
+    assert sample_tokens(values, torch.tensor([ALMOST_ONE], dtype=torch.float64))[0].item() == VOCABULARY - 1
+
+
+def test_a_token_without_probability_is_never_drawn():
+    values = logits()
+    impossible = torch.rand(VOCABULARY, generator=torch.Generator().manual_seed(2)) < 0.9
+    impossible[[0, VOCABULARY - 1]] = True
+    values[0, impossible] = -torch.inf
+    numbers = torch.cat([uniform(4000), torch.tensor([0.0, ALMOST_ONE], dtype=torch.float64)])
+    token, logp = sample_tokens(values.expand(len(numbers), -1), numbers)
+    assert not impossible[token].any()
+    assert bool(logp.isfinite().all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_log_probs_are_of_the_distribution_drawn_from(temperature, dtype):
+    values = logits(rows=50).to(dtype)
+    token, logp = sample_tokens(values, uniform(50), temperature)
+    wanted = torch.log_softmax(values.double() / temperature, dim=-1).gather(1, token[:, None]).squeeze(1)
+    exact = dtype == torch.float64
+    assert_close(logp.double(), wanted, rtol=0, atol=1e-12 if exact else 5e-6)
+    assert logp.dtype == (torch.float64 if exact else torch.float32)
+
+
+def test_temperature_0_takes_the_best_with_its_untempered_log_prob():
+    values = logits(rows=5)
+    token, logp = sample_tokens(values, uniform(5), 0.0)
+    assert torch.equal(token, values.argmax(dim=-1))
+    assert_close(logp, torch.log_softmax(values, dim=-1).amax(dim=-1))
+    assert torch.equal(greedy_tokens(values)[0], token)

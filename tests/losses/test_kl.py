@@ -1,0 +1,35 @@
+import math
+
+import torch
+from torch.testing import assert_close
+
+from gnomon.losses.kl import kl_penalised, sequence_kl
+
+KEEP = torch.tensor([[True, True, False], [True, False, False]])
+
+
+def test_k1_sums_over_the_response_and_leaves_the_rest_out():
+    logps = torch.tensor([[-1.0, -2.0, 50.0], [-0.5, 50.0, 50.0]])
+    reference = torch.tensor([[-1.5, -1.0, -50.0], [-2.5, -50.0, -50.0]])
+    # (-1 + 1.5) + (-2 + 1) and -0.5 + 2.5
+    assert_close(sequence_kl(logps, reference, KEEP), torch.tensor([-0.5, 2.0]))
+
+
+def test_k1_is_not_clamped_token_by_token():
+    """Clamped at 0 the first row would be 0.5."""
+    logps, reference = torch.tensor([[0.5, -1.0]]), torch.zeros(1, 2)
+    assert sequence_kl(logps, reference, torch.ones(1, 2, dtype=torch.bool)).item() == -0.5
+
+
+def test_k1_weighed_by_its_probabilities_is_the_exact_divergence():
+    policy, reference = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.2, 0.3, 0.5])
+    each = sequence_kl(
+        policy.log()[:, None], reference.log()[:, None], torch.ones(3, 1, dtype=torch.bool)
+    )
+    exact = 0.7 * math.log(0.7 / 0.2) + 0.2 * math.log(0.2 / 0.3) + 0.1 * math.log(0.1 / 0.5)
+    assert_close((policy * each).sum(), torch.tensor(exact))
+
+
+def test_the_penalty_is_taken_off_the_score():
+    rewards = kl_penalised(torch.tensor([1.0, 1.0]), torch.tensor([4.0, -2.0]), beta=0.25)
+    assert_close(rewards, torch.tensor([0.0, 1.5]))

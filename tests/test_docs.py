@@ -1,0 +1,207 @@
+"""What the documentation says, held against the code."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+
+from gnomon import errors
+from gnomon.cli.main import app
+from gnomon.config import OptimSettings, PolicySettings, RewardSettings
+from gnomon.data.dialects import DIALECTS
+from gnomon.evaluation.summary import METRICS
+from gnomon.judges.verifiable import KINDS
+from gnomon.models.load import LanguageModel, load
+from gnomon.models.reward_model import RewardModel, Scorer
+from gnomon.records import Comparison, Conversation, Demonstration, Label
+from gnomon.rewards.combine import ModelReward
+from gnomon.rollouts.local import LocalEngine
+from gnomon.runs import MetricsLog, read_metrics
+from gnomon.training.loop import Trainer
+from gnomon.training.objective import Objective
+from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
+from gnomon.training.reward import RewardModelling, encode_comparisons
+from gnomon.training.sft import InstructionTuning, encode_demonstrations
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`]+)`")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """The text under a heading, up to the next of any level."""
+    return re.split(r"^#+ .*$", page.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.M)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a table's rows, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub names them in links."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path):
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        there = (page.parent / name).resolve() if name else page
+        assert there.exists(), f"{target} leads nowhere"
+        assert not anchor or anchor in anchors(there), f"{target}: no such heading"
+
+
+def test_the_index_names_every_page():
+    named = {(ROOT / "docs" / target).resolve() for target in LINK.findall(read("docs/index.md"))}
+    assert {page.resolve() for page in (ROOT / "docs").rglob("*.md") if page.name != "index.md"} <= named
+
+
+def test_evaluation_metrics_are_defined():
+    table = rows(section(read("docs/metrics.md"), "In an evaluation"))
+    assert {name.strip("`") for name, *_ in table} == set(METRICS)
+
+
+class Tiny:
+    """One training step of each kind on the tiny model, and the names it logs."""
+
+    def __init__(self, work: Path) -> None:
+        self.lm, self.work = load("tiny:0", dtype="float32"), work
+
+    @cache  # noqa: B019  a handful of calls in one test
+    def logged(self, stage: str) -> set[str]:
+        module, objective = getattr(self, stage)()
+        log = MetricsLog(self.work / f"{stage}.jsonl")
+        Trainer(module, objective, OptimSettings(lr=1e-4), work=self.work / stage, metrics=log).run()
+        return set(read_metrics(log.path)[-1]) - {"step"}
+
+    def sft(self) -> tuple[torch.nn.Module, Objective]:
+        rows = [Demonstration("a", Conversation.of("Hi", "Hello."))]
+        data = encode_demonstrations(self.lm, rows, 64)
+        return self.lm.model, InstructionTuning(self.lm, data, OptimSettings(epochs=1), 0)
+
+    def reward(self) -> tuple[torch.nn.Module, Objective]:
+        scorer = Scorer(self.lm, RewardModel(self.lm, 0))
+        pair = Comparison.of("a", Conversation.of("Hi"), "Hello.", "Hi Hi Hi", Label(1.0, "constructed"))
+        settings = RewardSettings(optim=OptimSettings(epochs=1))
+        return scorer.model, RewardModelling(scorer, encode_comparisons(self.lm, [pair], 64), settings, 0)
+
+    def policy(self) -> tuple[torch.nn.Module, Objective]:
+        reference: LanguageModel = load("tiny:0", dtype="float32")
+        reward = ModelReward(Scorer(reference, RewardModel(reference, 0)))
+        prompts = PolicyPrompts(("a",), (tuple(self.lm.encode_prompt(Conversation.of("Hi"))),))
+        settings = PolicySettings(steps=1, samples=2, max_new_tokens=4, optim=OptimSettings(batch_size=2))
+        engine = LocalEngine(self.lm)
+        return self.lm.model, PolicyOptimisation(
+            self.lm, engine, reward, prompts, settings, seed=0, reference=reference
+        )
+
+
+def test_what_training_logs_is_defined_and_nothing_else(tmp_path: Path):
+    table = rows(section(read("docs/metrics.md"), "While training"))
+    tiny = Tiny(tmp_path)
+    for stage in ("sft", "reward", "policy"):
+        defined = {name.strip("`") for name, _, by, _ in table if stage in by.split(", ")}
+        assert tiny.logged(stage) == defined, stage
+
+
+def test_shapes_of_rows_are_listed_in_the_order_they_are_asked():
+    table = rows(section(read("docs/data.md"), "Shapes"))
+    assert [name.strip("`") for name, *_ in table] == [dialect.name for dialect in DIALECTS]
+
+
+def test_a_shape_that_says_nothing_of_its_judge_is_told_so():
+    for (name, _, _, judged), dialect in zip(
+        rows(section(read("docs/data.md"), "Shapes")), DIALECTS, strict=True
+    ):
+        silent = not dialect.names_judge({"annotator": "gpt"})
+        assert ("assumed" in judged) == silent, name
+
+
+def test_every_kind_of_check_is_listed():
+    assert set(CODE.findall(section(read("docs/data.md"), "Checks"))) - {"kind"} >= set(KINDS)
+
+
+def test_the_built_in_rows_are_counted():
+    folder = files("gnomon.data") / "builtin"
+    count = {
+        f"{kind.name}/{entry.name}": len(entry.read_text(encoding="utf-8").splitlines())
+        for kind in folder.iterdir()
+        if kind.is_dir()
+        for entry in kind.iterdir()
+    }
+
+    def total(kind: str) -> int:
+        return sum(n for name, n in count.items() if name.startswith(kind))
+
+    told = section(read("docs/data.md"), "What is built in")
+    for said in (
+        f"{total('demonstrations')} demonstrations",
+        f"{total('comparisons')} comparisons",
+        f"{total('prompts')} prompts",
+        f"{total('red_team')} red-team",
+        f"{total('evaluation')} evaluation prompts",
+    ):
+        assert said in " ".join(told.split())
+
+
+def commands(group: Any, name: str = "gnomon") -> Iterator[tuple[str, set[str]]]:
+    """Every command by the words that call it, with its long options."""
+    for word, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name} {word}")
+        else:
+            options = {option for param in command.params for option in param.opts if option[:2] == "--"}
+            yield f"{name} {word}", options - {"--help"}
+
+
+def test_every_command_is_told_with_all_its_options():
+    page = read("docs/cli.md")
+    headings = re.findall(r"^### (.*)$", page, re.M)
+    told = {
+        re.match(r"gnomon(?: [a-z]+)+", heading)[0]: {
+            option.strip("`") for option, _ in rows(section(page, heading)) if option.startswith("`--")
+        }
+        for heading in headings
+    }
+    assert told == dict(commands(typer.main.get_command(app)))
+
+
+def kinds_of_error() -> Iterator[type[errors.GnomonError]]:
+    yield errors.GnomonError
+    yield from errors.GnomonError.__subclasses__()
+
+
+def test_exit_codes_are_those_of_the_errors():
+    told = {int(code): kind for code, kind, _ in rows(section(read("docs/cli.md"), "Exit codes"))}
+    for kind in kinds_of_error():
+        assert told[kind.exit_code] == f"`{kind.__name__}`" or kind is errors.GnomonError
+    assert set(told) == {0, errors.INTERRUPTED, *(kind.exit_code for kind in kinds_of_error())}
+
+
+def test_the_example_of_a_new_loss_works():
+    blocks = re.findall(r"```python\n(.*?)```", read("CONTRIBUTING.md"), re.S)
+    room: dict[str, object] = {}
+    exec("import torch\nfrom torch import Tensor\nfrom torch.testing import assert_close", room)
+    exec("from jaxtyping import Float", room)
+    for block in (blocks[0], blocks[3]):
+        exec(block, room)
+    test = room["test_a_pair_that_is_right_by_one_stops_paying"]
+    assert callable(test)
+    test()

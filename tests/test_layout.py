@@ -1,0 +1,112 @@
+"""House rules that no other tool holds."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "gnomon"
+LONGEST = 400
+ABSOLUTE = re.compile(r"(?<![\w.>])/(?:home|root|tmp|work|opt|mnt|Users)/\w")
+"""A path that only some machine has."""
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def plain(requirement: str) -> str:
+    """A requirement's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=\[; ]", requirement, maxsplit=1)[0]).lower()
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level names of the modules a file imports, wherever in it."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize(
+    "path", sources("src", "tests", "benchmarks"), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_no_file_is_too_long_to_read(path: Path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST, f"{path.relative_to(ROOT)} has {lines} lines: split it along a real seam"
+
+
+def test_every_package_says_what_it_is():
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    silent = [
+        folder.name
+        for folder in folders
+        if not (folder / "__init__.py").exists() or not ast.get_docstring(tree(folder / "__init__.py"))
+    ]
+    assert not silent
+
+
+def test_only_the_command_line_prints():
+    printing = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources("src")
+        if "cli" not in path.relative_to(PACKAGE).parts
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not printing
+
+
+def test_what_is_imported_is_what_is_declared():
+    extras = {plain(r) for group in project()["optional-dependencies"].values() for r in group}
+    modules = {name for path in sources("src") for name in imported(path)}
+    outside = modules - sys.stdlib_module_names - {"gnomon"}
+    installed = packages_distributions()
+    found = {plain(installed[name][0]) if name in installed else plain(name) for name in outside}
+    declared = {plain(requirement) for requirement in project()["dependencies"]}
+    assert found - declared <= extras, "imported, not declared"
+    assert declared <= found, "declared, not imported"
+
+
+def test_every_requirement_has_its_exact_version():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert all(re.fullmatch(r"[\w.]+", version) for version in pins.values()), "no local builds, no ranges"
+    extras = [r for group in project()["optional-dependencies"].values() for r in group]
+    missing = {plain(r) for r in [*project()["dependencies"], *extras]} - {plain(name) for name in pins}
+    assert not missing
+
+
+def test_no_path_of_one_machine_is_written_down():
+    texts = [
+        ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "pyproject.toml")
+    ]
+    texts += [
+        *sources("src", "tests", "benchmarks"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("recipes/*.yaml"),
+    ]
+    named = {
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in texts
+        for match in ABSOLUTE.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert not named
