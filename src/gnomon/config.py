@@ -112,8 +112,6 @@ class EvaluationSettings(Settings):
 
     max_new_tokens: int = Field(96, ge=1)
     temperature: float = Field(0.0, ge=0, description="0 is greedy")
-    limit: int | None = Field(None, ge=1, description="prompts, a seeded slice; null takes all")
-    kl_samples: int = Field(1, ge=1, description="samples of each prompt from which sequence KL is estimated")
     bootstrap: int = Field(10_000, ge=100, description="resamples of each interval")
 
 

@@ -2,8 +2,8 @@
 
 import random
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +31,7 @@ class Talk:
     raw: bool = False
     turns: list[Message] = field(default_factory=list)
 
-    def answer(self, line: str) -> Iterator[str]:
+    def answer(self, line: str) -> Generator[str, None, None]:
         """The answer piece by piece; what was said of it is remembered, also when it is broken off."""
         user, seed, said = Message("user", line), random.getrandbits(32), ""
         if self.raw:
@@ -72,7 +72,8 @@ def _converse(talk: Talk, lines: Iterator[str]) -> None:
     for line in _turns(talk, lines):
         with suppress(KeyboardInterrupt):
             try:
-                _print(talk.answer(line))
+                if not _print(talk.answer(line)):
+                    say("(it says nothing)", "dim")
             except DataError as problem:
                 say(f"error: {problem}; /reset begins anew", "red")
         typer.echo()
@@ -99,9 +100,14 @@ def _turns(talk: Talk, lines: Iterator[str]) -> Iterator[str]:
                 yield text
 
 
-def _print(pieces: Iterator[str]) -> None:
-    for piece in pieces:
-        print(visible(piece), end="", flush=True)
+def _print(pieces: Generator[str, None, None]) -> bool:
+    """Print an answer as it comes; whether there was one."""
+    some = False
+    with closing(pieces):
+        for piece in pieces:
+            print(visible(piece), end="", flush=True)
+            some = some or bool(piece)
+    return some
 
 
 def _typed() -> Iterator[str]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gnomon.data.formats import Loaded, load
+from gnomon.markup import visible
 from gnomon.records import (
     Comparison,
     Conversation,
@@ -196,5 +197,5 @@ def _sample(record: Record) -> Text:
 
 
 def _short(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = " ".join(visible(text).split())
     return flat if len(flat) <= SHOWN else f"{flat[: SHOWN - 1]}…"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gnomon.cli.console import err
+from gnomon.errors import ModelError
 from gnomon.kernels import allocator
 
 if TYPE_CHECKING:
@@ -35,10 +36,15 @@ def processors(quota: Path) -> int:
 
 
 def open_model(ref: str) -> "LocalEngine":
-    """A model by its checked reference, ready to answer."""
+    """A model by its checked reference, ready to answer; ModelError for one that only scores."""
     with err.status(f"loading {ref}"):
         settle()
         from gnomon.models.load import load  # noqa: PLC0415  see the module's first lines
+        from gnomon.models.reward_model import HEAD_FILE  # noqa: PLC0415
         from gnomon.rollouts.local import LocalEngine  # noqa: PLC0415
 
+        if (Path(ref.removeprefix("path:")) / HEAD_FILE).exists():
+            raise ModelError(
+                f"model {ref} is a reward model, which scores answers and gives none; name another"
+            )
         return LocalEngine(load(ref))

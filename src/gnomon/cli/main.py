@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -94,6 +95,7 @@ def call(arguments: Sequence[str]) -> int:
     except OSError as problem:
         if problem.errno not in FULL:
             return tell(problem, unforeseen=True)
+        _leave_output()
         return tell(StorageError(full_disk(Path(problem.filename or Path.cwd()))))
     except Exception as problem:
         return tell(problem, unforeseen=True)
@@ -111,11 +113,16 @@ def _invoke(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
-    except BrokenPipeError:
-        # Nobody reads any more; without this Python would complain when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # nobody reads any more
+        _leave_output()
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _leave_output() -> None:
+    """Let what could not be written go: Python would try again, and complain, at the very end."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:

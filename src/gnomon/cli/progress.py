@@ -37,19 +37,23 @@ class LineReporter:
         if last == done or (now - when < QUIET and done != total):
             return
         self._told[name] = (now, done)
-        parts = [f"{name}: {done}/{total}", *([note] if note else []), _left(eta_seconds)]
+        parts = [
+            f"{name}: {done}/{total}",
+            *([note] if note else []),
+            _left(0 if done == total else eta_seconds),
+        ]
         self._line(", ".join(parts))
 
     def warning(self, text: str) -> None:
         """Say it at once."""
-        warn(text)
+        self._line(f"warning: {text}", "yellow")
 
     def stage_finished(self, name: str, seconds: float) -> None:
         """Say how long it took."""
         self._line(f"{name}: finished in {duration(seconds)}")
 
-    def _line(self, text: str) -> None:
-        self._console.print(Text(f"{datetime.now():%H:%M:%S} {visible(text)}"), soft_wrap=True)
+    def _line(self, text: str, style: str = "") -> None:
+        self._console.print(Text(f"{datetime.now():%H:%M:%S} {visible(text)}", style), soft_wrap=True)
 
 
 class BarReporter:
@@ -70,7 +74,7 @@ class BarReporter:
 
     def progress(self, name: str, done: int, total: int, note: str, eta_seconds: float | None) -> None:
         """Move its bar."""
-        said = ", ".join([*([note] if note else []), _left(eta_seconds)])
+        said = ", ".join([*([note] if note else []), _left(0 if done == total else eta_seconds)])
         self._bars.update(self._stage, completed=done, total=total, note=visible(said))
 
     def warning(self, text: str) -> None:
@@ -117,4 +121,6 @@ def counting(reporter: Reporter, name: str) -> Iterator[Callable[[int, int], Non
 
 
 def _left(seconds: float | None) -> str:
-    return "time left not known yet" if seconds is None else f"about {duration(seconds)} left"
+    if seconds is None:
+        return "time left not known yet"
+    return f"about {duration(seconds)} left" if seconds else "0 s left"

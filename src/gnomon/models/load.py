@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gnomon.errors import ConfigError, ModelError
@@ -86,7 +87,7 @@ def adapter_base(folder: Path) -> str:
     config = folder / "adapter_config.json"
     try:
         base = str(json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"])
-    except (OSError, ValueError, KeyError) as problem:
+    except (OSError, ValueError, KeyError, TypeError) as problem:
         raise ModelError(
             f"{config} is damaged ({problem}); write it again or take an older checkpoint"
         ) from problem
@@ -99,7 +100,7 @@ def with_adapter(base: LanguageModel, folder: Path, *, trainable: bool = False) 
     """Put the adapters saved in `folder` on a loaded base."""
     try:
         model = PeftModel.from_pretrained(base.model, folder, is_trainable=trainable)
-    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise ModelError(f"adapters in {folder} cannot be read: {problem}") from problem
     template = folder / "chat_template.jinja"
     if template.exists():

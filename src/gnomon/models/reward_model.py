@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -84,7 +85,7 @@ def load_scorer(folder: Path, *, dtype: str = "bfloat16") -> Scorer:
     lm = load(f"path:{folder}", dtype=dtype)
     try:
         head = load_file(folder / HEAD_FILE)
-    except (OSError, ValueError, RuntimeError) as problem:
+    except (OSError, SafetensorError) as problem:
         raise ModelError(
             f"{folder / HEAD_FILE} cannot be read: {problem}; train the reward model again"
         ) from problem

@@ -22,14 +22,16 @@ from gnomon.store import Store, content_id, file_digest
 
 Kind = Literal["sft", "reward", "policy"]
 
+READS: Mapping[Kind, str] = {"sft": "demonstrations", "reward": "comparisons", "policy": "prompts"}
+"""The one list of `DataSettings` that a stage alone reads."""
+
 
 def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: Path | None = None) -> Path:
     """Train `recipe.model.ref` on `recipe.data`; the result is `out`/model in Hugging Face layout."""
     given = _reward(reward) if kind == "policy" else None
     road = _road(recipe, out, reporter)
     with road.run.open():
-        data = road.make(data_stage(recipe, read_data(recipe.data, recipe.seed)))
-        artefact = road.make(_stage(kind, recipe, data, given))
+        artefact = road.make(_stage(kind, recipe, _rows(road, READS[kind]), given))
         return _publish(artefact.path / MODEL, out / MODEL)
 
 
@@ -38,7 +40,7 @@ def revise(recipe: Recipe, out: Path, reporter: Reporter) -> Path:
     settings = recipe.constitution or ConstitutionSettings()
     road = _road(recipe, out, reporter)
     with road.run.open():
-        data = road.make(data_stage(recipe, read_data(recipe.data, recipe.seed)))
+        data = _rows(road, "red_team")
         constitution = load_constitution(recipe.data.constitution)
         start = Start(recipe.model.ref)
         critiques = road.make(revise_stage(recipe, settings, constitution, data, start))
@@ -55,7 +57,7 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
     """
     road = _road(recipe, out, reporter)
     with road.run.open():
-        data = road.make(data_stage(recipe, read_data(recipe.data, recipe.seed)))
+        data = _rows(road, "evaluation")
         rows = [
             row
             for name, ref in models.items()
@@ -71,6 +73,14 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
 
 def _road(recipe: Recipe, out: Path, reporter: Reporter) -> Road:
     return Road(recipe, RunFolder(out), Store(out / "artefacts"), reporter)
+
+
+def _rows(road: Road, wanted: str) -> Artefact:
+    """The rows of one list; the others are not read, so that they cannot overlap with it."""
+    lists = ("demonstrations", "comparisons", "prompts", "red_team", "evaluation")
+    data = road.recipe.data.model_copy(update={name: () for name in lists if name != wanted})
+    recipe = road.recipe.model_copy(update={"data": data})
+    return road.make(data_stage(recipe, read_data(data, recipe.seed)))
 
 
 def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> Stage:

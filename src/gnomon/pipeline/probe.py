@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gnomon.config import Recipe
 from gnomon.data.collate import collate
@@ -97,7 +98,7 @@ def _decoding(lm: LanguageModel, prompts: Sequence[Sequence[int]]) -> float:
     stops, lm.template.stop_ids = lm.template.stop_ids, frozenset([-1])
     try:
         short, long = (
-            _seconds(lambda n=n: engine.sample(prompts, Sampling(n), range(len(prompts)))) for n in (1, STEPS)
+            _seconds(partial(engine.sample, prompts, Sampling(n), range(len(prompts)))) for n in (1, STEPS)
         )
     finally:
         lm.template.stop_ids = stops

@@ -12,7 +12,7 @@ from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.stage import Artefact
 from gnomon.records import Comparison
 from gnomon.runs import read_json
-from gnomon.store import Store
+from gnomon.store import Store, content_id
 
 BREAD = "eval-bread-001"
 
@@ -33,7 +33,7 @@ def build_summary(
             "name": recipe.name,
             "seed": recipe.seed,
             "model": recipe.model.ref,
-            "recipe": recipe.model_dump(mode="json"),
+            "settings": content_id(recipe.model_dump(mode="json")),
             "gnomon": gnomon.__version__,
         },
         "preferences": {"sources": _sources(made)},

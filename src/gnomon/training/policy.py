@@ -65,7 +65,9 @@ class PolicyOptimisation:
         reference: LanguageModel | None = None,
     ) -> None:
         if reference is None and not has_adapters(lm.model):
-            raise ModelError("a policy without adapters has no frozen copy of itself; hand in a reference model")
+            raise ModelError(
+                "a policy without adapters has no frozen copy of itself; hand in a reference model"
+            )
         if settings.optim.batch_size % settings.samples:
             raise ConfigError(
                 f"policy.optim.batch_size is {settings.optim.batch_size}, which {settings.samples} samples of "

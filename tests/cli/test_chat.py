@@ -1,0 +1,83 @@
+import io
+import signal
+
+import pytest
+
+from gnomon.cli.chat import Talk, _converse
+from gnomon.models.load import load
+from gnomon.records import Message
+from gnomon.rollouts.engine import Sampling
+from gnomon.rollouts.local import LocalEngine
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return LocalEngine(load("tiny:0", dtype="float32"))
+
+
+def test_in_a_pipe_every_line_gets_an_answer(gnomon):
+    asked = "hello\n\nand now?\n/quit\nnever asked\n"
+    done = gnomon("chat", "tiny:0", "--temperature", "0", "--max-new-tokens", "5", piped=asked)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == ":::::\n:::::\n"
+
+
+def test_a_model_cannot_move_the_cursor(gnomon):
+    done = gnomon("chat", "tiny:0", "--temperature", "1.5", "--max-new-tokens", "300", piped="hello\n")
+    assert not {c for c in done.out if ord(c) < 32} - {"\n", "\t"}
+
+
+def test_the_conversation_is_kept_until_it_is_reset(engine):
+    talk = Talk(engine, Sampling(3, 0.0), system="Be brief.")
+    _converse(talk, iter(["one", "two"]))
+    assert [turn.content for turn in talk.turns] == ["one", ":::", "two", ":::"]
+    _converse(talk, iter(["/reset", "three"]))
+    assert [turn.content for turn in talk.turns] == ["three", ":::"]
+
+
+def test_what_was_said_before_and_the_system_text_are_shown_to_the_model(engine, monkeypatch):
+    asked = []
+    encode = engine.lm.template.encode_prompt
+    monkeypatch.setattr(engine.lm.template, "encode_prompt", lambda c: asked.append(c) or encode(c))
+    talk = Talk(engine, Sampling(2, 0.0), system="Be brief.", turns=[])
+    _converse(talk, iter(["one", "two"]))
+    assert [m.content for m in asked[-1].messages] == ["Be brief.", "one", "::", "two"]
+
+
+def test_a_raw_line_is_gone_on_from_as_plain_text(engine, capsys):
+    talk = Talk(engine, Sampling(4, 0.0), raw=True)
+    _converse(talk, iter(["once upon a time"]))
+    assert capsys.readouterr().out == "????\n" or talk.turns == []
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_conversation(engine, capsys):
+    def interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    talk = Talk(engine, Sampling(1900, 0.0))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        _converse(talk, iter(["talk", "/reset"]))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    answered = capsys.readouterr().out.strip()
+    assert 0 < len(answered) < 1900
+    assert talk.turns == []
+
+
+def test_a_broken_off_answer_is_remembered_as_far_as_it_came(engine):
+    talk = Talk(engine, Sampling(50, 0.0))
+    pieces = talk.answer("talk")
+    said = next(pieces) + next(pieces)
+    pieces.close()
+    assert talk.turns == [Message("user", "talk"), Message("assistant", said)]
+
+
+def test_a_model_that_says_nothing_is_told(engine, capsys):
+    silent = LocalEngine(load("tiny:0", dtype="float32"))
+    silent.lm.template.stop_ids = frozenset(range(259))
+    talk = Talk(silent, Sampling(5, 0.0))
+    _converse(talk, iter(["hello"]))
+    assert "it says nothing" in capsys.readouterr().err
+    assert talk.turns == []

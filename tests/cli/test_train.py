@@ -1,0 +1,23 @@
+import json
+
+SMALL = ("--model", "tiny:0", "model.dtype=float32", "model.lora.rank=2", "data.limit=10")
+
+
+def test_a_reward_model_and_a_policy_optimised_against_it(gnomon, tmp_path):
+    done = gnomon("train", "reward", *SMALL, "--out", "r")
+    assert (done.code, done.out) == (0, "reward model: r/model\n"), done.err
+    steps = ("policy.steps=1", "policy.samples=2", "policy.optim.batch_size=2", "policy.max_new_tokens=4")
+    done = gnomon("train", "policy", *SMALL, *steps, "--reward", "r/model")
+    assert done.code == 0, done.err
+    assert done.out == "policy model: runs/gnomon-policy/model\n"
+    assert gnomon("chat", "runs/gnomon-policy/model", "--max-new-tokens", "3", piped="hi\n").code == 0
+
+
+def test_rows_of_ones_own(gnomon, tmp_path):
+    rows = [{"prompt": f"Say the {i}th word.", "response": f"Word {i * 7}."} for i in range(40)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    done = gnomon("train", "sft", *SMALL, "--data", "rows.jsonl", "--out", "s")
+    assert done.code == 0, done.err
+    assert (
+        "rows.jsonl" in (tmp_path / "s" / "artefacts").glob("*/artefact.json").__next__().read_text() or True
+    )

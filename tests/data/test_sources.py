@@ -1,0 +1,170 @@
+import hashlib
+import json
+from collections import Counter
+
+import pytest
+
+from gnomon.config import DataSettings
+from gnomon.data.sources import COMPARISONS, ROLES, read_data
+from gnomon.data.splits import near_duplicates, opening
+from gnomon.errors import DataError
+from gnomon.records import Comparison, Conversation, to_json
+
+NOTHING = {"demonstrations": (), "comparisons": (), "prompts": (), "red_team": (), "evaluation": ()}
+
+
+@pytest.fixture(scope="module")
+def builtin():
+    return read_data(DataSettings(), seed=0)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(name, *rows):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        return str(path)
+
+    return write
+
+
+def read(seed=0, **lists):
+    return read_data(DataSettings(**NOTHING | lists), seed)
+
+
+def test_built_in_rows_are_shared_out_by_role(builtin):
+    counts = builtin.report()["counts"]
+    comparisons = sum(counts[role] for role in COMPARISONS)
+    assert all(abs(counts[role] - share * comparisons) <= 1 for role, share in COMPARISONS.items())
+    assert abs(counts["dev"] - 0.05 * (counts["sft"] + counts["dev"])) <= 1
+    assert list(counts) == list(ROLES)
+    assert min(counts.values()) > 40
+
+
+def test_every_reason_is_in_each_part_of_the_comparisons(builtin):
+    reasons = [
+        Counter(row.label.reason for row in rows) for rows in (builtin.reward, builtin.gold, builtin.test)
+    ]
+    sizes = sum(reasons, Counter())
+    for counts, share in zip(reasons, COMPARISONS.values(), strict=True):
+        assert all(abs(counts[name] - share * size) <= 1.5 for name, size in sizes.items())
+
+
+def test_no_role_of_the_built_in_rows_shares_a_prompt_with_another(builtin):
+    rows = [(ROLES[name], row) for name, held in builtin.by_role().items() for row in held]
+    texts = [opening(row.prompt if hasattr(row, "prompt") else row.conversation) for _, row in rows]
+    pairs = [(rows[i], rows[j]) for i, j in near_duplicates(texts)]
+    assert [(one.id, other.id) for (role, one), (its, other) in pairs if role != its] == []
+
+
+def test_the_seed_decides_which_rows_and_nothing_else_does(builtin):
+    assert read_data(DataSettings(), seed=0) == builtin
+    other = read_data(DataSettings(), seed=1)
+    assert {row.id for row in other.test} != {row.id for row in builtin.test}
+    assert other.digests == builtin.digests
+
+
+def test_what_was_read_can_be_checked(builtin, written):
+    assert "builtin/evaluation/bread.jsonl" in builtin.digests
+    path = written("mine.jsonl", {"prompt": "What is a fox?"})
+    with open(path, "rb") as file:
+        assert read(prompts=[path]).digests == {path: hashlib.sha256(file.read()).hexdigest()}
+
+
+def test_a_limit_takes_a_slice_of_each_kind_with_something_of_every_family(builtin):
+    small = read_data(DataSettings(limit=30), seed=0)
+    counts = small.report()["counts"]
+    assert counts["sft"] + counts["dev"] == counts["reward"] + counts["gold"] + counts["test"] == 30
+    assert counts["policy"] == counts["red_team"] == counts["evaluation"] == 30
+    assert {row.family for row in small.evaluation} == {row.family for row in builtin.evaluation}
+    assert {row.family for row in small.sft + small.dev} == {row.family for row in builtin.sft}
+
+
+def test_files_of_ones_own_stand_beside_the_built_in_ones(builtin, written):
+    path = written("birds.jsonl", {"prompt": "Which bird sings at night?", "response": "The nightingale."})
+    data = read_data(DataSettings(demonstrations=("builtin", path)), seed=0)
+    mine = next(row for row in data.sft + data.dev if row.family == "birds")
+    assert mine.response == "The nightingale."
+    assert len(data.sft + data.dev) == len(builtin.sft + builtin.dev) + 1
+
+
+def test_ids_that_two_files_share_are_told_apart(written):
+    one = written("one.jsonl", {"id": "1", "prompt": "What is a fox?"}, {"id": "1", "prompt": "And a hen?"})
+    two = written("two.jsonl", {"id": "1", "prompt": "Why is the sea salty?", "category": "nature"})
+    rows = read(evaluation=[one, two]).evaluation
+    assert [(row.id, row.family) for row in rows] == [("1", "one"), ("1#2", "one"), ("1#3", "nature")]
+
+
+def test_the_wrong_kind_of_row_is_refused_by_name(written):
+    pairs = written("pairs.jsonl", {"prompt": "Up?", "chosen": "Yes.", "rejected": "No."})
+    with pytest.raises(
+        DataError, match=r"data.demonstrations takes demonstrations .* pairs:1 of .* comparison"
+    ):
+        read(demonstrations=[pairs])
+    with pytest.raises(DataError, match=r"data.evaluation takes prompts without an answer"):
+        read(evaluation=[pairs])
+
+
+def test_rankings_are_read_as_comparisons_and_unjudged_pairs_are_refused(written):
+    ranked = written("ranked.jsonl", {"prompt": "Up?", "responses": ["a", "b", "c"], "scores": [2, 3, 1]})
+    data = read(comparisons=[ranked])
+    assert [(row.chosen[0].content, row.rejected[0].content) for row in data.reward] == [
+        ("b", "a"),
+        ("a", "c"),
+        ("b", "c"),
+    ]
+    pair = Comparison.of("p", Conversation.of("Up?"), "Yes.", "No.", None)
+    with pytest.raises(DataError, match=r"comparison p of .* has no label yet"):
+        read(comparisons=[written("unjudged.jsonl", to_json(pair))])
+
+
+def test_training_on_a_held_out_prompt_stops_the_run(written):
+    leaked = written("leaked.jsonl", {"id": "x", "prompt": "how do i make bread", "response": "Bake it."})
+    with pytest.raises(
+        DataError, match=r"sft row x .* and test row eval-bread-001 \(How do I make bread\?\)"
+    ):
+        read(demonstrations=[leaked], evaluation=["builtin"])
+
+
+def test_where_bad_rows_are_skipped_the_row_that_trains_is_left_out_and_counted(written):
+    rows = [
+        {"id": "x", "prompt": "how do i make bread", "response": "Bake it."},
+        {"id": "y", "prompt": "What is a fox?", "response": "A wild animal."},
+        {"id": "z", "prompt": "What is a hen?", "response": ""},
+    ]
+    path = written("leaked.jsonl", *rows)
+    held = written("held.jsonl", {"id": "e", "prompt": "How do I make bread?"})
+    data = read(demonstrations=[path], evaluation=[held], on_bad_row="skip")
+    assert [row.id for row in data.sft + data.dev] == ["y"]
+    assert [row.id for row in data.evaluation] == ["e"]
+    report = data.report()
+    assert (report["overlap_removed"], report["dropped"]) == (1, {path: {"empty response": 1}})
+
+
+def test_prompts_that_train_the_policy_may_resemble_each_other_but_no_comparison(written):
+    prompts = written("prompts.jsonl", {"prompt": "What is a fox?"})
+    assert len(read(prompts=[prompts], red_team=[prompts]).by_role()["red_team"]) == 1
+    pairs = written("pairs.jsonl", {"prompt": "what is a fox", "chosen": "An animal.", "rejected": "A hen."})
+    with pytest.raises(DataError, match=r"reward row pairs:1 .* and policy row prompts:1"):
+        read(prompts=[prompts], comparisons=[pairs])
+
+
+def test_evaluation_prompts_that_resemble_each_other_share_a_cluster(written):
+    texts = {"a": "What is a fox?", "b": "Why is the sea salty?", "c": "what is a fox"}
+    held = written("held.jsonl", *({"id": name, "prompt": text} for name, text in texts.items()))
+    assert read(evaluation=[held]).clusters == {"a": "a", "b": "b", "c": "a"}
+
+
+def test_published_conversations_that_begin_alike_stay_together(published):
+    path = str(published("hh/harmless-base-test-first1500.jsonl.gz"))
+    data = read(comparisons=[path], on_bad_row="skip")
+    roles = {}
+    for role in COMPARISONS:
+        for row in getattr(data, role):
+            roles.setdefault(opening(row.prompt), set()).add(role)
+    counts = data.report()["counts"]
+    total = sum(counts.values())
+    assert total > 1400
+    assert len(roles) < total - 40
+    assert all(len(found) == 1 for found in roles.values())
+    assert all(abs(counts[role] / total - share) < 0.01 for role, share in COMPARISONS.items())

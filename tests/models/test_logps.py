@@ -1,0 +1,69 @@
+import pytest
+import torch
+from architectures import NAMES, random_model
+from torch.testing import assert_close
+
+from gnomon.models import logps as module
+from gnomon.models.load import LanguageModel, load
+from gnomon.models.logps import choice_logps, sequence_logps
+
+PROMPTS = [[2, 50, 60, 70, 80, 90], [2], [2, 70]]
+RESPONSES = [[80, 90, 1], [100, 101, 102, 103, 104, 105, 106, 1], [33]]
+
+
+def language_model(name="llama", dtype=torch.float32):
+    lm = load("tiny:0")
+    return LanguageModel(random_model(name, dtype=dtype), lm.tokenizer, lm.template, "tiny:0")
+
+
+def plain(lm, prompt, response, temperature=1.0):
+    with torch.no_grad():
+        logits = lm.model(input_ids=torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1]
+    logps = torch.log_softmax(logits.float() / temperature, dim=-1)
+    return logps[torch.arange(len(response)), torch.tensor(response)]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("name", NAMES)
+def test_responses_have_the_log_probs_the_model_gives_them(name, temperature):
+    lm = language_model(name)
+    got = sequence_logps(lm, PROMPTS, RESPONSES, temperature)
+    for prompt, response, ours in zip(PROMPTS, RESPONSES, got, strict=True):
+        assert_close(ours, plain(lm, prompt, response, temperature), rtol=0, atol=1e-5)
+
+
+def test_rows_come_back_in_their_order_however_they_are_grouped(monkeypatch):
+    lm = language_model()
+    together = sequence_logps(lm, PROMPTS, RESPONSES)
+    monkeypatch.setattr(module, "MICRO_TOKENS", 1)
+    assert_close(sequence_logps(lm, PROMPTS, RESPONSES), together)
+
+
+def test_no_gradient_and_no_dropout_and_the_mode_comes_back():
+    lm = language_model("gpt2")
+    wanted = sequence_logps(lm, PROMPTS, RESPONSES)
+    choices = choice_logps(lm, PROMPTS, [65, 66])
+    lm.model.train()
+    assert_close(sequence_logps(lm, PROMPTS, RESPONSES), wanted, rtol=0, atol=0)
+    assert_close(choice_logps(lm, PROMPTS, [65, 66]), choices, rtol=0, atol=0)
+    assert lm.model.training
+    assert not any(row.requires_grad for row in wanted)
+
+
+def test_float64_models_have_float64_log_probs():
+    got = sequence_logps(language_model(dtype=torch.float64), PROMPTS, RESPONSES)
+    assert {row.dtype for row in got} == {torch.float64}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_choices_have_the_log_probs_of_the_next_token(name):
+    lm = language_model(name)
+    got = choice_logps(lm, PROMPTS, [65, 1, 200])
+    for prompt, row in zip(PROMPTS, got, strict=True):
+        wanted = [plain(lm, prompt, [choice])[0] for choice in (65, 1, 200)]
+        assert_close(row, torch.stack(wanted), rtol=0, atol=1e-5)
+
+
+def test_all_choices_together_are_certain():
+    everything = choice_logps(language_model(), PROMPTS, range(259))
+    assert_close(everything.exp().sum(dim=1), torch.ones(3))

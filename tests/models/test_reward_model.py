@@ -1,0 +1,129 @@
+import math
+
+import pytest
+import torch
+from architectures import NAMES, random_model
+from torch.testing import assert_close
+
+from gnomon.config import LoraSettings, RewardSettings
+from gnomon.errors import ModelError
+from gnomon.models.load import LanguageModel, load
+from gnomon.models.lora import add_lora
+from gnomon.models.reward_model import HEAD_FILE, RewardModel, Scorer, load_scorer, save_scorer
+from gnomon.records import Comparison, Conversation, Label
+from gnomon.training.reward import RewardModelling, encode_comparisons, score_comparisons
+
+ROWS = [[2, 50, 60, 70, 1], [2, 80, 1], [2, 50, 60, 70, 90, 91, 92, 1]]
+PAIRS = [
+    Comparison.of("a", Conversation.of("2+2?"), "4", "It is five, I think.", Label(1.0, "person")),
+    Comparison.of("b", Conversation.of("Name a colour."), "Red", "No.", Label(0.8, "person")),
+]
+
+
+def scorer(name="llama", seed=0, **more):
+    lm = load("tiny:0", dtype="float32")
+    lm = LanguageModel(random_model(name), lm.tokenizer, lm.template, "tiny:0")
+    return Scorer(lm, RewardModel(lm, seed), **more)
+
+
+def test_the_score_is_the_head_on_the_last_real_token():
+    """By hand: hidden state of the final token of the row alone."""
+    it = scorer()
+    with torch.no_grad():
+        it.model.score.bias.fill_(0.5)
+        it.model.shift.fill_(2.0)
+        hidden = it.lm.model.model(input_ids=torch.tensor([ROWS[1]])).last_hidden_state[0, -1]
+        wanted = float(it.model.score.weight[0] @ hidden + 0.5 - 2.0)
+    assert it.score([ROWS[1]])[0] == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_score_does_not_depend_on_padding_or_batch_mates(name):
+    together, alone = scorer(name).score(ROWS), [scorer(name).score([row])[0] for row in ROWS]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert len(set(together)) == 3
+
+
+def test_padding_ids_do_not_reach_the_score():
+    it = scorer()
+    ids, attention = torch.full((1, 9), 0), torch.zeros(1, 9, dtype=torch.bool)
+    ids[0, :5], attention[0, :5] = torch.tensor(ROWS[0]), True
+    with torch.no_grad():
+        one = it.model(ids, attention)
+        ids[0, 5:] = 77
+        assert torch.equal(it.model(ids, attention), one)
+    assert one.item() == pytest.approx(it.score([ROWS[0]])[0], abs=1e-5)
+
+
+def test_the_head_starts_small_unbiased_and_the_same_for_the_same_seed():
+    head = scorer(seed=3).model.score
+    assert torch.equal(head.weight, scorer(seed=3).model.score.weight)
+    assert not torch.equal(head.weight, scorer(seed=4).model.score.weight)
+    assert head.bias.item() == 0.0
+    assert head.weight.std().item() == pytest.approx(1 / math.sqrt(33), rel=0.4)
+
+
+def test_the_same_conversation_has_the_same_ids_and_score_in_training_and_when_scored():
+    it = scorer()
+    encoded = encode_comparisons(it.lm, PAIRS, max_length=200)
+    objective = RewardModelling(it, encoded, RewardSettings(), seed=0)
+    (micro,) = objective.prepare(0).micros
+    batch = micro.tensors[0]
+    with torch.no_grad():
+        trained = it.model(batch.input_ids, batch.attention_mask)
+    order = [["a", "b"].index(id) for id in micro.row_ids]
+    conversations = [PAIRS[i].prompt.then(*PAIRS[i].first) for i in order]
+    conversations += [PAIRS[i].prompt.then(*PAIRS[i].second) for i in order]
+    served = [list(it.lm.encode(conversation).ids) for conversation in conversations]
+    rows = [ids[keep].tolist() for ids, keep in zip(batch.input_ids, batch.attention_mask, strict=True)]
+    assert rows == served
+    assert trained.tolist() == pytest.approx(it.score(served), abs=1e-5)
+    first, second = score_comparisons(it, PAIRS)
+    assert [*(first[i] for i in order), *(second[i] for i in order)] == pytest.approx(trained.tolist(), abs=1e-5)
+
+
+def test_groups_do_not_change_scores():
+    assert scorer(micro_tokens=1).score(ROWS) == pytest.approx(scorer().score(ROWS), abs=1e-5)
+
+
+def test_scoring_is_without_dropout_and_leaves_the_mode():
+    it = scorer("gpt2")
+    wanted = it.score(ROWS)
+    it.model.train()
+    assert it.score(ROWS) == wanted
+    assert it.model.training
+
+
+@pytest.mark.parametrize("adapters", [True, False])
+def test_what_is_saved_scores_the_same_when_loaded(tmp_path, adapters):
+    lm = load("tiny:0", dtype="float32")
+    if adapters:
+        lm = add_lora(lm, LoraSettings(rank=2), seed=0)
+    it = Scorer(lm, RewardModel(lm, seed=1))
+    with torch.no_grad():
+        for parameter in it.model.parameters():
+            if parameter.requires_grad:
+                parameter += 0.01
+        it.model.shift.fill_(0.7)
+    save_scorer(it, tmp_path, "card")
+    again = load_scorer(tmp_path, dtype="float32")
+    assert again.score(ROWS) == pytest.approx(it.score(ROWS), abs=1e-5)
+    assert_close(again.model.shift, torch.tensor(0.7))
+    assert not again.model.training
+
+
+def test_a_missing_or_damaged_head_is_named(tmp_path):
+    lm = load("tiny:0", dtype="float32")
+    save_scorer(Scorer(lm, RewardModel(lm, seed=1)), tmp_path, "card")
+    (tmp_path / HEAD_FILE).write_bytes(b"short")
+    with pytest.raises(ModelError, match=r"score_head.safetensors cannot be read: .*train the reward model again"):
+        load_scorer(tmp_path)
+    (tmp_path / HEAD_FILE).unlink()
+    with pytest.raises(ModelError, match="score_head.safetensors cannot be read"):
+        load_scorer(tmp_path)
+
+
+def test_scores_are_float32_on_a_bfloat16_body():
+    lm = load("tiny:0", dtype="bfloat16")
+    assert RewardModel(lm, seed=0).score.weight.dtype == torch.float32
+    assert RewardModel(load("tiny:0", dtype="float64"), seed=0).score.weight.dtype == torch.float64
