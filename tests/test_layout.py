@@ -75,15 +75,21 @@ def test_only_the_command_line_prints():
     assert not printing
 
 
-def test_what_is_imported_is_what_is_declared():
-    extras = {plain(r) for group in project()["optional-dependencies"].values() for r in group}
-    modules = {name for path in sources("src") for name in imported(path)}
-    outside = modules - sys.stdlib_module_names - {"gnomon"}
+def outside(*folders: str) -> set[str]:
+    """The packages that the files of some folders import, by the names they are installed under."""
+    files = sources(*folders)
+    names = {name for path in files for name in imported(path)} - sys.stdlib_module_names
+    names -= {"gnomon", *(path.stem for path in sources("tests"))}
     installed = packages_distributions()
-    found = {plain(installed[name][0]) if name in installed else plain(name) for name in outside}
+    return {plain(installed[name][0]) if name in installed else plain(name) for name in names}
+
+
+def test_what_is_imported_is_what_is_declared():
     declared = {plain(requirement) for requirement in project()["dependencies"]}
-    assert found - declared <= extras, "imported, not declared"
-    assert declared <= found, "declared, not imported"
+    extras = {plain(r) for group in project()["optional-dependencies"].values() for r in group}
+    assert outside("src") - declared <= extras, "imported, not declared"
+    assert declared <= outside("src"), "declared, not imported"
+    assert outside("tests", "benchmarks") <= declared | extras, "imported by tests, not declared"
 
 
 def test_every_requirement_has_its_exact_version():

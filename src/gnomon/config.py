@@ -41,7 +41,7 @@ class OptimSettings(Settings):
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     eps: float = Field(1e-8, gt=0)
     max_grad_norm: float = Field(1.0, gt=0, description="clip of the global gradient norm")
-    micro_tokens: int = Field(2048, ge=1, description="padded tokens in one forward pass")
+    micro_tokens: int = Field(1024, ge=1, description="padded tokens in one forward pass")
     checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints")
 
 

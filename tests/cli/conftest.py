@@ -33,7 +33,7 @@ def tiny_recipe(tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text("""
 name: small
-model: {ref: "tiny:0", dtype: float32, lora: {rank: 2}}
+model: {ref: "tiny:0", dtype: float32, max_length: 1500, lora: {rank: 2}}
 data: {limit: 10}
 sft: {optim: {epochs: 1}}
 reward: {optim: {epochs: 1}}

@@ -1,11 +1,10 @@
-import io
 import signal
 
 import pytest
 
 from gnomon.cli.chat import Talk, _converse
 from gnomon.models.load import load
-from gnomon.records import Message
+from gnomon.records import Conversation, Message
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 
@@ -45,9 +44,13 @@ def test_what_was_said_before_and_the_system_text_are_shown_to_the_model(engine,
 
 
 def test_a_raw_line_is_gone_on_from_as_plain_text(engine, capsys):
-    talk = Talk(engine, Sampling(4, 0.0), raw=True)
-    _converse(talk, iter(["once upon a time"]))
-    assert capsys.readouterr().out == "????\n" or talk.turns == []
+    sampling, line = Sampling(4, 0.0), "Once upon a time"
+    raw, templated = (engine.answer([Conversation.of(line)], sampling, raw=raw)[0] for raw in (True, False))
+    assert raw.text != templated.text
+    talk = Talk(engine, sampling, raw=True)
+    _converse(talk, iter([line]))
+    assert capsys.readouterr().out == f"{raw.text}\n"
+    assert talk.turns == []
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_conversation(engine, capsys):
@@ -81,3 +84,16 @@ def test_a_model_that_says_nothing_is_told(engine, capsys):
     _converse(talk, iter(["hello"]))
     assert "it says nothing" in capsys.readouterr().err
     assert talk.turns == []
+
+
+def test_a_line_longer_than_the_context_is_told_and_forgotten(engine, capsys):
+    talk = Talk(engine, Sampling(3, 0.0))
+    _converse(talk, iter(["a" * 3000, "short"]))
+    out, err = capsys.readouterr()
+    assert "beyond the model's context of 2048" in err
+    assert out.split() == [":::"]
+    assert [turn.content for turn in talk.turns] == ["short", ":::"]
+
+
+def test_in_a_pipe_it_is_exit_code_3(gnomon):
+    assert gnomon("chat", "tiny:0", piped="a" * 3000 + "\n").code == 3

@@ -1,6 +1,6 @@
 import json
 
-GOOD = "name: mine\nprinciples:\n- {id: kind, text: It is kind., comparison: Which is kinder?}\n"
+GOOD = "name: mine\nprinciples:\n- {id: kind, text: It is kind., comparison: Which is the kinder}\n"
 
 
 def test_the_principles_are_shown(gnomon):

@@ -14,10 +14,12 @@ def test_a_reward_model_and_a_policy_optimised_against_it(gnomon, tmp_path):
 
 
 def test_rows_of_ones_own(gnomon, tmp_path):
-    rows = [{"prompt": f"Say the {i}th word.", "response": f"Word {i * 7}."} for i in range(40)]
+    topics = ["owls", "harbours", "clay", "tango", "rust", "lentils", "chess", "fog", "violins", "moss"]
+    rows = [{"prompt": f"Tell me about {topic}", "response": f"Ah, {topic}!"} for topic in topics]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     done = gnomon("train", "sft", *SMALL, "--data", "rows.jsonl", "--out", "s")
-    assert done.code == 0, done.err
-    assert (
-        "rows.jsonl" in (tmp_path / "s" / "artefacts").glob("*/artefact.json").__next__().read_text() or True
-    )
+    assert (done.code, done.out) == (0, "sft model: s/model\n"), done.err
+    (learnt,) = (tmp_path / "s" / "artefacts").glob("*/sft.jsonl")
+    (held_out,) = (tmp_path / "s" / "artefacts").glob("*/dev.jsonl")
+    assert (learnt.read_text() + held_out.read_text()).count("Ah, ") == 10
+    assert (tmp_path / "s" / "model" / "adapter_config.json").exists()

@@ -23,9 +23,7 @@ def test_k1_is_not_clamped_token_by_token():
 
 def test_k1_weighed_by_its_probabilities_is_the_exact_divergence():
     policy, reference = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.2, 0.3, 0.5])
-    each = sequence_kl(
-        policy.log()[:, None], reference.log()[:, None], torch.ones(3, 1, dtype=torch.bool)
-    )
+    each = sequence_kl(policy.log()[:, None], reference.log()[:, None], torch.ones(3, 1, dtype=torch.bool))
     exact = 0.7 * math.log(0.7 / 0.2) + 0.2 * math.log(0.2 / 0.3) + 0.1 * math.log(0.1 / 0.5)
     assert_close((policy * each).sum(), torch.tensor(exact))
 

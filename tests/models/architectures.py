@@ -40,7 +40,13 @@ SLIDING = {"sliding_window": 6, "layer_types": ["sliding_attention", "full_atten
 BUILD = {
     "gpt2": lambda: GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=VOCABULARY, n_positions=256, n_embd=32, n_layer=2, n_head=4, eos_token_id=1, bos_token_id=2
+            vocab_size=VOCABULARY,
+            n_positions=256,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            eos_token_id=1,
+            bos_token_id=2,
         )
     ),
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**COMMON)),
@@ -50,9 +56,7 @@ BUILD = {
     "gemma2": lambda: Gemma2ForCausalLM(
         Gemma2Config(**COMMON, **SLIDING, query_pre_attn_scalar=8, final_logit_softcapping=2.0)
     ),
-    "gemma3": lambda: Gemma3ForCausalLM(
-        Gemma3TextConfig(**COMMON, **SLIDING, query_pre_attn_scalar=8)
-    ),
+    "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**COMMON, **SLIDING, query_pre_attn_scalar=8)),
     "phi3": lambda: Phi3ForCausalLM(Phi3Config(**COMMON)),
 }
 NAMES = tuple(BUILD)

@@ -71,7 +71,9 @@ def test_a_package_that_is_not_installed_says_how_to_install_it(planted):
 
 @pytest.mark.parametrize("name", ["unknown/model.gguf", "planted-model/other.gguf", "planted-model"])
 def test_only_pinned_files_are_loaded(planted, name):
-    with pytest.raises(ConfigError, match=r"no pinned digest; known packages: .*gguf:planted-model/model.gguf"):
+    with pytest.raises(
+        ConfigError, match=r"no pinned digest; known packages: .*gguf:planted-model/model.gguf"
+    ):
         prepare(name)
 
 

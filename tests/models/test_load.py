@@ -13,8 +13,8 @@ from gnomon.records import Conversation
 
 TALK = Conversation.of("Hi!", "Hello.", "And 1+1?", "2", system="Be brief.")
 OTHER = (
-    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}{{ eos_token }}"
-    "{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}"
+    "{{ eos_token }}{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
 )
 
 
@@ -125,7 +125,12 @@ def test_adapters_whose_weights_are_damaged_or_missing_are_named(adapted):
 
 @pytest.mark.parametrize(
     ("written", "found"),
-    [("tiny:4", "tiny:4"), ("gguf:a/b", "gguf:a/b"), ("org/model", "hub:org/model"), ("{here}", "path:{here}")],
+    [
+        ("tiny:4", "tiny:4"),
+        ("gguf:a/b", "gguf:a/b"),
+        ("org/model", "hub:org/model"),
+        ("{here}", "path:{here}"),
+    ],
 )
 def test_the_base_of_adapters_made_elsewhere_is_found(tmp_path, written, found):
     text = json.dumps({"base_model_name_or_path": written.format(here=tmp_path)})

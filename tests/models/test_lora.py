@@ -34,7 +34,7 @@ def move(lm, adapter=TRAINED, std=0.2):
     with torch.no_grad():
         for name, parameter in lm.model.named_parameters():
             if "lora_B" in name and f".{adapter}." in name:
-                parameter += torch.randn(parameter.shape, generator=generator) * std
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=std)
 
 
 def weights(lm, adapter):
@@ -140,7 +140,7 @@ def test_the_reference_is_not_saved(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fused_layers_are_peft_s_own(name):
-    """Output and gradients, with a reference beside, for every architecture (GPT-2's layers are transposed)."""
+    """Output and gradients, with a reference beside, for every architecture (GPT-2's are transposed)."""
     lm = load("tiny:0")
     lm = add_lora(
         LanguageModel(random_model(name, dtype=torch.float64), lm.tokenizer, lm.template, "tiny:0"),

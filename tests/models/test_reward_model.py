@@ -71,7 +71,7 @@ def test_the_same_conversation_has_the_same_ids_and_score_in_training_and_when_s
     batch = micro.tensors[0]
     with torch.no_grad():
         trained = it.model(batch.input_ids, batch.attention_mask)
-    order = [["a", "b"].index(id) for id in micro.row_ids]
+    order = [["a", "b"].index(name) for name in micro.row_ids]
     conversations = [PAIRS[i].prompt.then(*PAIRS[i].first) for i in order]
     conversations += [PAIRS[i].prompt.then(*PAIRS[i].second) for i in order]
     served = [list(it.lm.encode(conversation).ids) for conversation in conversations]
@@ -79,7 +79,9 @@ def test_the_same_conversation_has_the_same_ids_and_score_in_training_and_when_s
     assert rows == served
     assert trained.tolist() == pytest.approx(it.score(served), abs=1e-5)
     first, second = score_comparisons(it, PAIRS)
-    assert [*(first[i] for i in order), *(second[i] for i in order)] == pytest.approx(trained.tolist(), abs=1e-5)
+    assert [*(first[i] for i in order), *(second[i] for i in order)] == pytest.approx(
+        trained.tolist(), abs=1e-5
+    )
 
 
 def test_groups_do_not_change_scores():
@@ -103,7 +105,7 @@ def test_what_is_saved_scores_the_same_when_loaded(tmp_path, adapters):
     with torch.no_grad():
         for parameter in it.model.parameters():
             if parameter.requires_grad:
-                parameter += 0.01
+                parameter.add_(0.01)
         it.model.shift.fill_(0.7)
     save_scorer(it, tmp_path, "card")
     again = load_scorer(tmp_path, dtype="float32")
@@ -116,10 +118,12 @@ def test_a_missing_or_damaged_head_is_named(tmp_path):
     lm = load("tiny:0", dtype="float32")
     save_scorer(Scorer(lm, RewardModel(lm, seed=1)), tmp_path, "card")
     (tmp_path / HEAD_FILE).write_bytes(b"short")
-    with pytest.raises(ModelError, match=r"score_head.safetensors cannot be read: .*train the reward model again"):
+    with pytest.raises(
+        ModelError, match=r"score_head.safetensors cannot be read: .*train the reward model again"
+    ):
         load_scorer(tmp_path)
     (tmp_path / HEAD_FILE).unlink()
-    with pytest.raises(ModelError, match="score_head.safetensors cannot be read"):
+    with pytest.raises(ModelError, match=r"score_head.safetensors cannot be read"):
         load_scorer(tmp_path)
 
 

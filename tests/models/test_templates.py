@@ -172,7 +172,9 @@ def test_tools_calls_and_their_results_are_rendered():
     )
     text = decoded(it, it.encode(conversation).ids)
     assert text.startswith('<bos>Tools you may call, as JSON schemas:\n[{"name": "weather"')
-    call = text.index('<tool_call>{"name": "weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}</tool_call><eos>')
+    call = text.index(
+        '<tool_call>{"name": "weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}</tool_call><eos>'
+    )
     assert call < text.index("Tool: Rain") < text.index("It rains.<eos>")
     assert trained(it, conversation)[0].startswith(" <tool_call>")
     assert trained(it, conversation)[1] == " It rains.<eos>"
@@ -209,7 +211,9 @@ def test_so_is_a_control_token_that_the_tokenizer_does_not_name():
 def test_a_template_that_rewrites_earlier_turns_is_named():
     it = template(FORGETFUL)
     assert trained(it, Conversation.of("a", "b")) == ["b<eos>"]
-    with pytest.raises(ModelError, match=r"the model's own chat template rewrites earlier turns: .*b<eos>' is not kept"):
+    with pytest.raises(
+        ModelError, match=r"the model's own chat template rewrites earlier turns: .*b<eos>' is not kept"
+    ):
         it.encode(Conversation.of("a", "b", "c", "d"))
     with pytest.raises(ModelError, match="rewrites earlier turns"):
         it.encode_prompt(Conversation.of("a", "b", "c"))
@@ -217,12 +221,16 @@ def test_a_template_that_rewrites_earlier_turns_is_named():
 
 def test_a_template_whose_prompt_is_no_prefix_is_named():
     thinking = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
-    with pytest.raises(ModelError, match=r"the model's own chat template does not keep the prompt as a prefix"):
+    with pytest.raises(
+        ModelError, match=r"the model's own chat template does not keep the prompt as a prefix"
+    ):
         template(thinking).encode(Conversation.of("a", "b"))
 
 
 def test_what_a_template_refuses_is_an_error_with_its_reason():
-    strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + CHATML
+    strict = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + CHATML
+    )
     with pytest.raises(ModelError, match=r"refuses turns system, user: no system turn"):
         template(strict).encode_prompt(Conversation.of("Hi!", system="Be kind."))
 

@@ -22,8 +22,8 @@ def test_a_response_that_does_not_end_costs_and_so_does_each_token():
     assert shaped([2.0, 2.0, 2.0], samples, settings) == [1.5, 0.5, 1.0]
 
 
-def test_a_score_is_missing():
-    with pytest.raises(ValueError, match="shorter"):
+def test_a_score_too_few_is_an_error():
+    with pytest.raises(ValueError, match="longer"):
         shaped([1.0], [sample(), sample()], PolicySettings())
 
 

@@ -93,7 +93,12 @@ def test_the_ratio_is_1_in_float64():
     rows, targets = labelled(hidden, ids, mask)
     _, logps = weighted_nll(rows, output_head(it.lm.model), targets, torch.ones(len(targets)))
     # the architecture itself computes some of its parts in float32
-    assert_close((logps - torch.tensor(sample.logps, dtype=torch.float64)).exp(), torch.ones_like(logps), atol=1e-6, rtol=0)
+    assert_close(
+        (logps - torch.tensor(sample.logps, dtype=torch.float64)).exp(),
+        torch.ones_like(logps),
+        atol=1e-6,
+        rtol=0,
+    )
 
 
 def test_the_same_seed_gives_the_same_answer_and_another_seed_another():
@@ -217,7 +222,11 @@ def test_the_sampler_follows_the_adapters_after_a_step():
                 parameter.normal_(std=0.05, generator=torch.Generator().manual_seed(1))
     after = LocalEngine(lm).sample(PROMPTS, Sampling(12), SEEDS)
     ids = [s.prompt_ids for s in after], [s.response_ids for s in after]
-    off = [abs(a - b) for s, ref in zip(after, sequence_logps(lm, *ids), strict=True) for a, b in zip(s.logps, ref.tolist(), strict=True)]
+    off = [
+        abs(a - b)
+        for s, ref in zip(after, sequence_logps(lm, *ids), strict=True)
+        for a, b in zip(s.logps, ref.tolist(), strict=True)
+    ]
     assert sum(off) / len(off) < 0.03
     assert [s.logps for s in after] != [s.logps for s in before]
 

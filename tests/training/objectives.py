@@ -38,12 +38,14 @@ DEMONSTRATIONS = [
     )
 ]
 COMPARISONS = [
-    Comparison.of(f"c{i}", row.prompt, row.response, "No." * (i + 1), Label(1 - 0.05 * i, "person", weight=1 + i))
+    Comparison.of(
+        f"c{i}", row.prompt, row.response, "No." * (i + 1), Label(1 - 0.05 * i, "person", weight=1 + i)
+    )
     for i, row in enumerate(DEMONSTRATIONS)
 ]
 PROMPTS = tuple(row.conversation.messages[0].content for row in DEMONSTRATIONS[:4])
-TARGET = 3 + 65
-"""A token of the tiny vocabulary: the planted reward is its share of a response."""
+HALF = 131
+ADAPTERS = LoraSettings(rank=2)
 
 
 @dataclass(frozen=True)
@@ -61,29 +63,33 @@ class Built:
         return Trainer(self.module, self.objective, self.settings, work=work, metrics=metrics, **more)
 
 
-def share(samples: Sequence[Sample]) -> list[float]:
-    """The share of `TARGET` in each response."""
-    return [sample.response_ids.count(TARGET) / len(sample.response_ids) for sample in samples]
+def low(samples: Sequence[Sample]) -> list[float]:
+    """The share of each response's tokens that are in the lower half of the vocabulary."""
+    return [sum(token < HALF for token in s.response_ids) / len(s.response_ids) for s in samples]
 
 
 def build(
     kind: str,
     *,
     dtype: str = "float32",
-    lora: LoraSettings | None = LoraSettings(rank=2),
+    lora: LoraSettings | None = ADAPTERS,
     optim: dict[str, Any] | None = None,
     policy: dict[str, Any] | None = None,
-    reward: Callable[[Sequence[Sample]], list[float]] = share,
+    reward: Callable[[Sequence[Sample]], list[float]] = low,
 ) -> Built:
-    """The objective `kind` with its module; eight rows, and a step takes them all unless `optim` says less."""
+    """The objective `kind` with its module; a step takes all eight rows unless `optim` says less."""
     lm = load("tiny:0", dtype=dtype)
     if lora is not None:
         lm = add_lora(lm, lora, seed=1)
-    settings = OptimSettings(**({"lr": 1e-2, "batch_size": 8, "epochs": 6, "checkpoint_every": 2} | (optim or {})))
+    settings = OptimSettings(
+        **({"lr": 1e-2, "batch_size": 8, "epochs": 6, "checkpoint_every": 2} | (optim or {}))
+    )
     objective: Objective
     match kind:
         case "sft":
-            objective = InstructionTuning(lm, encode_demonstrations(lm, DEMONSTRATIONS, 200), settings, seed=0)
+            objective = InstructionTuning(
+                lm, encode_demonstrations(lm, DEMONSTRATIONS, 200), settings, seed=0
+            )
             return Built(lm.model, objective, settings)
         case "reward":
             scorer = Scorer(lm, RewardModel(lm, seed=0))

@@ -101,5 +101,7 @@ def _differences(compared: SideBySide) -> Table:
         values = (compared.models[name][metric]["value"] for name in (compared.first, compared.second))
         told = Text(tables.difference(metric, gap["value"]))
         told.append(f"\n{tables.difference_interval(metric, gap)}", "dim")
-        table.add_row(tables.metric(metric).title, *(tables.written(metric, value) for value in values), told)
+        known = tables.metric(metric)
+        title = f"{known.title} ({known.unit})" if known.unit else known.title
+        table.add_row(title, *(tables.written(metric, value) for value in values), told)
     return table

@@ -1,12 +1,10 @@
 """The gnomon command: every command in one place, and what each kind of failure tells a person."""
 
 import json
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -95,7 +93,6 @@ def call(arguments: Sequence[str]) -> int:
     except OSError as problem:
         if problem.errno not in FULL:
             return tell(problem, unforeseen=True)
-        _leave_output()
         return tell(StorageError(full_disk(Path(problem.filename or Path.cwd()))))
     except Exception as problem:
         return tell(problem, unforeseen=True)
@@ -108,21 +105,11 @@ def _invoke(arguments: Sequence[str]) -> int:
     try:
         # typer turns Ctrl-C into its exit code; commands themselves return nothing
         code = app(list(arguments), prog_name="gnomon", standalone_mode=False)
-        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
-    except BrokenPipeError:  # nobody reads any more
-        _leave_output()
-        return 1
     return code if isinstance(code, int) else 0
-
-
-def _leave_output() -> None:
-    """Let what could not be written go: Python would try again, and complain, at the very end."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
@@ -132,11 +119,13 @@ def _terminated(signum: int, frame: FrameType | None) -> None:
 def _told(problem: Exception, *, as_json: bool, unforeseen: bool = False) -> int:
     code = int(getattr(problem, "exit_code", 1))
     message = problem.format_message() if isinstance(problem, TyperException) else str(problem)
+    trace = "".join(traceback.format_exception(problem)).rstrip() if unforeseen else ""
     if as_json:
         error = {"kind": type(problem).__name__, "message": message, "exit_code": code}
+        error |= {"traceback": trace} if trace else {}
         typer.echo(json.dumps({"error": error}, ensure_ascii=False), err=True)
-    elif unforeseen:
-        say("".join(traceback.format_exception(problem)).rstrip())
+    elif trace:
+        say(trace)
         say("error: this should not happen; please report the command and the lines above", "red")
     elif message:  # a group without a command has said its help instead
         context = getattr(problem, "ctx", None)

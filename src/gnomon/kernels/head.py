@@ -42,7 +42,8 @@ def head_logits(hidden: Float[Tensor, "rows width"], head: Head) -> Float[Tensor
     logits = (hidden @ head.weight.T).to(wide(hidden.dtype))
     if head.bias is not None:
         logits = logits + head.bias.to(logits.dtype)
-    logits = logits * head.scale
+    if head.scale != 1.0:
+        logits = logits * head.scale
     return logits if head.softcap is None else head.softcap * torch.tanh(logits / head.softcap)
 
 

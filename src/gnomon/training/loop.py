@@ -111,7 +111,7 @@ class Trainer:
         return norm
 
     def _diverged(self, micros: Sequence[Micro], what: str) -> DivergenceError:
-        ids = list(dict.fromkeys(id for micro in micros for id in micro.row_ids))
+        ids = list(dict.fromkeys(row_id for micro in micros for row_id in micro.row_ids))
         path = self.work / f"diverged-at-step-{self.step}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save({"row_ids": ids, "tensors": [micro.tensors for micro in micros]}, path)

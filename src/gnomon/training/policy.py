@@ -70,8 +70,8 @@ class PolicyOptimisation:
             )
         if settings.optim.batch_size % settings.samples:
             raise ConfigError(
-                f"policy.optim.batch_size is {settings.optim.batch_size}, which {settings.samples} samples of "
-                "each prompt do not divide; set a multiple of policy.samples"
+                f"policy.optim.batch_size is {settings.optim.batch_size}, which {settings.samples} samples "
+                "of each prompt do not divide; set a multiple of policy.samples"
             )
         self.lm, self.engine, self.reward = lm, engine, reward
         self.prompts, self.settings, self.seed, self.reference = prompts, settings, seed, reference

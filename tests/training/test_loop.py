@@ -1,0 +1,223 @@
+import json
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from objectives import build
+from torch import nn
+
+from gnomon.config import OptimSettings
+from gnomon.errors import DivergenceError
+from gnomon.runs import MetricsLog
+from gnomon.training.loop import Trainer, TrainResult
+from gnomon.training.objective import Micro, StepWork
+
+
+class Numbers:
+    """Fits one weight to 1 and 3 by squares: two micro-batches of one number each."""
+
+    def __init__(self, weight, steps=4, stop_at=None, spoil=lambda loss, number: loss):
+        self.weight, self.steps, self.stop_at, self.spoil = weight, steps, stop_at, spoil
+
+    def prepare(self, step):
+        micros = [Micro((f"row-{number}",), torch.tensor(number), 5) for number in (1.0, 3.0)]
+        return StepWork(micros, {"half": step / 2}, "enough" if step == self.stop_at else None)
+
+    def loss(self, micro):
+        loss = (self.weight - micro.tensors).square().sum() / 2
+        return self.spoil(loss, float(micro.tensors)), {"seen": 1.0}
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def trainer(tmp_path, *, progress=None, weight=0.0, optim=None, **objective):
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(module.weight, weight)
+    settings = OptimSettings(
+        **({"lr": 0.1, "warmup": 0.0, "schedule": "linear", "checkpoint_every": 2} | (optim or {}))
+    )
+    metrics = MetricsLog(tmp_path / "log" / "metrics.jsonl")
+    more = {} if progress is None else {"progress": progress}
+    return Trainer(
+        module, Numbers(module.weight, **objective), settings, work=tmp_path / "work", metrics=metrics, **more
+    )
+
+
+def rows(it):
+    return [json.loads(line) for line in it.metrics.path.read_text().splitlines()]
+
+
+def checkpoints(tmp_path):
+    return sorted(path.name for path in (tmp_path / "work").glob("checkpoint*"))
+
+
+def interrupting(number, at=3, times=1):
+    def progress(done, total, note):
+        if done == at:
+            for _ in range(times):
+                os.kill(os.getpid(), number)
+
+    return progress
+
+
+def test_what_a_step_logs(tmp_path):
+    """Losses and metrics are sums over micro-batches; the norm is that of the summed gradient, unclipped."""
+    it = trainer(tmp_path)
+    result = it.run()
+    assert result == TrainResult(steps=4, tokens=40, stopped_for=None)
+    first = rows(it)[0]
+    assert first.pop("seconds") >= 0
+    # (0-1)^2/2 + (0-3)^2/2; gradient -1 - 3
+    assert first == {
+        "step": 1,
+        "loss": 5.0,
+        "seen": 2.0,
+        "half": 0.0,
+        "grad_norm": 4.0,
+        "lr": 0.1,
+        "tokens": 10,
+    }
+    assert [row["lr"] for row in rows(it)] == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert it.module.weight.item() == pytest.approx(
+        0.25, abs=0.01
+    )  # Adam moves by the rate while signs agree
+
+
+def test_progress_is_told_after_every_step(tmp_path):
+    told = []
+    trainer(tmp_path, progress=lambda *what: told.append(what)).run()
+    assert [(done, total) for done, total, _ in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told[0][2] == "loss 5.000"
+
+
+def test_gradients_are_clipped_together(tmp_path):
+    """The first moment is a tenth of the clipped gradient: 0.5 of -4."""
+    it = trainer(tmp_path, optim={"max_grad_norm": 0.5}, steps=1)
+    it.run()
+    moment = it.optimizer.state[it.module.weight]["exp_avg"].item()
+    assert moment == pytest.approx(-0.05, rel=1e-4)
+    assert rows(it)[0]["grad_norm"] == 4.0
+
+
+def test_only_what_requires_a_gradient_is_optimised_and_saved(tmp_path):
+    it = trainer(tmp_path)
+    module = nn.ModuleDict(
+        {"trained": it.module, "frozen": nn.Linear(1, 1).requires_grad_(requires_grad=False)}
+    )
+    whole = Trainer(module, it.objective, it.settings, work=it.work, metrics=it.metrics)
+    whole.run()
+    (group,) = whole.optimizer.param_groups
+    assert group["params"] == [it.module.weight]
+    saved = torch.load(tmp_path / "work" / "checkpoint-00000004.pt", weights_only=True)
+    assert list(saved["trained"]) == ["trained.weight"]
+
+
+def test_an_objective_may_stop_before_a_step(tmp_path):
+    it = trainer(tmp_path, stop_at=3)
+    assert it.run() == TrainResult(3, 30, "enough")
+    assert len(rows(it)) == 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_names_its_rows_and_saves_the_batch(tmp_path, value):
+    def spoil(loss, number):
+        return loss * value if number == 3.0 else loss
+
+    it = trainer(tmp_path, spoil=spoil)
+    with pytest.raises(
+        DivergenceError, match=r"step 0: loss is (nan|inf), on rows row-3.0; the batch is in "
+    ) as told:
+        it.run()
+    path = tmp_path / "work" / "diverged-at-step-0.pt"
+    assert str(path) in str(told.value)
+    saved = torch.load(path, weights_only=False)
+    assert saved == {"row_ids": ["row-3.0"], "tensors": [torch.tensor(3.0)]}
+    assert it.module.weight.item() == 0.0
+
+
+def test_a_gradient_that_is_not_finite_stops_and_names_every_row_of_the_step(tmp_path):
+    it = trainer(
+        tmp_path, spoil=lambda loss, number: loss - loss.detach() + (loss - loss.detach()).abs().sqrt()
+    )
+    with pytest.raises(
+        DivergenceError, match=r"step 0: gradient norm is nan, on rows row-1.0, row-3.0; the batch"
+    ):
+        it.run()
+    assert torch.load(tmp_path / "work" / "diverged-at-step-0.pt", weights_only=False)["row_ids"] == [
+        "row-1.0",
+        "row-3.0",
+    ]
+    assert it.module.weight.item() == 0.0
+
+
+def test_only_the_row_that_went_wrong_is_named(tmp_path):
+    """A real model: one token's embedding is not finite, and one pair of eight holds it."""
+    built = build("reward", lora=None, optim={"micro_tokens": 1})
+    with torch.no_grad():
+        token = built.objective.scorer.lm.tokenizer.encode("F", add_special_tokens=False)[0]
+        built.objective.scorer.lm.model.get_input_embeddings().weight[token] = float("nan")
+    with pytest.raises(DivergenceError, match=r"on rows c5; the batch is in"):
+        built.trainer(tmp_path).run()
+    saved = torch.load(tmp_path / "diverged-at-step-0.pt", weights_only=False)
+    assert saved["row_ids"] == ["c5"]
+    assert bool((saved["tensors"][0][0].input_ids == token).any())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interruption_waits_for_the_step_and_its_checkpoint(tmp_path, number):
+    before = signal.getsignal(number)
+    it = trainer(tmp_path, progress=interrupting(number))
+    with pytest.raises(KeyboardInterrupt):
+        it.run()
+    assert it.step == 3
+    assert checkpoints(tmp_path)[-1] == "checkpoint-00000003.pt"
+    assert signal.getsignal(number) is before
+    again = trainer(tmp_path, weight=77.0)
+    assert again.run() == TrainResult(4, 40, None)
+    assert [row["step"] for row in rows(again)] == [1, 2, 3, 4]
+
+
+def test_a_second_interruption_acts_at_once(tmp_path):
+    it = trainer(tmp_path, progress=interrupting(signal.SIGINT, times=2))
+    with pytest.raises(KeyboardInterrupt):
+        it.run()
+    assert checkpoints(tmp_path) == ["checkpoint-00000002.pt"]
+
+
+def test_outside_the_main_thread_signals_are_left_alone(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    it = trainer(tmp_path)
+    thread = threading.Thread(target=it.run)
+    thread.start()
+    thread.join()
+    assert it.step == 4
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_checkpoints_come_as_often_as_set(tmp_path):
+    trainer(tmp_path, steps=7, optim={"checkpoint_every": 3}).run()
+    assert checkpoints(tmp_path) == ["checkpoint-00000003.pt", "checkpoint-00000006.pt"]
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(tmp_path):
+    trainer(tmp_path, steps=4).run()
+    newest = tmp_path / "work" / "checkpoint-00000004.pt"
+    newest.write_bytes(newest.read_bytes()[:200])
+    again = trainer(tmp_path, steps=4, weight=77.0)
+    assert again.run() == TrainResult(4, 40, None)
+    assert len(again.warnings) == 1
+    assert "checkpoint-00000004.pt is damaged" in again.warnings[0]
+    assert [row["step"] for row in rows(again)] == [1, 2, 3, 4]
+
+
+def test_what_was_finished_is_not_trained_again(tmp_path):
+    trainer(tmp_path).run()
+    told = []
+    assert trainer(tmp_path, progress=lambda *what: told.append(what)).run() == TrainResult(4, 40, None)
+    assert told == []

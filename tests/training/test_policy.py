@@ -1,0 +1,221 @@
+import json
+
+import pytest
+import torch
+from objectives import build, low
+from torch.testing import assert_close
+
+from gnomon.config import LoraSettings
+from gnomon.errors import ConfigError, DivergenceError, ModelError
+from gnomon.losses.advantages import rloo
+from gnomon.losses.kl import kl_penalised
+from gnomon.losses.policy import reinforce
+from gnomon.models.load import load
+from gnomon.models.logps import sequence_logps
+from gnomon.rollouts.local import LocalEngine
+from gnomon.training.policy import PolicyOptimisation
+
+
+def rows(tmp_path):
+    return [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+
+
+TARGET = 3 + 65
+"""A token of the tiny vocabulary."""
+
+
+def share(samples):
+    """Pays for `TARGET`: its share of a response."""
+    return [sample.response_ids.count(TARGET) / len(sample.response_ids) for sample in samples]
+
+
+def weights(built):
+    return {n: p.detach().clone() for n, p in built.module.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("lora", [LoraSettings(rank=2, dropout=0.3), None], ids=["adapters", "full"])
+def test_at_the_first_step_policy_and_reference_are_one(tmp_path, lora, temperature):
+    built = build("policy", lora=lora, policy={"steps": 1, "temperature": temperature})
+    built.trainer(tmp_path).run()
+    (row,) = rows(tmp_path)
+    assert abs(row["kl/reference"]) < 1e-4
+    assert row["sampler/logp_error"] < 1e-4
+
+
+def test_the_reference_is_the_policy_as_it_was_in_memory(tmp_path):
+    """Trained before, never saved: the reference is not read from anywhere else."""
+    built = build("policy", policy={"steps": 3, "beta": 0.0})
+    built.trainer(tmp_path).run()
+    first, *_, last = rows(tmp_path)
+    assert abs(first["kl/reference"]) < 1e-4 < abs(last["kl/reference"])
+
+
+def test_dropout_reaches_neither_sampler_nor_loss(tmp_path):
+    """The module is in training mode from the second step on."""
+    built = build("policy", lora=LoraSettings(rank=2, dropout=0.5), policy={"steps": 3})
+    built.trainer(tmp_path).run()
+    assert all(row["sampler/logp_error"] < 1e-4 for row in rows(tmp_path))
+
+
+def test_the_kl_of_a_sample_is_the_sum_over_its_tokens(tmp_path):
+    """Whatever the mode is that the last step left: dropout is in neither log-prob."""
+    built = build("policy", lora=LoraSettings(rank=2, dropout=0.5))
+    built.trainer(tmp_path).run()
+    rollouts = built.objective.roll_out(9)
+    ids = [s.prompt_ids for s in rollouts.samples], [s.response_ids for s in rollouts.samples]
+    policy = sequence_logps(built.objective.lm, *ids)
+    reference = sequence_logps(load("tiny:0", dtype="float32"), *ids)  # fresh adapters were zero
+    wanted = torch.stack([(p - r).sum() for p, r in zip(policy, reference, strict=True)])
+    assert_close(rollouts.kl, wanted, rtol=0, atol=1e-4)
+    assert float(wanted.abs().max()) > 1e-2
+    assert_close(rollouts.rewards, kl_penalised(rollouts.scores, wanted, 0.05), rtol=0, atol=1e-4)
+    assert rollouts.scores.tolist() == pytest.approx(low(rollouts.samples))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_the_gradient_is_reinforce_s_on_the_tempered_policy(temperature):
+    built = build("policy", dtype="float64", policy={"temperature": temperature}, optim={"micro_tokens": 160})
+    lm = built.objective.lm
+    for micro in built.objective.prepare(0).micros:
+        built.objective.loss(micro)[0].backward()
+    ours = [p.grad.clone() for p in built.module.parameters() if p.requires_grad]
+    built.module.zero_grad()
+    rollouts = built.objective.roll_out(0)
+    advantages = rloo(rollouts.rewards.view(4, 2)).flatten().double()
+    assert float(advantages.abs().max()) > 0.01
+    losses = []
+    for sample, advantage in zip(rollouts.samples, advantages, strict=True):
+        ids = torch.tensor([[*sample.prompt_ids, *sample.response_ids]])
+        logits = lm.model(input_ids=ids).logits[:, len(sample.prompt_ids) - 1 : -1] / temperature
+        logps = torch.log_softmax(logits, dim=-1).gather(2, torch.tensor(sample.response_ids)[None, :, None])
+        keep = torch.ones(1, len(sample.response_ids), dtype=torch.bool)
+        losses.append(reinforce(logps.squeeze(2), advantage[None], keep))
+    (sum(losses) / 8).backward()
+    theirs = [p.grad for p in built.module.parameters() if p.requires_grad]
+    for mine, other in zip(ours, theirs, strict=True):
+        assert_close(mine, other, rtol=1e-4, atol=1e-9)
+
+
+def test_what_is_paid_for_comes_more_often(tmp_path):
+    """A random model, paid for one byte."""
+    built = build(
+        "policy",
+        lora=None,
+        optim={"batch_size": 32, "lr": 5e-3, "schedule": "constant", "checkpoint_every": 1000},
+        policy={"steps": 25, "samples": 8, "beta": 0.0, "kl_budget": 1000.0},
+        reward=share,
+    )
+    built.trainer(tmp_path).run()
+    first, *_, last = rows(tmp_path)
+    assert first["reward/mean"] < 0.05
+    assert last["reward/mean"] > 0.5
+
+
+def test_a_penalty_on_kl_keeps_the_policy_near(tmp_path):
+    ends = []
+    for beta in (0.0, 1.0):
+        built = build(
+            "policy",
+            lora=None,
+            optim={"batch_size": 16, "lr": 3e-3, "schedule": "constant", "checkpoint_every": 1000},
+            policy={"steps": 25, "samples": 8, "beta": beta, "kl_budget": 1000.0},
+        )
+        built.trainer(tmp_path / str(beta)).run()
+        ends.append(rows(tmp_path / str(beta))[-1]["kl/reference"])
+    assert ends[1] < 0.5 * ends[0]
+
+
+def test_equal_rewards_without_kl_move_nothing(tmp_path):
+    built = build("policy", policy={"beta": 0.0, "steps": 3}, reward=lambda samples: [0.3] * len(samples))
+    before = weights(built)
+    built.trainer(tmp_path).run()
+    assert all(torch.equal(value, before[name]) for name, value in weights(built).items())
+    assert [row["advantage/std"] for row in rows(tmp_path)] == [0.0] * 3
+    assert [row["grad_norm"] for row in rows(tmp_path)] == [0.0] * 3
+
+
+def test_a_group_with_equal_rewards_keeps_its_place_in_the_denominator():
+    """Half the prompts pay the same for all samples: the others weigh as they would beside paying ones."""
+
+    def some(samples):
+        return [0.0 if i < 4 else float(i % 2) for i in range(len(samples))]
+
+    built = build("policy", policy={"beta": 0.0}, reward=some)
+    micros = built.objective.prepare(0).micros
+    weight = sorted(float(w) for micro in micros for w in micro.tensors[1])
+    assert weight == pytest.approx([-1 / 8] * 2 + [0.0] * 4 + [1 / 8] * 2)
+
+
+def test_a_reward_that_is_no_number_stops_and_names_its_prompts(tmp_path):
+    built = build("policy", reward=lambda samples: [float("nan"), *[0.0] * (len(samples) - 1)])
+    before = weights(built)
+    with pytest.raises(DivergenceError, match=r"step 0: loss is nan, on rows "):
+        built.trainer(tmp_path).run()
+    assert all(torch.equal(value, before[name]) for name, value in weights(built).items())
+
+
+def test_the_kl_budget_stops_training(tmp_path):
+    built = build(
+        "policy",
+        lora=None,
+        optim={"batch_size": 16, "lr": 3e-3, "schedule": "constant", "checkpoint_every": 1000},
+        policy={"steps": 40, "samples": 8, "beta": 0.0, "kl_budget": 3.0},
+    )
+    result = built.trainer(tmp_path).run()
+    assert result.stopped_for.startswith("KL budget: ")
+    assert result.stopped_for.endswith(" of 3.0 nats a sequence")
+    assert 0 < result.steps < 40
+    spent = [row["kl/reference"] for row in rows(tmp_path)]
+    assert len(spent) == result.steps
+    assert sum(spent[-3:]) / 3 < 3.5
+
+
+def test_rewards_are_taken_off_for_missing_ends_and_length(tmp_path):
+    built = build(
+        "policy", policy={"missing_end": 2.0, "length_penalty": 0.5}, reward=lambda s: [1.0] * len(s)
+    )
+    rollouts = built.objective.roll_out(0)
+    wanted = [1.0 - (0.0 if s.ended else 2.0) - 0.5 * len(s.response_ids) for s in rollouts.samples]
+    assert rollouts.scores.tolist() == wanted
+
+
+def test_every_prompt_comes_before_any_comes_again():
+    built = build("policy", optim={"batch_size": 4})
+    seen = [built.objective.roll_out(step).ids for step in range(4)]
+    for first, second in (seen[:2], seen[2:]):
+        assert first[0] == first[1]  # neighbours are samples of one prompt
+        assert len({*first, *second}) == 4
+    assert seen[:2] != seen[2:]
+
+
+def test_samples_of_one_prompt_and_of_two_steps_differ():
+    built = build("policy", optim={"batch_size": 8})
+    one, other = built.objective.roll_out(0), built.objective.roll_out(1)
+    responses = [s.response_ids for s in (*one.samples, *other.samples)]
+    assert len(set(responses)) == len(responses)
+    assert [s.response_ids for s in built.objective.roll_out(0).samples] == responses[:8]
+
+
+def test_metrics_are_of_the_samples():
+    built = build("policy")
+    work, rollouts = built.objective.prepare(0), built.objective.roll_out(0)
+    lengths = [len(sample.response_ids) for sample in rollouts.samples]
+    assert work.metrics["length/tokens"] == sum(lengths) / 8
+    assert work.metrics["ends_turn"] == sum(sample.ended for sample in rollouts.samples) / 8
+    assert work.metrics["reward/mean"] == pytest.approx(sum(low(rollouts.samples)) / 8)
+    logps = [logp for sample in rollouts.samples for logp in sample.logps]
+    assert work.metrics["entropy/sampled"] == pytest.approx(-sum(logps) / len(logps))
+    assert work.metrics["kl/token"] == pytest.approx(float(rollouts.kl.sum()) / sum(lengths), abs=1e-9)
+
+
+def test_a_policy_without_any_reference_is_refused():
+    built = build("policy", lora=None)
+    it = built.objective
+    with pytest.raises(ModelError, match="hand in a reference model"):
+        PolicyOptimisation(it.lm, LocalEngine(it.lm), low, it.prompts, it.settings, seed=0)
+
+
+def test_a_batch_that_samples_do_not_divide_is_refused():
+    with pytest.raises(ConfigError, match=r"batch_size is 8, which 3 samples of each prompt do not divide"):
+        build("policy", policy={"samples": 3})

@@ -1,0 +1,131 @@
+"""Interrupted and continued is, bit by bit, never interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from objectives import KINDS, build
+
+from gnomon.config import LoraSettings
+
+DROPOUT = LoraSettings(rank=2, dropout=0.2)
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import test_resume
+def progress(done, total, note):
+    if done == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+test_resume.small(sys.argv[1]).trainer(Path(sys.argv[2]), progress).run()
+"""
+
+
+class CutError(Exception):
+    """The machine was taken away."""
+
+
+def small(kind):
+    """Six steps of half the rows, dropout on: order, random state and moments all matter."""
+    epochs = 3 if kind != "policy" else 1
+    torch.manual_seed(5)
+    return build(kind, lora=DROPOUT, optim={"batch_size": 4, "epochs": epochs, "micro_tokens": 160})
+
+
+def cut(done, total, note):
+    if done == 3:
+        raise CutError
+
+
+def terminated(done, total, note):
+    if done == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def state(trainer, folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    rows = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+    weights = {name: p.detach().clone() for name, p in trainer.trained.items()}
+    moments = trainer.optimizer.state_dict()["state"]
+    return weights, moments, rows, trainer.objective.state_dict(), trainer.tokens, torch.get_rng_state()
+
+
+def same(ours, theirs):
+    assert ours[0].keys() == theirs[0].keys()
+    assert all(torch.equal(value, theirs[0][name]) for name, value in ours[0].items())
+    for index, moment in ours[1].items():
+        assert all(torch.equal(value, theirs[1][index][name]) for name, value in moment.items())
+    assert ours[2:5] == theirs[2:5]
+    assert torch.equal(ours[5], theirs[5])
+
+
+def uninterrupted(kind, folder):
+    trainer = small(kind).trainer(folder)
+    assert trainer.run().steps == 6
+    return state(trainer, folder)
+
+
+def resumed(kind, folder, step):
+    """Another process: whatever the random state was, it is the checkpoint's now."""
+    built = small(kind)
+    torch.manual_seed(99)
+    taken = []
+    trainer = built.trainer(folder, lambda done, total, note: taken.append(done))
+    assert trainer.run().steps == 6
+    assert taken == list(range(step + 1, 7))
+    return state(trainer, folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_between_checkpoints(kind, tmp_path):
+    """Step 3 was taken and logged and is lost: it is taken again from the checkpoint after step 2."""
+    whole = uninterrupted(kind, tmp_path / "whole")
+    with pytest.raises(CutError):
+        small(kind).trainer(tmp_path / "cut", cut).run()
+    same(resumed(kind, tmp_path / "cut", step=2), whole)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_terminated_by_a_signal(kind, tmp_path):
+    whole = uninterrupted(kind, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        small(kind).trainer(tmp_path / "cut", terminated).run()
+    same(resumed(kind, tmp_path / "cut", step=3), whole)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_with_the_newest_checkpoint_damaged(kind, tmp_path):
+    whole = uninterrupted(kind, tmp_path / "whole")
+    folder = tmp_path / "whole"
+    newest = folder / "checkpoint-00000006.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    same(resumed(kind, folder, step=4), whole)
+
+
+def test_killed_outright(tmp_path):
+    """SIGKILL in a process of its own, after step 3: nothing is told, nothing is cleaned up."""
+    whole = uninterrupted("policy", tmp_path / "whole")
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, "policy", str(tmp_path / "cut")],
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    same(resumed("policy", tmp_path / "cut", step=2), whole)
+
+
+def test_the_test_can_see_dropout(tmp_path):
+    """With another random state the weights differ, so the random state is really restored above."""
+    ends = []
+    for seed in (1, 2):
+        built = small("sft")
+        torch.manual_seed(seed)
+        trainer = built.trainer(tmp_path / str(seed))
+        trainer.run()
+        ends.append(state(trainer, tmp_path / str(seed))[0])
+    assert any(not torch.equal(value, ends[1][name]) for name, value in ends[0].items())
