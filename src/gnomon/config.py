@@ -85,11 +85,11 @@ class PolicySettings(Settings):
     """RLOO with the KL penalty in the reward."""
 
     optim: OptimSettings = OptimSettings(lr=1e-4, batch_size=32, schedule="constant", checkpoint_every=5)
-    steps: int = Field(30, ge=1, description="optimiser steps, each on fresh samples")
+    steps: int = Field(20, ge=1, description="optimiser steps, each on fresh samples")
     samples: int = Field(4, ge=2, description="samples of each prompt")
     beta: float = Field(0.05, ge=0, description="nats of KL cost one unit of reward times this")
     kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
-    max_new_tokens: int = Field(96, ge=1)
+    max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
     temperature: float = Field(1.0, gt=0)
     missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")
     length_penalty: float = Field(0.0, ge=0, description="taken off the score per response token")
@@ -129,16 +129,20 @@ class Recipe(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, its `extends` chain and `key.path=value` overrides; ConfigError names what is wrong."""
-    values = _read(path, seen=())
+def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, its `extends` chain and `key.path=value` overrides; ConfigError names what is wrong.
+
+    Without a path the overrides change the defaults.
+    """
+    values = _read(path, seen=()) if path else {}
     for override in overrides:
         _apply(values, override)
     try:
         # Merged first: a section given in part keeps its stage's defaults, not those of its class.
         return Recipe.model_validate(_merge(Recipe().model_dump(), values))
     except ValidationError as problem:
-        raise ConfigError(f"{path}: {describe(problem, Recipe)}") from problem
+        where = f"{path}: " if path else ""
+        raise ConfigError(f"{where}{describe(problem, Recipe)}") from problem
 
 
 class _Loader(yaml.SafeLoader):

@@ -17,5 +17,16 @@ def test_glibc_takes_the_settings():
     assert settled()
 
 
+def test_free_memory_is_given_back():
+    script = (
+        "import gc, psutil, torch; from gnomon.kernels.allocator import release, settle; settle();"
+        "held = lambda: psutil.Process().memory_info().rss >> 20;"
+        "x = torch.ones(64 << 20); before = held(); del x; gc.collect(); kept = held(); release();"
+        "print(before - kept < 100, before - held() > 200)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout.decode().split() == ["True", "True"]
+
+
 def test_a_person_can_keep_their_own_allocator():
     assert not settled(GNOMON_ALLOCATOR="system")

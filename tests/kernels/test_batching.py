@@ -13,6 +13,12 @@ def test_a_row_longer_than_the_limit_is_alone():
     assert by_length([9, 1], tokens=4) == [[1], [0]]
 
 
+def test_a_long_row_does_not_pad_many_short_ones():
+    # a fifth row of 20 would make 5 * 20 of 60 real tokens
+    assert by_length([10, 10, 20, 10, 10], tokens=1000) == [[0, 1, 3, 4], [2]]
+    assert by_length([10, 10, 10, 20], tokens=1000) == [[0, 1, 2, 3]]  # so few rows are not worth two passes
+
+
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 100))
 def test_every_row_is_in_one_group_that_fits(lengths, tokens):
     groups = by_length(lengths, tokens)

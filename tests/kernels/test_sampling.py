@@ -73,6 +73,13 @@ def test_the_ends_of_the_unit_interval_give_the_first_and_the_last_token():
     assert sample_tokens(values, torch.tensor([ALMOST_ONE], dtype=torch.float64))[0].item() == VOCABULARY - 1
 
 
+def test_a_block_without_probability_is_passed_over():
+    """Its bounds are equal, and 0 is in no block before the first that holds something."""
+    values = torch.full((1, VOCABULARY), -torch.inf)
+    values[0, [BLOCK + 5, VOCABULARY - 1]] = torch.tensor([0.25, 0.75]).log()
+    assert sample_tokens(values, torch.zeros(1))[0].item() == BLOCK + 5
+
+
 def test_a_token_without_probability_is_never_drawn():
     values = logits()
     impossible = torch.rand(VOCABULARY, generator=torch.Generator().manual_seed(2)) < 0.9

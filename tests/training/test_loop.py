@@ -83,6 +83,7 @@ def test_what_a_step_logs(tmp_path):
         "lr": 0.1,
         "tokens": 10,
     }
+    assert rows(it)[1]["grad_norm"] == pytest.approx(3.8, abs=1e-3)  # from 0.1, of this step alone
     assert [row["lr"] for row in rows(it)] == pytest.approx([0.1, 0.075, 0.05, 0.025])
     assert it.module.weight.item() == pytest.approx(
         0.25, abs=0.01

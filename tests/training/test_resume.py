@@ -51,7 +51,8 @@ def state(trainer, folder):
     rows = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
     weights = {name: p.detach().clone() for name, p in trainer.trained.items()}
     moments = trainer.optimizer.state_dict()["state"]
-    return weights, moments, rows, trainer.objective.state_dict(), trainer.tokens, torch.get_rng_state()
+    kl = getattr(trainer.objective, "recent_kl", None)
+    return weights, moments, rows, kl, trainer.tokens, torch.get_rng_state()
 
 
 def same(ours, theirs):

@@ -34,16 +34,14 @@ class Talk:
     def answer(self, line: str) -> Generator[str, None, None]:
         """The answer piece by piece; what was said of it is remembered, also when it is broken off."""
         user, seed, said = Message("user", line), random.getrandbits(32), ""
-        if self.raw:
-            yield self.engine.answer([Conversation((user,))], self.sampling, seed, raw=True)[0].text
-            return
         head = (Message("system", self.system),) if self.system else ()
+        heard = Conversation((user,) if self.raw else (*head, *self.turns, user))
         try:
-            for piece in self.engine.stream(Conversation((*head, *self.turns, user)), self.sampling, seed):
+            for piece in self.engine.stream(heard, self.sampling, seed, raw=self.raw):
                 said += piece
                 yield piece
         finally:
-            if said:
+            if said and not self.raw:
                 self.turns += [user, Message("assistant", said)]
 
 

@@ -1,6 +1,5 @@
 """Options that several commands share, and the recipe they make together."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,7 +45,7 @@ def recipe_of(
     data: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """The recipe of a file, or the defaults, with overrides and with the sections options speak of."""
-    recipe = load_recipe(file or Path(os.devnull), overrides or ())
+    recipe = load_recipe(file, overrides or ())
     changes: dict[str, Any] = {}
     ref = recipe.model.ref if model is None else model
     changes["model"] = recipe.model.model_copy(update={"ref": model_ref(ref)})

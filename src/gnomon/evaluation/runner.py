@@ -10,7 +10,7 @@ from gnomon.judges.verifiable import run_checks, validate_checks
 from gnomon.records import Prompt
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 
-BATCH = 64
+BATCH = 128
 """Prompts handed to an engine at once; progress is told after each batch."""
 
 GREEDY = Sampling(temperature=0.0)

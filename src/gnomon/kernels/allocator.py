@@ -10,6 +10,12 @@ KEEP_BYTES = (1 << 31) - 1
 TOP_PAD_BYTES = 1 << 28
 
 
+def release() -> None:
+    """Give memory that is free now back to the system, between one piece of work and the next."""
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
 def settle() -> bool:
     """Keep freed memory in the process; call once, before the first large tensor. True where it took effect.
 

@@ -1,5 +1,6 @@
 """A stage: what it needs, how it is set, what it does; computed once for each distinct answer to these."""
 
+import gc
 import math
 import resource
 import shutil
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from gnomon.kernels.allocator import release
 from gnomon.runs import MetricsLog, RunFolder, storing
 from gnomon.store import Store, content_id
 
@@ -163,6 +165,8 @@ def _compute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> 
         if not resumed:
             log.truncate_after(-1)
         context = StageContext(stage.name, folder, work, stage.inputs, log, reporter)
+        gc.collect()
+        release()
         _reset_peak_memory()
         started, clock = datetime.now(UTC), time.monotonic()
         stage.run(context)

@@ -16,7 +16,7 @@ from gnomon.models.load import LanguageModel
 from gnomon.records import Conversation
 from gnomon.rollouts.engine import Sample, Sampling
 
-ROWS = 64
+ROWS = 128
 """Rows decoded together."""
 
 COMPACT = 0.75
@@ -56,9 +56,11 @@ class LocalEngine:
         prompts = [self.encode(conversation, raw=raw) for conversation in conversations]
         return self.sample(prompts, sampling, [seed + i for i in range(len(prompts))])
 
-    def stream(self, conversation: Conversation, sampling: Sampling, seed: int = 0) -> Iterator[str]:
+    def stream(
+        self, conversation: Conversation, sampling: Sampling, seed: int = 0, *, raw: bool = False
+    ) -> Iterator[str]:
         """The answer piece by piece, as it is sampled."""
-        prompt = self.encode(conversation)
+        prompt = self.encode(conversation, raw=raw)
         self._check([prompt], sampling)
         decode = _Decoding(self.lm, [prompt], sampling, [seed])
         shown = ""

@@ -1,0 +1,128 @@
+"""The whole road on the tiny model, undisturbed and killed in every stage."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gnomon.config import load_recipe
+from gnomon.pipeline.road import run
+from gnomon.pipeline.stage import SilentReporter
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipes" / "tiny.yaml"
+SMALL = ("data.limit=26", "policy.steps=3", "evaluation.bootstrap=200", "constitution.gate_comparisons=8")
+STAGES = (
+    "data",
+    "sft",
+    "revise",
+    "feedback",
+    "reward",
+    "reward_second",
+    "policy",
+    "answers_base",
+    "answers_sft",
+    "answers_policy",
+)
+
+
+class Heard(SilentReporter):
+    """Remembers which stages were made and which were there."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+        self.cached: list[str] = []
+
+    def stage_started(self, name: str, *, cached: bool) -> None:
+        (self.cached if cached else self.made).append(name)
+
+
+def figures(summary):
+    return {key: value for key, value in summary.items() if key != "costs"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("road") / "run"
+    heard = Heard()
+    run(load_recipe(RECIPE, SMALL), out, heard)
+    return out, heard
+
+
+def test_every_stage_is_made_in_order(undisturbed):
+    _, heard = undisturbed
+    assert tuple(heard.made) == STAGES
+
+
+def test_the_contracts_are_written(undisturbed):
+    out, _ = undisturbed
+    names = (
+        "summary.json",
+        "manifest.json",
+        "report.html",
+        "answers.jsonl",
+        "critiques.jsonl",
+        "config.yaml",
+    )
+    assert all((out / name).stat().st_size > 0 for name in names)
+    summary = json.loads((out / "summary.json").read_text())
+    assert set(summary["models"]) == {"base", "sft", "policy"}
+    assert summary["preferences"]["sources"] == {"constructed": summary["reward"]["train_rows"]}
+    assert summary["policy"]["kl/reference"] < summary["policy"]["kl_budget"]
+    assert summary["constitution"]["gate"]["passed"] is False
+    assert {row["of"] for row in summary["differences"]} == {"sft", "policy"}
+    assert "RLHF" not in (out / "report.html").read_text()
+
+
+def test_the_manifest_leads_from_every_model_to_the_rows(undisturbed):
+    out, _ = undisturbed
+    made = json.loads((out / "manifest.json").read_text())["artefacts"]
+    stages = {about["stage"]: about for about in made.values()}
+    assert set(stages) == set(STAGES)
+    assert all(parent in made for about in made.values() for parent in about["inputs"].values())
+    assert stages["policy"]["inputs"].keys() == {"data", "reward", "start"}
+
+
+def test_a_second_run_makes_nothing_and_changes_nothing(undisturbed):
+    out, _ = undisturbed
+    before = json.loads((out / "summary.json").read_text())
+    heard = Heard()
+    run(load_recipe(RECIPE, SMALL), out, heard)
+    assert heard.made == []
+    assert tuple(heard.cached) == STAGES
+    assert json.loads((out / "summary.json").read_text()) == before
+
+
+def test_another_setting_makes_only_what_depends_on_it(undisturbed):
+    out, _ = undisturbed
+    heard = Heard()
+    run(load_recipe(RECIPE, [*SMALL, "policy.beta=0.1"]), out, heard)
+    assert heard.made == ["policy", "answers_policy"]
+    assert (out / "config.1.yaml").exists()
+
+
+def test_killed_in_every_stage_it_ends_like_an_undisturbed_run(undisturbed, tmp_path):
+    out = tmp_path / "killed"
+    gnomon = Path(sys.executable).parent / "gnomon"
+    command = [str(gnomon), "run", str(RECIPE), *SMALL, "--out", str(out)]
+    killed = []
+    for stage in STAGES:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if f" {stage}: started" in line:
+                time.sleep(0.4)  # somewhere inside it
+                process.send_signal(signal.SIGKILL)
+                killed.append(stage)
+                break
+        process.wait()
+        process.stderr.close()
+    assert len(killed) >= len(STAGES) - 2  # the shortest may be over before the signal
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    expected = json.loads((undisturbed[0] / "summary.json").read_text())
+    found = json.loads((out / "summary.json").read_text())
+    assert figures(found) == figures(expected)
