@@ -34,7 +34,7 @@ def test_a_section_given_in_part_keeps_its_own_stages_defaults(tmp_path):
     got = recipe(tmp_path, "policy: {optim: {batch_size: 4}}", "reward.optim.epochs=1")
     assert (got.policy.optim.lr, got.policy.optim.schedule, got.policy.optim.batch_size) == (
         1e-4,
-        "constant",
+        "linear",
         4,
     )
     assert (got.reward.optim.lr, got.reward.optim.epochs) == (1e-4, 1.0)

@@ -18,7 +18,7 @@ BUILTIN = "builtin"
 FOLDER = Path(__file__).parent / BUILTIN
 
 DEMONSTRATIONS: Mapping[Role, float] = {"sft": 0.95, "dev": 0.05}
-COMPARISONS: Mapping[Role, float] = {"reward": 0.55, "gold": 0.25, "test": 0.20}
+COMPARISONS: Mapping[Role, float] = {"reward": 0.45, "gold": 0.35, "test": 0.20}
 """Shares of the rows. `gold` trains the second reward model, which watches the first."""
 
 ROLES: Mapping[str, Role] = {
