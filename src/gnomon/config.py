@@ -3,10 +3,10 @@
 from collections.abc import Hashable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gnomon.errors import ConfigError
 
@@ -87,12 +87,21 @@ class PolicySettings(Settings):
     optim: OptimSettings = OptimSettings(lr=2e-4, batch_size=128, schedule="linear", checkpoint_every=2)
     steps: int = Field(10, ge=1, description="optimiser steps, each on fresh samples")
     samples: int = Field(4, ge=2, description="samples of each prompt")
-    beta: float = Field(0.05, ge=0, description="nats of KL cost one unit of reward times this")
+    beta: float = Field(0.05, ge=0, description="reward taken off for each nat of KL")
     kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
     max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
     temperature: float = Field(1.0, gt=0)
     missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")
     length_penalty: float = Field(0.0, ge=0, description="taken off the score per response token")
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Self:
+        if self.optim.batch_size % self.samples:
+            raise ValueError(
+                f"optim.batch_size is {self.optim.batch_size}, which {self.samples} samples of each prompt "
+                "do not divide; set a multiple of samples"
+            )
+        return self
 
 
 class ConstitutionSettings(Settings):

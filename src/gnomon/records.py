@@ -136,6 +136,11 @@ class Comparison:
         return Comparison(self.id, self.prompt, self.second, self.first, label)
 
     @property
+    def is_tie(self) -> bool:
+        """Whether the label prefers neither."""
+        return self._labelled().preference == 0.5
+
+    @property
     def chosen(self) -> tuple[Message, ...]:
         """The answer the label prefers; the first where it is a tie."""
         return self.first if self._labelled().preference >= 0.5 else self.second

@@ -64,6 +64,10 @@ class Store:
         """Whether the artefact is there."""
         return (self.path(id) / MANIFEST).is_file()
 
+    def ids(self) -> list[str]:
+        """Every artefact there is, in the order of their ids."""
+        return sorted(path.parent.name for path in self.root.glob(f"*/{MANIFEST}"))
+
     def about(self, id: str) -> dict[str, Any]:
         """The artefact's manifest: what its writer told, and `files` with each one's bytes and sha256."""
         about: dict[str, Any] = read_json(self.path(id) / MANIFEST)
@@ -104,7 +108,7 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
             try:
-                with _full_disk_told(self.root, draft):
+                with full_disk_told(self.root, draft):
                     yield draft
                     self._commit(id, draft, about)
             finally:
@@ -136,7 +140,7 @@ class Store:
 
 
 @contextmanager
-def _full_disk_told(root: Path, draft: Path) -> Iterator[None]:
+def full_disk_told(root: Path, draft: Path) -> Iterator[None]:
     """A full disk as StorageError, with the bytes of the draft as what is needed at least.
 
     torch and safetensors report a full disk as errors of their own, without the system's number.

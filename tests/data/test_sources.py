@@ -43,7 +43,7 @@ def test_built_in_rows_are_shared_out_by_role(builtin):
 
 def test_every_reason_is_in_each_part_of_the_comparisons(builtin):
     reasons = [
-        Counter(row.label.reason for row in rows) for rows in (builtin.reward, builtin.gold, builtin.test)
+        Counter(row.label.reason for row in rows) for rows in (builtin.reward, builtin.second, builtin.test)
     ]
     sizes = sum(reasons, Counter())
     for counts, share in zip(reasons, COMPARISONS.values(), strict=True):
@@ -74,7 +74,7 @@ def test_what_was_read_can_be_checked(builtin, written):
 def test_a_limit_takes_a_slice_of_each_kind_with_something_of_every_family(builtin):
     small = read_data(DataSettings(limit=30), seed=0)
     counts = small.report()["counts"]
-    assert counts["sft"] + counts["dev"] == counts["reward"] + counts["gold"] + counts["test"] == 30
+    assert counts["sft"] + counts["dev"] == counts["reward"] + counts["second"] + counts["test"] == 30
     assert counts["policy"] == counts["red_team"] == counts["evaluation"] == 30
     assert {row.family for row in small.evaluation} == {row.family for row in builtin.evaluation}
     assert {row.family for row in small.sft + small.dev} == {row.family for row in builtin.sft}

@@ -18,7 +18,7 @@ from gnomon.data.splits import (
 from gnomon.errors import DataError
 from gnomon.records import Conversation
 
-COMPARISONS = {"reward": 0.55, "gold": 0.25, "test": 0.2}
+COMPARISONS = {"reward": 0.55, "second": 0.25, "test": 0.2}
 
 
 def test_similarity_is_the_jaccard_of_words_and_neighbours():
@@ -92,7 +92,7 @@ def test_a_conversation_is_known_by_how_it_opens():
 
 def test_rows_are_shared_out_in_the_given_shares():
     roles = assign(range(100), COMPARISONS, seed=0)
-    assert Counter(roles) == {"reward": 55, "gold": 25, "test": 20}
+    assert Counter(roles) == {"reward": 55, "second": 25, "test": 20}
     assert roles == assign(range(100), COMPARISONS, seed=0)
     assert roles != assign(range(100), COMPARISONS, seed=1)
 
@@ -114,7 +114,7 @@ def test_a_cluster_has_one_role_and_others_make_up_for_its_size():
     clusters = [0] * 40 + [1] * 15 + list(range(2, 47))
     roles = assign(clusters, COMPARISONS, seed=0)
     assert len(set(roles[:40])) == len(set(roles[40:55])) == 1
-    assert Counter(roles) == {"reward": 55, "gold": 25, "test": 20}
+    assert Counter(roles) == {"reward": 55, "second": 25, "test": 20}
 
 
 def test_a_slice_has_something_of_everything_then_in_proportion():

@@ -84,7 +84,7 @@ def test_the_manifest_leads_from_every_model_to_the_rows(undisturbed):
     stages = {about["stage"]: about for about in made.values()}
     assert set(stages) == set(STAGES)
     assert all(parent in made for about in made.values() for parent in about["inputs"].values())
-    assert stages["policy"]["inputs"].keys() == {"data", "reward", "start"}
+    assert stages["policy"]["inputs"].keys() == {"data", "reward", "second", "start"}
 
 
 def test_a_second_run_makes_nothing_and_changes_nothing(undisturbed):

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from gnomon.cli.console import out, warn
+from gnomon.cli.console import out, print_json, warn
 from gnomon.cli.machine import open_model
-from gnomon.cli.options import BUILTIN, Prompts, model_ref
+from gnomon.cli.options import BUILTIN, AsJson, Prompts, model_ref
 from gnomon.cli.progress import counting, reporting
 from gnomon.data.sources import Reader
 from gnomon.errors import ConfigError
@@ -23,6 +23,7 @@ def collect(
     prompts: Prompts = BUILTIN,
     file: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("pairs.jsonl"),
     seed: Annotated[int, typer.Option(min=0, help="Draws prompts, answers and their order.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Sample two answers to each prompt and write them as comparisons that wait for a label."""
     ref = model_ref(policy)
@@ -33,6 +34,9 @@ def collect(
     with reporting() as reporter, counting(reporter, "pairs") as told:
         collected = answer_pairs(engine, asked, pairs, seed, told)
     write_records(file, collected.pairs)
+    if as_json:
+        print_json({"pairs": len(collected.pairs), "file": str(file), "skipped": dict(collected.skipped)})
+        return
     out.print(Text(f"{len(collected.pairs)} pairs wait for a label in {file}"), soft_wrap=True)
     for reason, count in collected.skipped.most_common():
         warn(f"{count} prompts were skipped, whose answers were {reason} however often they were asked")

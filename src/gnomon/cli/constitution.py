@@ -58,6 +58,7 @@ def revise(
     data: Rows = None,
     recipe: RecipeFile = None,
     folder: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let a model answer red-team prompts, criticise its answers and revise them.
 
@@ -71,7 +72,10 @@ def revise(
 
     with reporting(2) as reporter:
         made = alone.revise(settings, place, reporter)
-    out.print(Text(f"critiques and revisions: {made}"), soft_wrap=True)
+    if as_json:
+        print_json({"critiques": str(place / "critiques.jsonl"), "revisions": str(made)})
+    else:
+        out.print(Text(f"critiques and revisions: {made}"), soft_wrap=True)
 
 
 def _title(constitution: Constitution) -> Text:

@@ -12,6 +12,7 @@ from gnomon.cli.console import out
 from gnomon.cli.machine import open_model
 from gnomon.cli.options import ModelArgument, model_ref, new_folder
 from gnomon.runs import storing
+from gnomon.store import full_disk_told
 
 
 def export(
@@ -31,7 +32,8 @@ def export(
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
-            export_merged(lm, draft, card(folder.name, ref, lm.ref, terms))
+            with full_disk_told(folder.parent, draft):
+                export_merged(lm, draft, card(folder.name, ref, lm.ref, terms))
             draft.replace(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from gnomon.cli.console import out
+from gnomon.cli.console import out, print_json
 from gnomon.cli.machine import settle
-from gnomon.cli.options import Model, Out, Overrides, RecipeFile, Rows, recipe_of
+from gnomon.cli.options import AsJson, Model, Out, Overrides, RecipeFile, Rows, recipe_of
 from gnomon.cli.progress import reporting
 from gnomon.config import Recipe
+from gnomon.runs import read_json
 
 train_app = typer.Typer(help="Train one stage alone.", no_args_is_help=True)
 
@@ -22,9 +23,15 @@ def sft(
     data: Rows = None,
     recipe: RecipeFile = None,
     folder: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Tune a model on demonstrations of how an assistant answers."""
-    _train("sft", recipe_of(recipe, overrides, model=model, data=_rows("demonstrations", data)), folder)
+    _train(
+        "sft",
+        recipe_of(recipe, overrides, model=model, data=_rows("demonstrations", data)),
+        folder,
+        as_json=as_json,
+    )
 
 
 @train_app.command()
@@ -34,9 +41,15 @@ def reward(
     data: Rows = None,
     recipe: RecipeFile = None,
     folder: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Learn a reward model from comparisons of answers."""
-    _train("reward", recipe_of(recipe, overrides, model=model, data=_rows("comparisons", data)), folder)
+    _train(
+        "reward",
+        recipe_of(recipe, overrides, model=model, data=_rows("comparisons", data)),
+        folder,
+        as_json=as_json,
+    )
 
 
 @train_app.command()
@@ -47,10 +60,11 @@ def policy(
     data: Rows = None,
     recipe: RecipeFile = None,
     folder: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Optimise a model's answers to prompts against a reward model, staying near where it began."""
     settings = recipe_of(recipe, overrides, model=model, data=_rows("prompts", data))
-    _train("policy", settings, folder, reward)
+    _train("policy", settings, folder, reward, as_json=as_json)
 
 
 def _rows(role: str, files: list[str] | None) -> dict[str, Any]:
@@ -58,7 +72,12 @@ def _rows(role: str, files: list[str] | None) -> dict[str, Any]:
 
 
 def _train(
-    kind: Literal["sft", "reward", "policy"], recipe: Recipe, folder: Path | None, reward: Path | None = None
+    kind: Literal["sft", "reward", "policy"],
+    recipe: Recipe,
+    folder: Path | None,
+    reward: Path | None = None,
+    *,
+    as_json: bool,
 ) -> None:
     place = folder or Path("runs") / f"{recipe.name}-{kind}"
     settle()
@@ -66,4 +85,7 @@ def _train(
 
     with reporting(2) as reporter:
         made = alone.train(kind, recipe, place, reporter, reward=reward)
-    out.print(Text(f"{kind} model: {made}"), soft_wrap=True)
+    if as_json:
+        print_json({"model": str(made), **read_json(place / "report.json")})
+    else:
+        out.print(Text(f"{kind} model: {made}"), soft_wrap=True)

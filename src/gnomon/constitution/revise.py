@@ -6,7 +6,7 @@ no other role in sight to slip into.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gnomon.config import ConstitutionSettings
@@ -74,6 +74,7 @@ def revise(
     constitution: Constitution,
     settings: ConstitutionSettings,
     seed: int,
+    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
 ) -> list[Critique]:
     """Answer the prompts and revise each answer `settings.revisions` times, a principle drawn each time.
 
@@ -84,6 +85,8 @@ def revise(
     later = Sampling(settings.max_new_tokens, REVISION_TEMPERATURE)
     responses = [s.text for s in _ask(engine, [p.conversation for p in prompts], first, f"{seed}/response")]
     rows: list[Critique] = []
+    asked = 1 + 2 * settings.revisions
+    progress(1, asked, "answered")
     for number in range(1, settings.revisions + 1):
         steps = []
         for prompt, response in zip(prompts, responses, strict=True):
@@ -91,9 +94,11 @@ def revise(
             principle = constitution.draw(step_id, seed, "revision")
             steps.append(Step(step_id, prompt.conversation, response, principle))
         critiques = _ask(engine, [critique_request(s) for s in steps], later, f"{seed}/critique/{number}")
+        progress(2 * number, asked, "criticised")
         requests = [revision_request(s, c.text) for s, c in zip(steps, critiques, strict=True)]
         revisions = _ask(engine, requests, later, f"{seed}/revision/{number}")
         done = [_row(*x, constitution.digest) for x in zip(steps, critiques, revisions, strict=True)]
+        progress(2 * number + 1, asked, "revised")
         responses = [row.revision if row.kept else row.response for row in done]
         rows += done
     return rows

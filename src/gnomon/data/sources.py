@@ -18,14 +18,14 @@ BUILTIN = "builtin"
 FOLDER = Path(__file__).parent / BUILTIN
 
 DEMONSTRATIONS: Mapping[Role, float] = {"sft": 0.95, "dev": 0.05}
-COMPARISONS: Mapping[Role, float] = {"reward": 0.45, "gold": 0.35, "test": 0.20}
-"""Shares of the rows. `gold` trains the second reward model, which watches the first."""
+COMPARISONS: Mapping[Role, float] = {"reward": 0.45, "second": 0.35, "test": 0.20}
+"""Shares of the rows. `second` trains the second reward model, which watches the first."""
 
 ROLES: Mapping[str, Role] = {
     "sft": "sft",
     "dev": "dev",
     "reward": "reward",
-    "gold": "gold",
+    "second": "second",
     "test": "test",
     "policy": "policy",
     "red_team": "policy",
@@ -54,7 +54,7 @@ class Data:
     sft: tuple[Demonstration, ...]
     dev: tuple[Demonstration, ...]
     reward: tuple[Comparison, ...]
-    gold: tuple[Comparison, ...]
+    second: tuple[Comparison, ...]
     test: tuple[Comparison, ...]
     policy: tuple[Prompt, ...]
     red_team: tuple[Prompt, ...]
@@ -122,7 +122,7 @@ def read_data(settings: DataSettings, seed: int) -> Data:
         sft=demonstrations["sft"],
         dev=demonstrations["dev"],
         reward=comparisons["reward"],
-        gold=comparisons["gold"],
+        second=comparisons["second"],
         test=comparisons["test"],
         policy=tuple(read("prompts", Prompt)),
         red_team=tuple(read("red_team", Prompt)),

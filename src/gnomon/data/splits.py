@@ -12,7 +12,7 @@ from typing import Literal, TypeVar, get_args
 from gnomon.errors import DataError
 from gnomon.records import Conversation
 
-Role = Literal["test", "dev", "gold", "reward", "policy", "sft"]
+Role = Literal["test", "dev", "second", "reward", "policy", "sft"]
 """What a row is used for; a cluster of near-duplicates has one role. A held-out role stands before those
 that train, and keeps its row where only one of two can stay."""
 

@@ -16,12 +16,20 @@ def reward_report(
 ) -> dict[str, Any]:
     """Accuracy with its interval, overall and by reason; baselines; calibration; correlation with length.
 
-    Ties of a baseline count as half right, rounded down in the interval's count.
+    Comparisons whose label is a tie have no better answer and are left out. Ties of a baseline count as half
+    right, rounded down in the interval's count.
     """
-    if not comparisons or not len(comparisons) == len(first) == len(second):
+    if not len(comparisons) == len(first) == len(second):
         raise DataError(
             f"{len(comparisons)} comparisons, {len(first)} and {len(second)} scores; need one each"
         )
+    decided = [i for i, row in enumerate(comparisons) if not row.is_tie]
+    if not decided:
+        raise DataError(
+            "no comparison to measure a reward model on: none is held out, or all labels are ties"
+        )
+    comparisons = [comparisons[i] for i in decided]
+    first, second = ([scores[i] for i in decided] for scores in (first, second))
     margins = np.array(first) - np.array(second)
     prefers_first = np.array([row.label is not None and row.label.preference > 0.5 for row in comparisons])
     right = (margins > 0) == prefers_first
@@ -52,8 +60,9 @@ def error_correlation(
     other: tuple[Sequence[float], Sequence[float]],
 ) -> float | None:
     """Correlation of two models' margins in the label's favour: near 1, one cannot watch the other."""
+    decided = np.array([not row.is_tie for row in comparisons], dtype=bool)
     sign = np.array([1.0 if row.label and row.label.preference > 0.5 else -1.0 for row in comparisons])
-    margins = [sign * (np.array(first) - np.array(second)) for first, second in (one, other)]
+    margins = [(sign * (np.array(a) - np.array(b)))[decided] for a, b in (one, other)]
     return _correlation(*margins)
 
 

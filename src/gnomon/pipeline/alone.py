@@ -27,11 +27,16 @@ READS: Mapping[Kind, str] = {"sft": "demonstrations", "reward": "comparisons", "
 
 
 def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: Path | None = None) -> Path:
-    """Train `recipe.model.ref` on `recipe.data`; the result is `out`/model in Hugging Face layout."""
+    """Train `recipe.model.ref` on `recipe.data`; the result is `out`/model in Hugging Face layout.
+
+    Its figures are `out`/report.json.
+    """
     given = _reward(reward) if kind == "policy" else None
     road = _road(recipe, out, reporter)
     with road.run.open():
         artefact = road.make(_stage(kind, recipe, _rows(road, READS[kind]), given))
+        with storing(out):
+            shutil.copyfile(artefact.path / "report.json", out / "report.json")
         return _publish(artefact.path / MODEL, out / MODEL)
 
 
@@ -88,7 +93,7 @@ def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> 
     if kind == "sft":
         return sft_stage(recipe, data, start)
     if kind == "reward":
-        return reward_stage(recipe, recipe.reward or RewardSettings(), data, start, "reward", None)
+        return reward_stage(recipe, recipe.reward or RewardSettings(), data, start, ("reward", "second"))
     assert reward is not None
     return policy_stage(recipe, recipe.policy or PolicySettings(), data, start, reward)
 

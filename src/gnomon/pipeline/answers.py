@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gnomon.config import Recipe
+from gnomon.errors import DataError
 from gnomon.evaluation.runner import AnswerRow, answer_all
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import sequence_logps
@@ -33,23 +34,30 @@ def answers_stage(
     samples.
     """
 
+    sampling = Sampling(recipe.evaluation.max_new_tokens, recipe.evaluation.temperature)
+
     def run(context: StageContext) -> None:
         prompts = read_records(data.path / "evaluation.jsonl", Prompt)
         clusters = read_json(data.path / "data.json")["clusters"]
         lm = load(model.ref, dtype=recipe.model.dtype)
+        engine = LocalEngine(lm)
+        refuse_long(engine, prompts, sampling, raw=raw)
+        parts = 1 + (reference is not None) + (second is not None)
         rows = answer_all(
-            {name: LocalEngine(lm)},
+            {name: engine},
             prompts,
-            sampling=Sampling(recipe.evaluation.max_new_tokens, recipe.evaluation.temperature),
+            sampling=sampling,
             raw=(name,) if raw else (),
             clusters=clusters,
             seed=recipe.seed,
-            progress=lambda _, done, total: context.progress(done, total, "answers"),
+            progress=lambda _, done, total: context.progress(done, parts * total, "answered"),
         )
         if reference is not None:
             policy_kl(lm, reference, recipe, prompts, rows)
+            context.progress(2 * len(rows), parts * len(rows), "sequence KL")
         if second is not None:
             score_answers(load_scorer(second.path / MODEL, dtype=recipe.model.dtype), prompts, rows)
+        context.progress(parts * len(rows), parts * len(rows), "")
         context.tokens = sum(row["tokens"] for row in rows)
         write_lines(context.folder / "answers.jsonl", rows)
 
@@ -69,6 +77,17 @@ def answers_stage(
     }
     inputs = {key: artefact for key, artefact in given.items() if artefact is not None}
     return Stage(f"answers_{name}", 1, settings, inputs, run)
+
+
+def refuse_long(engine: LocalEngine, prompts: list[Prompt], sampling: Sampling, *, raw: bool) -> None:
+    """DataError names the prompts that leave no room for an answer: every model must answer the same ones."""
+    fits = engine.room([prompt.conversation for prompt in prompts], sampling, raw=raw)
+    long = [prompt.id for prompt, fitting in zip(prompts, fits, strict=True) if not fitting]
+    if long:
+        raise DataError(
+            f"{len(long)} evaluation prompts leave no room for {sampling.max_new_tokens} tokens in the "
+            f"model's context: {', '.join(long[:5])}; shorten them or lower evaluation.max_new_tokens"
+        )
 
 
 def answer_rows(artefact: Artefact) -> list[Any]:

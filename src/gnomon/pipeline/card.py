@@ -7,6 +7,8 @@ from typing import Any
 from gnomon import __version__
 from gnomon.config import Recipe
 from gnomon.models.gguf import PACKAGES
+from gnomon.models.load import LanguageModel
+from gnomon.models.lora import has_adapters
 
 DID = {
     "sft": "instruction tuning on demonstrations",
@@ -17,18 +19,17 @@ DID = {
 }
 
 
-def model_card(recipe: Recipe, stage: str, start: str, report: Mapping[str, Any]) -> str:
+def model_card(recipe: Recipe, stage: str, lm: LanguageModel, report: Mapping[str, Any]) -> str:
     """README.md in Hugging Face's layout: what this is, from what, with which figures and limits."""
-    base = recipe.model.ref
-    terms = next((p.terms for name, p in PACKAGES.items() if name in base), "")
+    terms = next((p.terms for name, p in PACKAGES.items() if name in lm.ref), "")
     settings = recipe.model_dump_json(indent=2)
     return f"""---
-library_name: peft
+library_name: {"peft" if has_adapters(lm.model) else "transformers"}
 tags: [gnomon, alignment, {stage}]
 ---
 # {recipe.name}: {stage}
 
-Made by Gnomon {__version__} from `{base}`: {DID.get(stage, stage)}.
+Made by Gnomon {__version__} from `{lm.ref}`: {DID.get(stage, stage)}.
 
 {terms or "The base model's own terms apply."}
 

@@ -33,7 +33,7 @@ def revise_stage(
     def run(context: StageContext) -> None:
         lm = load(start.ref, dtype=recipe.model.dtype)
         prompts = read_records(data.path / "red_team.jsonl", Prompt)
-        rows = revise(LocalEngine(lm), prompts, constitution, settings, recipe.seed)
+        rows = revise(LocalEngine(lm), prompts, constitution, settings, recipe.seed, context.progress)
         write_records(context.folder / "critiques.jsonl", rows)
         reasons = [reason for row in rows for reason in row.rejected_for]
         kept = sum(row.kept for row in rows)
@@ -108,7 +108,9 @@ def feedback_stage(
         lm = load(start.ref, dtype=recipe.model.dtype)
         judge = multiple_choice_judge(lm, criteria(constitution, recipe.seed))
         known = gate_comparisons(read_records(data.path / "reward.jsonl", Comparison), settings, recipe.seed)
+        context.progress(0, 2, "measuring the labeller")
         gate = measure(judge, known, settings)
+        context.progress(1, 2, "measured")
         labelled: list[Comparison] = []
         if gate.passed:
             prompts = read_records(data.path / "red_team.jsonl", Prompt)
@@ -116,6 +118,7 @@ def feedback_stage(
             labelled = label(judge, pairs, gate)
         else:
             context.warn(gate.message)
+        context.progress(2, 2, "labelled")
         write_records(context.folder / "comparisons.jsonl", labelled)
         write_json(context.folder / "report.json", {"gate": gate.to_json(), "ai_comparisons": len(labelled)})
 
@@ -132,7 +135,7 @@ def feedback_stage(
 def gate_comparisons(rows: list[Comparison], settings: ConstitutionSettings, seed: int) -> list[Comparison]:
     """Known comparisons to measure the labeller on, of the constitution's subject; sides drawn by seed."""
     rng = np.random.default_rng([seed, 1])
-    shuffled = [rows[i] for i in rng.permutation(len(rows))]
+    shuffled = [row for i in rng.permutation(len(rows)) if not (row := rows[i]).is_tie]
     near = [row for row in shuffled if row.label is not None and row.label.reason in SUBJECT]
     chosen = (near or shuffled)[: settings.gate_comparisons]
     return [row.swap() if rng.random() < 0.5 else row for row in chosen]

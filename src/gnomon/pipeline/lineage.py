@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +15,10 @@ from gnomon.pipeline.stage import Artefact
 from gnomon.runs import RunFolder
 from gnomon.store import Store, write_json
 
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "numpy", "scipy")
+OPENS_TEST = ("answers_", "reward")
+"""Beginnings of the names of stages that read held-out rows."""
+
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "numpy")
 
 
 def write_manifest(
@@ -22,6 +26,7 @@ def write_manifest(
 ) -> dict[str, Any]:
     """Save and return what the run's artefacts were made of, and by what; `data` is file → sha256."""
     manifest: dict[str, Any] = {
+        "test_openings": openings(store),
         "software": software(),
         "seed": seed,
         "data": dict(data),
@@ -29,6 +34,15 @@ def write_manifest(
     }
     write_json(run.manifest, manifest)
     return manifest
+
+
+def openings(store: Store) -> dict[str, int]:
+    """How often held-out rows were looked at in this folder, by stage, over all settings tried.
+
+    A stage that reads them counts each time it was computed.
+    """
+    stages = (str(store.about(name)["stage"]) for name in store.ids())
+    return dict(Counter(stage for stage in stages if stage.startswith(OPENS_TEST)))
 
 
 def lineage(manifest: Mapping[str, Any], id: str) -> list[dict[str, Any]]:

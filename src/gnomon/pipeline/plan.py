@@ -73,7 +73,7 @@ class Counted:
 
     sft: tuple[EncodedRow, ...]
     reward: int
-    gold: int
+    second: int
     test: int
     policy: tuple[int, ...]
     red_team: tuple[int, ...]
@@ -123,7 +123,7 @@ def count(lm: LanguageModel, data: Data) -> Counted:
     return Counted(
         sft=sft,
         reward=pairs(data.reward),
-        gold=pairs(data.gold),
+        second=pairs(data.second),
         test=pairs(data.test),
         policy=prompts(data.policy),
         red_team=prompts(data.red_team),
@@ -150,7 +150,7 @@ def _sft(recipe: Recipe, counted: Counted, rates: Rates) -> Cost:
 
 def _rewards(settings: RewardSettings, counted: Counted, rates: Rates) -> list[Cost]:
     costs = []
-    for name, rows in (("reward", counted.reward), ("reward_second", counted.gold)):
+    for name, rows in (("reward", counted.reward), ("reward_second", counted.second)):
         tokens = settings.optim.epochs * rows
         # scoring reads no vocabulary; a forward pass is about a third of a step
         seconds = (tokens + counted.test / 3) * rates.train_token

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from gnomon.config import Recipe
 from gnomon.constitution.principles import load_constitution
 from gnomon.data.sources import read_data
+from gnomon.evaluation.suites import checked
 from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.constitutional import (
@@ -60,7 +61,10 @@ class Road:
 def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = None) -> dict[str, Any]:
     """Walk the road and return the summary; what is already made is not made again."""
     parse_model_ref(recipe.model.ref)
+    if recipe.constitution is not None:
+        load_constitution(recipe.data.constitution)  # what is wrong with it is better said now than later
     data = read_data(recipe.data, recipe.seed)
+    checked(data.evaluation)
     folder = RunFolder(out)
     with folder.open():
         folder.write_config(recipe.model_dump(mode="json"))
@@ -86,12 +90,13 @@ def train(road: Road, until: Until | None) -> None:
     if until == "constitution" or recipe.reward is None:
         return
     sft = road.start("sft")
-    road.make(reward_stage(recipe, recipe.reward, made["data"], sft, "reward", extra))
+    road.make(reward_stage(recipe, recipe.reward, made["data"], sft, extra=extra))
     if until == "reward":
         return
-    road.make(reward_stage(recipe, recipe.reward, made["data"], sft, "gold", None))
+    road.make(reward_stage(recipe, recipe.reward, made["data"], sft, ("second",)))
     if recipe.policy is not None:
-        road.make(policy_stage(recipe, recipe.policy, made["data"], sft, road.start("reward")))
+        watch = made["reward_second"]
+        road.make(policy_stage(recipe, recipe.policy, made["data"], sft, road.start("reward"), watch))
 
 
 def constitution(road: Road) -> Artefact | None:

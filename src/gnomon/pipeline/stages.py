@@ -1,15 +1,16 @@
 """The training stages: what each reads, what it is set by, what it leaves behind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings
 from gnomon.data.sources import Data
+from gnomon.errors import DataError
 from gnomon.evaluation.reward import reward_report
 from gnomon.models.heads import check_head
-from gnomon.models.load import LanguageModel, load
+from gnomon.models.load import LanguageModel, adapter_base, load
 from gnomon.models.lora import freeze_reference, has_adapters, load_trainable
 from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_scorer
 from gnomon.models.save import save_model
@@ -20,6 +21,7 @@ from gnomon.records import Comparison, Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import write_json
+from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Trainer, TrainResult
 from gnomon.training.objective import Objective
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
@@ -29,6 +31,9 @@ from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_o
 MODEL = "model"
 """The folder of a stage's artefact that `path:` can load."""
 
+WEIGHTS = {".safetensors", ".bin", ".json", ".jinja", ".model"}
+"""Endings of the files a model is made of."""
+
 
 @dataclass(frozen=True)
 class Start:
@@ -36,6 +41,17 @@ class Start:
 
     ref: str
     artefact: Artefact | None = None
+
+    @property
+    def digest(self) -> str:
+        """The content of a folder made elsewhere, and of its base; empty for what a name identifies."""
+        if self.artefact or not self.ref.startswith("path:"):
+            return ""
+        files = [path for path in sorted(self.folder.iterdir()) if path.suffix in WEIGHTS]
+        digests = {path.name: file_digest(path) for path in files}
+        if (self.folder / "adapter_config.json").exists():
+            digests["base"] = Start(adapter_base(self.folder)).digest
+        return content_id(digests)
 
     @classmethod
     def of(cls, artefact: Artefact) -> "Start":
@@ -50,7 +66,7 @@ class Start:
     @property
     def settings(self) -> dict[str, Any]:
         """What identifies it in a stage's settings; an artefact is identified by being an input."""
-        return {} if self.artefact else {"start": self.ref}
+        return {} if self.artefact else {"start": self.ref, "digest": self.digest}
 
     @property
     def inputs(self) -> dict[str, Artefact]:
@@ -105,18 +121,26 @@ def tune(
         "loss/dev_before": before,
     }
     write_json(context.folder / "report.json", report)
-    save_model(lm, context.folder / MODEL, model_card(recipe, context.name, start.ref, report))
+    save_model(lm, context.folder / MODEL, model_card(recipe, context.name, lm, report))
 
 
 def reward_stage(
-    recipe: Recipe, settings: RewardSettings, data: Artefact, start: Start, role: str, extra: Artefact | None
+    recipe: Recipe,
+    settings: RewardSettings,
+    data: Artefact,
+    start: Start,
+    roles: Sequence[str] = ("reward",),
+    extra: Artefact | None = None,
 ) -> Stage:
-    """A reward model on the comparisons of `role` ("reward" or "gold") and those of the `extra` artefact."""
-    name = "reward" if role == "reward" else "reward_second"
-    seed = recipe.seed if role == "reward" else recipe.seed + 1
+    """A reward model on the comparisons of the roles, and on those of the `extra` artefact.
+
+    On the role `second` alone it is the second reward model, with a seed of its own.
+    """
+    second = tuple(roles) == ("second",)
+    name, seed = ("reward_second", recipe.seed + 1) if second else ("reward", recipe.seed)
 
     def run(context: StageContext) -> None:
-        rows = read_records(data.path / f"{role}.jsonl", Comparison)
+        rows = [row for role in roles for row in read_records(data.path / f"{role}.jsonl", Comparison)]
         if extra is not None:
             rows += read_records(extra.path / "comparisons.jsonl", Comparison)
         lm = _trainable(recipe, start)
@@ -126,19 +150,19 @@ def reward_stage(
         result = _train(context, lm, objective, settings.optim, module=scorer.model)
         centre(scorer, read_records(data.path / "dev.jsonl", Demonstration))
         test = read_records(data.path / "test.jsonl", Comparison)
-        first, second = score_comparisons(scorer, test)
+        scores = score_comparisons(scorer, test)
         report = {
-            **reward_report(test, first, second),
+            **reward_report(test, *scores),
             "train_rows": len(encoded.pairs),
             "dropped": dict(encoded.dropped),
             "steps": result.steps,
         }
         write_json(context.folder / "report.json", report)
-        write_json(context.folder / "test_scores.json", {"first": first, "second": second})
-        save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, start.ref, report))
+        write_json(context.folder / "test_scores.json", dict(zip(("first", "second"), scores, strict=True)))
+        save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, lm, report))
 
     inputs = {"data": data, **start.inputs} | ({"extra": extra} if extra else {})
-    chosen = _settings(recipe, start, reward=settings.model_dump(mode="json"), role=role)
+    chosen = _settings(recipe, start, reward=settings.model_dump(mode="json"), roles=list(roles))
     return Stage(name, 1, chosen, inputs, run)
 
 
@@ -150,9 +174,14 @@ def centre(scorer: Scorer, rows: list[Demonstration]) -> None:
 
 
 def policy_stage(
-    recipe: Recipe, settings: PolicySettings, data: Artefact, start: Start, reward: Start
+    recipe: Recipe,
+    settings: PolicySettings,
+    data: Artefact,
+    start: Start,
+    reward: Start,
+    second: Artefact | None = None,
 ) -> Stage:
-    """RLOO against the reward model, from the start model and staying near it."""
+    """RLOO against the reward model, from the start model and staying near it, watched by the second one."""
 
     def run(context: StageContext) -> None:
         lm = _trainable(recipe, start)
@@ -172,6 +201,8 @@ def policy_stage(
             seed=recipe.seed,
             reference=reference,
         )
+        if second is not None:
+            objective.watch = ModelReward(load_scorer(second.path / MODEL, dtype=recipe.model.dtype))
         result = _train(context, lm, objective, settings.optim)
         report = {
             "steps": result.steps,
@@ -180,11 +211,12 @@ def policy_stage(
             "kl_budget": settings.kl_budget,
         }
         write_json(context.folder / "report.json", report)
-        save_model(lm, context.folder / MODEL, model_card(recipe, "policy", start.ref, report))
+        save_model(lm, context.folder / MODEL, model_card(recipe, "policy", lm, report))
 
     chosen = _settings(recipe, start, policy=settings.model_dump(mode="json"))
-    rewarded = {"reward": reward.artefact} if reward.artefact else {}
-    return Stage("policy", 1, chosen, {"data": data, **rewarded, **start.inputs}, run)
+    models = {"reward": reward.artefact, "second": second, **start.inputs}
+    inputs = {name: artefact for name, artefact in models.items() if artefact is not None}
+    return Stage("policy", 1, chosen, {"data": data, **inputs}, run)
 
 
 def policy_prompts(
@@ -193,6 +225,11 @@ def policy_prompts(
     """Encoded prompts; those that leave no room for a response are left out, and said so."""
     encoded = [(row.id, tuple(lm.encode_prompt(row.conversation))) for row in rows]
     fitting = [(name, ids) for name, ids in encoded if len(ids) <= longest]
+    if not fitting:
+        raise DataError(
+            f"none of {len(encoded)} policy prompts leaves room for a response within {longest} tokens; "
+            "raise model.max_length, lower policy.max_new_tokens, or check data.prompts"
+        )
     if len(fitting) < len(encoded):
         context.warn(
             f"{len(encoded) - len(fitting)} prompts are longer than {longest} tokens and were left out"

@@ -78,8 +78,19 @@ class LocalEngine:
             return self.lm.template.encode_raw(conversation.messages[-1].content)
         return self.lm.encode_prompt(conversation)
 
+    def room(
+        self, conversations: Sequence[Conversation], sampling: Sampling, *, raw: bool = False
+    ) -> list[bool]:
+        """Whether each prompt leaves room for its answer within the model's context."""
+        limit = self._context()
+        lengths = [len(self.encode(conversation, raw=raw)) for conversation in conversations]
+        return [limit is None or length + sampling.max_new_tokens <= limit for length in lengths]
+
+    def _context(self) -> int | None:
+        return getattr(self.lm.model.config, "max_position_embeddings", None)
+
     def _check(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
-        limit = getattr(self.lm.model.config, "max_position_embeddings", None)
+        limit = self._context()
         for i, prompt in enumerate(prompts):
             if not prompt:
                 raise DataError(f"prompt {i} is empty; there is nothing to answer")

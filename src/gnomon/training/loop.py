@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
 
 from gnomon.config import OptimSettings
@@ -75,15 +77,13 @@ class Trainer:
 
     def _take(self, work: StepWork, started: float) -> None:
         self.module.train()
-        sums: dict[str, float] = {}
-        total = 0.0
+        sums: dict[str, float] = {"loss": 0.0}
         for micro in work.micros[self.accelerator.process_index :: self.accelerator.num_processes]:
             loss, values = self.objective.loss(micro)
             if not math.isfinite(value := loss.item()):
                 raise self._diverged([micro], f"loss is {value}")
-            total += value
             self.accelerator.backward(loss)
-            for name, part in values.items():
+            for name, part in {"loss": value, **values}.items():
                 sums[name] = sums.get(name, 0.0) + part
         norm = self._clip(work)
         rate = learning_rate(self.step, self.objective.steps, self.settings)
@@ -95,9 +95,20 @@ class Trainer:
         tokens = sum(micro.tokens for micro in work.micros)
         self.tokens += tokens
         seconds = time.monotonic() - started
-        values = {"loss": total, **sums, **work.metrics, "grad_norm": norm, "lr": rate}
-        self.metrics.append(self.step, values | {"tokens": tokens, "seconds": seconds})
-        self.progress(self.step, self.objective.steps, f"loss {total:.3f}")
+        whole = self._summed(sums)
+        if self.accelerator.is_main_process:
+            values = {**whole, **work.metrics, "grad_norm": norm, "lr": rate}
+            self.metrics.append(self.step, values | {"tokens": tokens, "seconds": seconds})
+            self.progress(self.step, self.objective.steps, f"loss {whole['loss']:.3f}")
+
+    def _summed(self, shares: dict[str, float]) -> dict[str, float]:
+        """The step's figures: each process holds the shares of its own micro-batches."""
+        if self.accelerator.num_processes == 1:
+            return shares
+        total: Counter[str] = Counter()
+        for part in gather_object([shares]):
+            total.update(part)
+        return dict(total)
 
     def _clip(self, work: StepWork) -> float:
         if self.accelerator.num_processes > 1:  # shares are of the global mean, so gradients add up

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,8 @@ class PolicyOptimisation:
         self.head = output_head(lm.model)
         self.steps = settings.steps
         self.recent_kl: list[float] = []
+        self.watch: Reward | None = None
+        """A second reward model whose mean score of the samples is logged, and nothing else."""
 
     def prepare(self, step: int) -> StepWork:
         """Sample, score and weigh; stop where the KL budget would be left."""
@@ -167,7 +170,8 @@ class PolicyOptimisation:
     def _metrics(self, rollouts: Rollouts, advantages: Tensor) -> dict[str, float]:
         samples = rollouts.samples
         tokens = sum(len(sample.response_ids) for sample in samples)
-        return {
+        watched = {} if self.watch is None else {"reward/second": fmean(self.watch(samples))}
+        return watched | {
             "reward/mean": float(rollouts.scores.mean()),
             "reward/penalised": float(rollouts.rewards.mean()),
             "kl/reference": float(rollouts.kl.mean()),
