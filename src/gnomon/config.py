@@ -53,6 +53,11 @@ class ModelSettings(Settings):
     lora: LoraSettings | None = Field(LoraSettings(), description="null trains every weight")
     max_length: int = Field(512, ge=8, description="tokens of prompt and response together")
 
+    @property
+    def trained_dtype(self) -> Literal["bfloat16", "float32"]:
+        """What a trained model is used in: float32 where every weight trains, or updates are lost."""
+        return "float32" if self.lora is None else self.dtype
+
 
 class DataSettings(Settings):
     """Where rows come from: `builtin`, or files of any published shape."""

@@ -164,11 +164,13 @@ def test_the_kl_budget_stops_training(tmp_path):
     )
     result = built.trainer(tmp_path).run()
     assert result.stopped_for.startswith("KL budget: ")
-    assert result.stopped_for.endswith(" of 3.0 nats a sequence")
+    assert result.stopped_for.endswith("the next step may pass 3.0")
     assert 0 < result.steps < 40
     spent = [row["kl/reference"] for row in rows(tmp_path)]
     assert len(spent) == result.steps
-    assert sum(spent[-3:]) / 3 < 3.5
+    assert max(spent) < 3.0
+    saved = float(built.objective.roll_out(result.steps).kl.mean())
+    assert saved < 3.3  # what a noisy estimate of the growth may miss
 
 
 def test_rewards_are_taken_off_for_missing_ends_and_length(tmp_path):

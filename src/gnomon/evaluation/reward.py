@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from gnomon.data.splits import cluster, opening
 from gnomon.errors import DataError
 from gnomon.records import Comparison, Message
+from gnomon.stats.bootstrap import Estimate, mean_interval
 from gnomon.stats.calibration import expected_calibration_error
 from gnomon.stats.proportion import wilson
 
@@ -16,8 +18,8 @@ def reward_report(
 ) -> dict[str, Any]:
     """Accuracy with its interval, overall and by reason; baselines; calibration; correlation with length.
 
-    Comparisons whose label is a tie have no better answer and are left out. Ties of a baseline count as half
-    right, rounded down in the interval's count.
+    Comparisons whose label is a tie have no better answer and are left out; where answers are equally long, a
+    baseline is half right. Comparisons of near-duplicate prompts are one cluster of the intervals.
     """
     if not len(comparisons) == len(first) == len(second):
         raise DataError(
@@ -35,16 +37,15 @@ def reward_report(
     right = (margins > 0) == prefers_first
     lengths = np.array([[_words(row.first), _words(row.second)] for row in comparisons])
     longer = np.sign(lengths[:, 0] - lengths[:, 1]) * np.where(prefers_first, 1, -1)
-    ties = int((longer == 0).sum()) // 2
     probabilities = 1 / (1 + np.exp(-margins))
     reasons = np.array([row.label.reason if row.label else "" for row in comparisons])
-    n = len(comparisons)
+    clusters = np.array(cluster([opening(row.prompt) for row in comparisons]))
     return {
-        "accuracy": wilson(int(right.sum()), n).to_json(),
-        "longer_wins": wilson(int((longer > 0).sum()) + ties, n).to_json(),
-        "shorter_wins": wilson(int((longer < 0).sum()) + ties, n).to_json(),
+        "accuracy": _share(right, clusters),
+        "longer_wins": _share((longer + 1) / 2, clusters),
+        "shorter_wins": _share((1 - longer) / 2, clusters),
         "by_reason": {
-            str(reason): wilson(int(right[reasons == reason].sum()), int((reasons == reason).sum())).to_json()
+            str(reason): _share(right[reasons == reason], clusters[reasons == reason])
             for reason in sorted(set(reasons.tolist()))
         },
         "length_correlation": _correlation(np.concatenate([first, second]), lengths.T.flatten()),
@@ -52,6 +53,15 @@ def reward_report(
             [*probabilities, *(1 - probabilities)], [*prefers_first.tolist(), *(~prefers_first).tolist()]
         ),
     }
+
+
+def _share(outcomes: Any, clusters: Any) -> dict[str, float | int]:
+    """The cluster bootstrap; Wilson's interval, counting clusters, where it would see no doubt or has no need."""
+    n, units, share = len(outcomes), len(set(clusters.tolist())), float(np.mean(outcomes))
+    if 1 < units < n and len(set(outcomes.tolist())) > 1:
+        return mean_interval(outcomes.astype(float), clusters.tolist()).to_json()
+    counted = wilson(int(share * units), units)
+    return Estimate(share, counted.low, counted.high, n).to_json()
 
 
 def error_correlation(

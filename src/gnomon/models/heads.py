@@ -52,10 +52,9 @@ def without_dropout(module: nn.Module) -> Iterator[None]:
 def check_head(model: Any) -> None:
     """ModelError where `output_head` does not reproduce the model's own logits on a few tokens."""
     ids = torch.arange(4, device=next(model.parameters()).device)[None]
-    ours = head_logits(
-        hidden_states(model, ids, torch.ones_like(ids, dtype=torch.bool))[0], output_head(model)
-    )
-    theirs = model(input_ids=ids).logits[0]
+    with without_dropout(model):
+        hidden = hidden_states(model, ids, torch.ones_like(ids, dtype=torch.bool))[0]
+        ours, theirs = head_logits(hidden, output_head(model)), model(input_ids=ids).logits[0]
     tolerance = max(1e-4, 3 * torch.finfo(theirs.dtype).eps)  # some models scale and cap in bfloat16
     theirs = theirs.to(ours.dtype)
     if not torch.allclose(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max())):

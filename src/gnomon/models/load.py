@@ -68,6 +68,12 @@ def load(ref: str, *, dtype: str = "bfloat16", device: str | None = None) -> Lan
     return _load_full(source, ref, DTYPES[dtype], place)
 
 
+def reads_alike(one: LanguageModel, other: LanguageModel) -> bool:
+    """Whether the same conversation has the same ids for both."""
+    pairs = ((lm.tokenizer.get_vocab(), lm.tokenizer.get_chat_template()) for lm in (one, other))
+    return next(pairs) == next(pairs)
+
+
 def resolve(ref: ModelRef) -> Path | str:
     """The folder or hub name behind a reference."""
     if ref.kind == "gguf":

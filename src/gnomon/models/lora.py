@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftConfig, get_peft_model
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
 from gnomon.config import LoraSettings, ModelSettings
+from gnomon.errors import ConfigError
 from gnomon.kernels.lora import lora_linear
 from gnomon.models.load import LanguageModel, adapter_base, load, resolve, with_adapter
 from gnomon.models.reference import parse_model_ref
@@ -70,11 +71,24 @@ def load_trainable(ref: str, settings: ModelSettings, seed: int) -> LanguageMode
     """
     source = resolve(parse_model_ref(ref)) if ref.startswith("path:") else ""
     if isinstance(source, Path) and (source / "adapter_config.json").exists():
+        _expect_adapters(source, settings)
         base = load(adapter_base(source), dtype=settings.dtype)
         return fused(with_adapter(base, source, trainable=True))
     if settings.lora is not None:
         return add_lora(load(ref, dtype=settings.dtype), settings.lora, seed)
     return load(ref, dtype="float32")
+
+
+def _expect_adapters(folder: Path, settings: ModelSettings) -> None:
+    """ConfigError where the settings speak of other adapters than those that will be trained on."""
+    saved = PeftConfig.from_pretrained(str(folder))
+    wanted = settings.lora
+    if wanted is None or (saved.r, saved.lora_alpha) != (wanted.rank, wanted.alpha):
+        rank, alpha = saved.r, saved.lora_alpha
+        raise ConfigError(
+            f"the model in {folder} has adapters of rank {rank} and alpha {alpha:g}, and these go on; "
+            f"set model.lora.rank={rank} model.lora.alpha={alpha:g}, or export the model first"
+        )
 
 
 def has_adapters(model: Any) -> bool:

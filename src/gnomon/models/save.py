@@ -15,7 +15,7 @@ def save_model(lm: LanguageModel, folder: Path, card: str) -> None:
     else:
         lm.model.save_pretrained(folder)
         lm.tokenizer.save_pretrained(folder)
-    (folder / "chat_template.jinja").write_text(lm.tokenizer.chat_template, encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(lm.tokenizer.get_chat_template(), encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 

@@ -13,12 +13,12 @@ from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
-from gnomon.pipeline.road import Road
+from gnomon.pipeline.road import Road, one_process
 from gnomon.pipeline.rows import write_lines, write_records
 from gnomon.pipeline.stage import Artefact, Reporter, Stage
 from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, reward_stage, sft_stage
 from gnomon.runs import RunFolder, storing, write_json
-from gnomon.store import Store, content_id, file_digest
+from gnomon.store import Store
 
 Kind = Literal["sft", "reward", "policy"]
 
@@ -77,6 +77,7 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
 
 
 def _road(recipe: Recipe, out: Path, reporter: Reporter) -> Road:
+    one_process()
     return Road(recipe, RunFolder(out), Store(out / "artefacts"), reporter)
 
 
@@ -108,12 +109,15 @@ def _reward(folder: Path | None) -> Start:
         raise ConfigError(
             f"{folder} holds no reward model (no {HEAD_FILE}); make one with gnomon train reward"
         )
-    digests = {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))}
-    return Start(f"path:{folder}", Artefact(content_id(digests), "given", folder))
+    start = Start(f"path:{folder}")
+    return Start(start.ref, Artefact(start.digest, "given", folder))
 
 
 def _publish(made: Path, target: Path) -> Path:
+    draft = target.with_name(f".{target.name}.draft")
     with storing(target.parent):
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(made, draft)
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(made, target)
+        draft.rename(target)
     return target

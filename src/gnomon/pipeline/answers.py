@@ -1,5 +1,6 @@
 """The evaluation stages: one for each model, so that an interrupted evaluation keeps what it has."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +40,7 @@ def answers_stage(
     def run(context: StageContext) -> None:
         prompts = read_records(data.path / "evaluation.jsonl", Prompt)
         clusters = read_json(data.path / "data.json")["clusters"]
-        lm = load(model.ref, dtype=recipe.model.dtype)
+        lm = load(model.ref, dtype=recipe.model.trained_dtype)
         engine = LocalEngine(lm)
         refuse_long(engine, prompts, sampling, raw=raw)
         parts = 1 + (reference is not None) + (second is not None)
@@ -56,14 +57,14 @@ def answers_stage(
             policy_kl(lm, reference, recipe, prompts, rows)
             context.progress(2 * len(rows), parts * len(rows), "sequence KL")
         if second is not None:
-            score_answers(load_scorer(second.path / MODEL, dtype=recipe.model.dtype), prompts, rows)
+            score_answers(load_scorer(second.path / MODEL, dtype=recipe.model.trained_dtype), prompts, rows)
         context.progress(parts * len(rows), parts * len(rows), "")
         context.tokens = sum(row["tokens"] for row in rows)
         write_lines(context.folder / "answers.jsonl", rows)
 
     settings = {
         "evaluation": recipe.evaluation.model_dump(mode="json", exclude={"bootstrap"}),
-        "dtype": recipe.model.dtype,
+        "dtype": recipe.model.trained_dtype,
         "seed": recipe.seed,
         "raw": raw,
         "name": name,
@@ -102,11 +103,11 @@ def policy_kl(
     samples = LocalEngine(lm).answer(
         [prompt.conversation for prompt in prompts],
         Sampling(recipe.evaluation.max_new_tokens, 1.0),
-        recipe.seed + 1,
+        zlib.crc32(f"{recipe.seed}/kl".encode()),
     )
     ids = [sample.prompt_ids for sample in samples], [sample.response_ids for sample in samples]
     own = sequence_logps(lm, *ids)
-    theirs = sequence_logps(load(f"path:{reference.path / MODEL}", dtype=recipe.model.dtype), *ids)
+    theirs = sequence_logps(load(f"path:{reference.path / MODEL}", dtype=recipe.model.trained_dtype), *ids)
     for row, mine, ref in zip(rows, own, theirs, strict=True):
         row["kl/reference"] = float((mine - ref).sum())
 

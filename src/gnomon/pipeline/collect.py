@@ -38,13 +38,18 @@ class _Question:
 
 
 def answer_pairs(
-    engine: Engine, prompts: Sequence[Prompt], count: int, seed: int, progress: Progress | None = None
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    count: int,
+    seed: int,
+    progress: Progress | None = None,
+    sampling: Sampling = SAMPLING,
 ) -> Collected:
     """Two different answers to each of `count` prompts, in an order drawn by `seed`.
 
-    Prompts come in a seeded order, and again where there are fewer than `count`. Answers that are equal or
-    empty are sampled again a few times, then counted and skipped. DataError where there are no prompts, or
-    no pairs.
+    Prompts come in a seeded order, and again where there are fewer than `count`. Answers that are equal,
+    empty or cut off are sampled again a few times, then counted and skipped. DataError where there are no
+    prompts, or no pairs.
     """
     questions = _questions(prompts, count, seed)
     pairs: list[Comparison] = []
@@ -52,7 +57,9 @@ def answer_pairs(
     for start in range(0, count, BATCH):
         waiting = questions[start : start + BATCH]
         for attempt in range(ATTEMPTS):
-            found, failed = _ask(engine, waiting, Random(f"{seed}/{start}/{attempt}").randrange(2**32))
+            found, failed = _ask(
+                engine, waiting, sampling, Random(f"{seed}/{start}/{attempt}").randrange(2**32)
+            )
             pairs += found
             waiting = [question for question, _ in failed]
             if not waiting:
@@ -64,8 +71,8 @@ def answer_pairs(
         reasons = ", ".join(f"{reason} for {n}" for reason, n in skipped.items())
         raise DataError(f"no two answers of this policy can be compared ({reasons}); take other prompts")
     order = {question.id: place for place, question in enumerate(questions)}
-    drawn = [pair.swap() if Random(pair.id).random() < 0.5 else pair for pair in pairs]
-    return Collected(tuple(sorted(drawn, key=lambda pair: order[pair.id])), skipped)
+    shown = [pair.swap() if Random(pair.id).random() < 0.5 else pair for pair in pairs]
+    return Collected(tuple(sorted(shown, key=lambda pair: order[pair.id])), skipped)
 
 
 def _questions(prompts: Sequence[Prompt], count: int, seed: int) -> list[_Question]:
@@ -79,16 +86,18 @@ def _questions(prompts: Sequence[Prompt], count: int, seed: int) -> list[_Questi
 
 
 def _ask(
-    engine: Engine, questions: Sequence[_Question], seed: int
+    engine: Engine, questions: Sequence[_Question], sampling: Sampling, seed: int
 ) -> tuple[list[Comparison], list[tuple[_Question, str]]]:
     """The pairs that can be judged, and the questions whose answers cannot, each with the reason."""
     conversations = [question.prompt.conversation for question in questions for _ in range(2)]
-    samples = engine.answer(conversations, SAMPLING, seed)
+    samples = engine.answer(conversations, sampling, seed)
     pairs: list[Comparison] = []
     failed: list[tuple[_Question, str]] = []
     for question, first, second in zip(questions, samples[::2], samples[1::2], strict=True):
         if not (first.text and second.text):
             failed.append((question, "empty"))
+        elif not (first.ended and second.ended):
+            failed.append((question, "cut off"))
         elif first.text == second.text:
             failed.append((question, "identical"))
         else:

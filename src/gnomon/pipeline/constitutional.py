@@ -1,7 +1,5 @@
 """The constitutional stages: revise answers, learn from the revisions, label comparisons behind a gate."""
 
-from functools import partial
-
 import numpy as np
 
 from gnomon.config import ConstitutionSettings, Recipe
@@ -10,10 +8,11 @@ from gnomon.constitution.principles import Constitution
 from gnomon.constitution.revise import revise
 from gnomon.judges.pairwise import multiple_choice_judge
 from gnomon.models.load import load
+from gnomon.pipeline.collect import answer_pairs
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start, tune
-from gnomon.records import Comparison, Conversation, Critique, Demonstration, Message, Prompt
+from gnomon.records import Comparison, Critique, Demonstration, Message, Prompt
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import write_json
@@ -31,7 +30,7 @@ def revise_stage(
     """Answers to red-team prompts, critiqued and revised by the model itself."""
 
     def run(context: StageContext) -> None:
-        lm = load(start.ref, dtype=recipe.model.dtype)
+        lm = load(start.ref, dtype=recipe.model.trained_dtype)
         prompts = read_records(data.path / "red_team.jsonl", Prompt)
         rows = revise(LocalEngine(lm), prompts, constitution, settings, recipe.seed, context.progress)
         write_records(context.folder / "critiques.jsonl", rows)
@@ -55,7 +54,7 @@ def revise_stage(
         "constitution": constitution.digest,
         "settings": settings.model_dump(mode="json", include={"revisions", "max_new_tokens"}),
         "seed": recipe.seed,
-        "dtype": recipe.model.dtype,
+        "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
     return Stage("revise", 1, chosen, {"data": data, **start.inputs}, run)
@@ -105,7 +104,7 @@ def feedback_stage(
     """The model's own comparisons under the constitution, if it is measured to be fit to make them."""
 
     def run(context: StageContext) -> None:
-        lm = load(start.ref, dtype=recipe.model.dtype)
+        lm = load(start.ref, dtype=recipe.model.trained_dtype)
         judge = multiple_choice_judge(lm, criteria(constitution, recipe.seed))
         known = gate_comparisons(read_records(data.path / "reward.jsonl", Comparison), settings, recipe.seed)
         context.progress(0, 2, "measuring the labeller")
@@ -114,8 +113,9 @@ def feedback_stage(
         labelled: list[Comparison] = []
         if gate.passed:
             prompts = read_records(data.path / "red_team.jsonl", Prompt)
-            pairs = answer_pairs(LocalEngine(lm), prompts, settings.max_new_tokens, recipe.seed)
-            labelled = label(judge, pairs, gate)
+            sampling = Sampling(settings.max_new_tokens)
+            drawn = answer_pairs(LocalEngine(lm), prompts, len(prompts), recipe.seed, sampling=sampling)
+            labelled = label(judge, drawn.pairs, gate)
         else:
             context.warn(gate.message)
         context.progress(2, 2, "labelled")
@@ -126,7 +126,7 @@ def feedback_stage(
         "constitution": constitution.digest,
         "settings": settings.model_dump(mode="json", exclude={"optim", "revisions", "helpful"}),
         "seed": recipe.seed,
-        "dtype": recipe.model.dtype,
+        "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
     return Stage("feedback", 1, chosen, {"data": data, **start.inputs}, run)
@@ -139,19 +139,3 @@ def gate_comparisons(rows: list[Comparison], settings: ConstitutionSettings, see
     near = [row for row in shuffled if row.label is not None and row.label.reason in SUBJECT]
     chosen = (near or shuffled)[: settings.gate_comparisons]
     return [row.swap() if rng.random() < 0.5 else row for row in chosen]
-
-
-def answer_pairs(
-    engine: LocalEngine, prompts: list[Prompt], max_new_tokens: int, seed: int
-) -> list[Comparison]:
-    """Two different sampled answers to each prompt, as comparisons waiting for a label."""
-    sample = partial(engine.answer, [prompt.conversation for prompt in prompts], Sampling(max_new_tokens))
-    pairs = []
-    for prompt, one, other in zip(prompts, sample(seed=seed), sample(seed=seed + len(prompts)), strict=True):
-        if one.text and other.text and one.text != other.text:
-            pairs.append(_pair(prompt.id, prompt.conversation, one.text, other.text))
-    return pairs
-
-
-def _pair(id: str, prompt: Conversation, one: str, other: str) -> Comparison:
-    return Comparison(f"ai/{id}", prompt, (Message("assistant", one),), (Message("assistant", other),))

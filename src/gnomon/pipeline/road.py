@@ -1,5 +1,6 @@
 """The whole road in order: which stage follows which, from the rows to the report."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Literal
 from gnomon.config import Recipe
 from gnomon.constitution.principles import load_constitution
 from gnomon.data.sources import read_data
+from gnomon.errors import ConfigError
 from gnomon.evaluation.suites import checked
 from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answer_rows, answers_stage
@@ -60,6 +62,7 @@ class Road:
 
 def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = None) -> dict[str, Any]:
     """Walk the road and return the summary; what is already made is not made again."""
+    one_process()
     parse_model_ref(recipe.model.ref)
     if recipe.constitution is not None:
         load_constitution(recipe.data.constitution)  # what is wrong with it is better said now than later
@@ -78,6 +81,12 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = 
         summary = build_summary(recipe, road.made, answers, road.warnings, road.store)
         publish(road, summary, answers)
     return summary | {"manifest": manifest["artefacts"]}
+
+
+def one_process() -> None:
+    """ConfigError under torchrun: the training loop runs in several processes, the road does not yet."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("stages run in one process; start gnomon without torchrun")
 
 
 def train(road: Road, until: Until | None) -> None:

@@ -30,6 +30,6 @@ def write_lines(path: Path, rows: Iterable[Any]) -> None:
 def read_lines(path: Path) -> list[Any]:
     """The JSON values of a file, one a line."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     except (OSError, ValueError) as problem:
         raise StorageError(f"{path} cannot be read ({problem}); delete its folder and run again") from problem

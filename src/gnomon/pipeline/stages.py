@@ -1,5 +1,6 @@
 """The training stages: what each reads, what it is set by, what it leaves behind."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import Any
 
 from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings
 from gnomon.data.sources import Data
-from gnomon.errors import DataError
+from gnomon.errors import DataError, ModelError
 from gnomon.evaluation.reward import reward_report
 from gnomon.models.heads import check_head
-from gnomon.models.load import LanguageModel, adapter_base, load
+from gnomon.models.load import LanguageModel, adapter_base, load, reads_alike
 from gnomon.models.lora import freeze_reference, has_adapters, load_trainable
 from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_scorer
 from gnomon.models.save import save_model
@@ -137,7 +138,9 @@ def reward_stage(
     On the role `second` alone it is the second reward model, with a seed of its own.
     """
     second = tuple(roles) == ("second",)
-    name, seed = ("reward_second", recipe.seed + 1) if second else ("reward", recipe.seed)
+    name, seed = (
+        ("reward_second", zlib.crc32(f"{recipe.seed}/second".encode())) if second else ("reward", recipe.seed)
+    )
 
     def run(context: StageContext) -> None:
         rows = [row for role in roles for row in read_records(data.path / f"{role}.jsonl", Comparison)]
@@ -190,7 +193,12 @@ def policy_stage(
             freeze_reference(lm.model)
         else:
             reference = load(start.ref, dtype="float32")
-        scorer = load_scorer(reward.folder, dtype=recipe.model.dtype)
+        scorer = load_scorer(reward.folder, dtype=recipe.model.trained_dtype)
+        if not reads_alike(lm, scorer.lm):
+            raise ModelError(
+                f"the reward model in {reward.folder} reads another vocabulary or chat template than the "
+                "policy; train one that starts from this policy's model"
+            )
         rows = read_records(data.path / "policy.jsonl", Prompt)
         objective = PolicyOptimisation(
             lm,
@@ -202,12 +210,12 @@ def policy_stage(
             reference=reference,
         )
         if second is not None:
-            objective.watch = ModelReward(load_scorer(second.path / MODEL, dtype=recipe.model.dtype))
+            objective.watch = ModelReward(load_scorer(second.path / MODEL, dtype=recipe.model.trained_dtype))
         result = _train(context, lm, objective, settings.optim)
         report = {
             "steps": result.steps,
             "stopped_for": result.stopped_for,
-            "kl/reference": sum(objective.recent_kl) / max(1, len(objective.recent_kl)),
+            "kl/reference": float(objective.roll_out(result.steps).kl.mean()),
             "kl_budget": settings.kl_budget,
         }
         write_json(context.folder / "report.json", report)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from gnomon.records import Conversation
 
 
@@ -24,6 +26,11 @@ class Sample:
     logps: tuple[float, ...]
     text: str
     ended: bool
+
+
+def row_seeds(seed: int | Sequence[int], rows: int) -> list[int]:
+    """A seed of its own for each row: those of neighbouring seeds have nothing in common."""
+    return [int(n) for n in np.random.SeedSequence(seed).generate_state(rows, dtype=np.uint64)]
 
 
 class Engine(Protocol):

@@ -37,7 +37,7 @@ def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     for path in _newest_first(folder):
         try:
             _check(path)
-            return torch.load(path, weights_only=True), damaged
+            return torch.load(path, map_location="cpu", weights_only=True), damaged
         except (
             RuntimeError,
             EOFError,

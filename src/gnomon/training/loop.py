@@ -69,7 +69,7 @@ class Trainer:
                 stopped = work.stop
                 if stopped is None:
                     self._take(work, started)
-                if interrupted() or self.step % self.settings.checkpoint_every == 0:
+                if interrupted() or self.step == steps or self.step % self.settings.checkpoint_every == 0:
                     self._save()
                 if interrupted():
                     raise KeyboardInterrupt

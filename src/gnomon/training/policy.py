@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gnomon.config import PolicySettings
 from gnomon.data.collate import collate
-from gnomon.errors import ConfigError, ModelError
+from gnomon.errors import ModelError
 from gnomon.kernels.batching import by_length
 from gnomon.kernels.head import labelled, weighted_nll
 from gnomon.losses.advantages import rloo
@@ -24,11 +24,11 @@ from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import as_reference, has_adapters
 from gnomon.records import EncodedRow
 from gnomon.rewards.combine import Reward, shaped
-from gnomon.rollouts.engine import Engine, Sample, Sampling
+from gnomon.rollouts.engine import Engine, Sample, Sampling, row_seeds
 from gnomon.training.objective import Micro, StepWork
 
-STEADY = 3
-"""Steps whose mean KL is held against the budget: one step's estimate is too noisy."""
+RECENT = 2
+"""Steps whose KL is remembered: the last, and how fast it grew to it."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,6 @@ class PolicyOptimisation:
             raise ModelError(
                 "a policy without adapters has no frozen copy of itself; hand in a reference model"
             )
-        if settings.optim.batch_size % settings.samples:
-            raise ConfigError(
-                f"policy.optim.batch_size is {settings.optim.batch_size}, which {settings.samples} samples "
-                "of each prompt do not divide; set a multiple of policy.samples"
-            )
         self.lm, self.engine, self.reward = lm, engine, reward
         self.prompts, self.settings, self.seed, self.reference = prompts, settings, seed, reference
         self.head = output_head(lm.model)
@@ -84,26 +79,35 @@ class PolicyOptimisation:
 
     def prepare(self, step: int) -> StepWork:
         """Sample, score and weigh; stop where the KL budget would be left."""
-        mean_kl = sum(self.recent_kl) / max(1, len(self.recent_kl))
-        if mean_kl > self.settings.kl_budget * step / (step + 1):
-            return StepWork([], stop=f"KL budget: {mean_kl:.2f} of {self.settings.kl_budget} nats a sequence")
+        if self.ahead() > self.settings.kl_budget:
+            now, budget = self.recent_kl[-1], self.settings.kl_budget
+            return StepWork(
+                [], stop=f"KL budget: at {now:.2f} nats a sequence the next step may pass {budget}"
+            )
         rollouts = self.roll_out(step)
-        self.recent_kl = [*self.recent_kl, float(rollouts.kl.mean())][-STEADY:]
+        self.recent_kl = [*self.recent_kl, float(rollouts.kl.mean())][-RECENT:]
         advantages = rloo(rollouts.rewards.view(-1, self.settings.samples)).flatten()
         return StepWork(self._micros(rollouts, advantages), self._metrics(rollouts, advantages))
+
+    def ahead(self) -> float:
+        """Nats a sequence the policy may be away after the update to come.
+
+        It was measured before the last update, which moved it about as far as the one before.
+        """
+        if not self.recent_kl:
+            return 0.0
+        return self.recent_kl[-1] + 2 * max(0.0, self.recent_kl[-1] - self.recent_kl[0])
 
     def roll_out(self, step: int) -> Rollouts:
         """The step's samples with scores and sequence KL."""
         chosen = self._chosen(step)
         rows = [self.prompts.rows[i] for i in chosen for _ in range(self.settings.samples)]
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
-        seeds = np.random.SeedSequence([self.seed, step]).generate_state(len(rows), dtype=np.uint64)
-        samples = self.engine.sample(rows, sampling, [int(seed) for seed in seeds])
+        samples = self.engine.sample(rows, sampling, row_seeds((self.seed, step), len(rows)))
         scores = shaped(self.reward(samples), samples, self.settings)
-        kl = [
-            float((torch.tensor(sample.logps) - ref).sum())
-            for sample, ref in zip(samples, self._reference_logps(samples), strict=True)
-        ]
+        # both by the same forward pass: decoding rounds otherwise, and KL would not start at zero
+        own, ref = self._logps(self.lm, samples), self._reference_logps(samples)
+        kl = [float((mine - theirs).sum()) for mine, theirs in zip(own, ref, strict=True)]
         scores_, kl_ = torch.tensor(scores), torch.tensor(kl)
         ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
         return Rollouts(ids, samples, scores_, kl_, kl_penalised(scores_, kl_, self.settings.beta))
@@ -140,12 +144,15 @@ class PolicyOptimisation:
         model = self.reference or self.lm
         adapters = self.reference is None and has_adapters(self.lm.model)
         with as_reference(self.lm.model) if adapters else nullcontext():
-            return sequence_logps(
-                model,
-                [sample.prompt_ids for sample in samples],
-                [sample.response_ids for sample in samples],
-                self.settings.temperature,
-            )
+            return self._logps(model, samples)
+
+    def _logps(self, model: LanguageModel, samples: Sequence[Sample]) -> list[Tensor]:
+        return sequence_logps(
+            model,
+            [sample.prompt_ids for sample in samples],
+            [sample.response_ids for sample in samples],
+            self.settings.temperature,
+        )
 
     def _micros(self, rollouts: Rollouts, advantages: Tensor) -> list[Micro]:
         rows = [
