@@ -56,7 +56,7 @@ def reward_report(
 
 
 def _share(outcomes: Any, clusters: Any) -> dict[str, float | int]:
-    """The cluster bootstrap; Wilson's interval, counting clusters, where it would see no doubt or has no need."""
+    """The cluster bootstrap, or Wilson's interval over clusters where that sees no doubt or has no need."""
     n, units, share = len(outcomes), len(set(clusters.tolist())), float(np.mean(outcomes))
     if 1 < units < n and len(set(outcomes.tolist())) > 1:
         return mean_interval(outcomes.astype(float), clusters.tolist()).to_json()

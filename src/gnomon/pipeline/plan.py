@@ -7,6 +7,7 @@ from typing import Any
 
 from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
 from gnomon.data.sources import Data, read_data
+from gnomon.errors import DataError
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
 from gnomon.pipeline.probe import Rates, measure
@@ -94,6 +95,8 @@ class Counted:
 def plan(recipe: Recipe) -> Plan:
     """Time, tokens, memory and disk of each stage, from the recipe's rows and half a minute of probing."""
     data = read_data(recipe.data, recipe.seed)
+    if not data.sft:
+        raise DataError("there are no demonstrations to plan with; check data.demonstrations")
     started = time.monotonic()
     lm = load_trainable(recipe.model.ref, recipe.model, recipe.seed)
     load = time.monotonic() - started
@@ -163,14 +166,11 @@ def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     response = min(counted.response, cap)
     labels = rows * response
     tokens = rows * _mean(counted.policy) + labels
-    step = (
-        rates.decode(rows, labels, cap)
-        + tokens
-        * rates.train_token
-        * (1 + 2 / 3)  # the update, the reference's and the reward model's forward
-        + labels * rates.train_label * (1 + 1 / 2)
-    )
-    return _cost("policy", settings.steps * step, settings.steps * tokens, rates, models=2, trains=True)
+    # sampled, read by the policy and its reference, scored by both reward models; then learnt from
+    sampled = rates.decode(rows, labels, cap) + tokens * (2 * rates.forward_token + 2 / 3 * rates.train_token)
+    learnt = tokens * rates.train_token + labels * rates.train_label
+    seconds = (settings.steps + 1) * sampled + settings.steps * learnt
+    return _cost("policy", seconds, settings.steps * tokens, rates, models=3, trains=True)
 
 
 def _constitution(
