@@ -63,7 +63,7 @@ def test_the_gradient_is_autograd_s():
 
 def test_what_fills_a_batch_does_not_move_the_loss_by_a_bit():
     built = build("sft")
-    (micro,) = built.objective.prepare(0).micros
+    micro = max(built.objective.prepare(0).micros, key=lambda micro: len(micro.row_ids))
     loss, _ = built.objective.loss(micro)
     batch = micro.tensors[0]
     assert not bool(batch.attention_mask.all())

@@ -7,11 +7,12 @@ from typing import Any
 
 from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
 from gnomon.data.sources import Data, read_data
-from gnomon.errors import DataError
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.records import Comparison, EncodedRow, Prompt
+from gnomon.training.reward import encode_comparisons
+from gnomon.training.sft import encode_demonstrations
 
 CRITIQUE_TOKENS = 330
 """Tokens of the examples that go before each critique or revision request."""
@@ -95,12 +96,10 @@ class Counted:
 def plan(recipe: Recipe) -> Plan:
     """Time, tokens, memory and disk of each stage, from the recipe's rows and half a minute of probing."""
     data = read_data(recipe.data, recipe.seed)
-    if not data.sft:
-        raise DataError("there are no demonstrations to plan with; check data.demonstrations")
     started = time.monotonic()
     lm = load_trainable(recipe.model.ref, recipe.model, recipe.seed)
     load = time.monotonic() - started
-    counted = count(lm, data)
+    counted = count(lm, data, recipe.model.max_length)
     rates = measure(lm, recipe, counted.sft, load)
     costs = [_sft(recipe, counted, rates)]
     if recipe.constitution is not None:
@@ -112,17 +111,17 @@ def plan(recipe: Recipe) -> Plan:
     return Plan((*costs, *_answers(recipe, counted, rates)))
 
 
-def count(lm: LanguageModel, data: Data) -> Counted:
-    """Tokens of every row the road reads."""
+def count(lm: LanguageModel, data: Data, max_length: int) -> Counted:
+    """Tokens of every row the road reads; those longer than `max_length` it leaves out."""
 
     def pairs(rows: Sequence[Comparison]) -> int:
-        answers = ((row.prompt, answer) for row in rows for answer in (row.first, row.second))
-        return sum(len(lm.encode(prompt.then(*answer)).ids) for prompt, answer in answers)
+        encoded = encode_comparisons(lm, rows, max_length).pairs if rows else ()
+        return sum(len(pair.first.ids) + len(pair.second.ids) for pair in encoded)
 
     def prompts(rows: Sequence[Prompt]) -> tuple[int, ...]:
         return tuple(len(lm.encode_prompt(row.conversation)) for row in rows)
 
-    sft = tuple(lm.encode(row.conversation) for row in data.sft)
+    sft = encode_demonstrations(lm, data.sft, max_length).rows
     return Counted(
         sft=sft,
         reward=pairs(data.reward),
