@@ -5,7 +5,7 @@ import torch
 from objectives import build, low
 from torch.testing import assert_close
 
-from gnomon.config import LoraSettings
+from gnomon.config import LoraSettings, load_recipe
 from gnomon.errors import ConfigError, DivergenceError, ModelError
 from gnomon.losses.advantages import rloo
 from gnomon.losses.kl import kl_penalised
@@ -220,4 +220,4 @@ def test_a_policy_without_any_reference_is_refused():
 
 def test_a_batch_that_samples_do_not_divide_is_refused():
     with pytest.raises(ConfigError, match=r"batch_size is 8, which 3 samples of each prompt do not divide"):
-        build("policy", policy={"samples": 3})
+        load_recipe(None, ["policy.samples=3", "policy.optim.batch_size=8"])

@@ -62,7 +62,7 @@ class LocalEngine:
         """The answer piece by piece, as it is sampled."""
         prompt = self.encode(conversation, raw=raw)
         self._check([prompt], sampling)
-        decode = _Decoding(self.lm, [prompt], sampling, [seed])
+        decode = _Decoding(self.lm, [prompt], sampling, row_seeds(seed, 1))
         shown = ""
         with without_dropout(self.lm.model):
             for _ in decode.steps():
