@@ -108,9 +108,11 @@ class Tiny:
         prompts = PolicyPrompts(("a",), (tuple(self.lm.encode_prompt(Conversation.of("Hi"))),))
         settings = PolicySettings(steps=1, samples=2, max_new_tokens=4, optim=OptimSettings(batch_size=2))
         engine = LocalEngine(self.lm)
-        return self.lm.model, PolicyOptimisation(
+        objective = PolicyOptimisation(
             self.lm, engine, reward, prompts, settings, seed=0, reference=reference
         )
+        objective.watch = reward
+        return self.lm.model, objective
 
 
 def test_what_training_logs_is_defined_and_nothing_else(tmp_path: Path):

@@ -44,12 +44,14 @@ def answer_pairs(
     seed: int,
     progress: Progress | None = None,
     sampling: Sampling = SAMPLING,
+    *,
+    only_ended: bool = False,
 ) -> Collected:
     """Two different answers to each of `count` prompts, in an order drawn by `seed`.
 
-    Prompts come in a seeded order, and again where there are fewer than `count`. Answers that are equal,
-    empty or cut off are sampled again a few times, then counted and skipped. DataError where there are no
-    prompts, or no pairs.
+    Prompts come in a seeded order, and again where there are fewer than `count`. Answers that are equal or
+    empty (with `only_ended` also those cut off) are sampled again a few times, then counted and skipped.
+    DataError where there are no prompts, or no pairs.
     """
     questions = _questions(prompts, count, seed)
     pairs: list[Comparison] = []
@@ -57,9 +59,8 @@ def answer_pairs(
     for start in range(0, count, BATCH):
         waiting = questions[start : start + BATCH]
         for attempt in range(ATTEMPTS):
-            found, failed = _ask(
-                engine, waiting, sampling, Random(f"{seed}/{start}/{attempt}").randrange(2**32)
-            )
+            drawn = Random(f"{seed}/{start}/{attempt}").randrange(2**32)
+            found, failed = _ask(engine, waiting, sampling, drawn, only_ended=only_ended)
             pairs += found
             waiting = [question for question, _ in failed]
             if not waiting:
@@ -86,7 +87,7 @@ def _questions(prompts: Sequence[Prompt], count: int, seed: int) -> list[_Questi
 
 
 def _ask(
-    engine: Engine, questions: Sequence[_Question], sampling: Sampling, seed: int
+    engine: Engine, questions: Sequence[_Question], sampling: Sampling, seed: int, *, only_ended: bool
 ) -> tuple[list[Comparison], list[tuple[_Question, str]]]:
     """The pairs that can be judged, and the questions whose answers cannot, each with the reason."""
     conversations = [question.prompt.conversation for question in questions for _ in range(2)]
@@ -96,7 +97,7 @@ def _ask(
     for question, first, second in zip(questions, samples[::2], samples[1::2], strict=True):
         if not (first.text and second.text):
             failed.append((question, "empty"))
-        elif not (first.ended and second.ended):
+        elif only_ended and not (first.ended and second.ended):
             failed.append((question, "cut off"))
         elif first.text == second.text:
             failed.append((question, "identical"))

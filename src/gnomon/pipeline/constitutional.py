@@ -114,7 +114,9 @@ def feedback_stage(
         if gate.passed:
             prompts = read_records(data.path / "red_team.jsonl", Prompt)
             sampling = Sampling(settings.max_new_tokens)
-            drawn = answer_pairs(LocalEngine(lm), prompts, len(prompts), recipe.seed, sampling=sampling)
+            drawn = answer_pairs(
+                LocalEngine(lm), prompts, len(prompts), recipe.seed, sampling=sampling, only_ended=True
+            )
             labelled = label(judge, drawn.pairs, gate)
         else:
             context.warn(gate.message)

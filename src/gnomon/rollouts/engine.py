@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from gnomon.records import Conversation
 
 
@@ -28,11 +26,6 @@ class Sample:
     ended: bool
 
 
-def row_seeds(seed: int | Sequence[int], rows: int) -> list[int]:
-    """A seed of its own for each row: those of neighbouring seeds have nothing in common."""
-    return [int(n) for n in np.random.SeedSequence(seed).generate_state(rows, dtype=np.uint64)]
-
-
 class Engine(Protocol):
     """Anything that answers: a local model, later an endpoint. One seed per row: a row's sample depends on
     its own prompt and seed, not on its batch mates."""
@@ -51,5 +44,8 @@ class Engine(Protocol):
         *,
         raw: bool = False,
     ) -> list[Sample]:
-        """Answer conversations under the chat template, or (`raw`) continue their last turn as plain text."""
+        """Answer conversations under the chat template, or (`raw`) continue their last turn as plain text.
+
+        Row i draws by `seed` + i, so that batches of a job can follow one another; jobs' seeds lie far apart.
+        """
         ...

@@ -14,7 +14,7 @@ from gnomon.kernels.sampling import sample_tokens
 from gnomon.models.heads import body, output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.records import Conversation
-from gnomon.rollouts.engine import Sample, Sampling, row_seeds
+from gnomon.rollouts.engine import Sample, Sampling
 
 ROWS = 128
 """Rows decoded together."""
@@ -54,7 +54,7 @@ class LocalEngine:
     ) -> list[Sample]:
         """Answer conversations under the chat template, or (`raw`) continue their last turn as plain text."""
         prompts = [self.encode(conversation, raw=raw) for conversation in conversations]
-        return self.sample(prompts, sampling, row_seeds(seed, len(prompts)))
+        return self.sample(prompts, sampling, range(seed, seed + len(prompts)))
 
     def stream(
         self, conversation: Conversation, sampling: Sampling, seed: int = 0, *, raw: bool = False
@@ -62,7 +62,7 @@ class LocalEngine:
         """The answer piece by piece, as it is sampled."""
         prompt = self.encode(conversation, raw=raw)
         self._check([prompt], sampling)
-        decode = _Decoding(self.lm, [prompt], sampling, row_seeds(seed, 1))
+        decode = _Decoding(self.lm, [prompt], sampling, [seed])
         shown = ""
         with without_dropout(self.lm.model):
             for _ in decode.steps():

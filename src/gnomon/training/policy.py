@@ -24,7 +24,7 @@ from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import as_reference, has_adapters
 from gnomon.records import EncodedRow
 from gnomon.rewards.combine import Reward, shaped
-from gnomon.rollouts.engine import Engine, Sample, Sampling, row_seeds
+from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.training.objective import Micro, StepWork
 
 RECENT = 2
@@ -103,7 +103,7 @@ class PolicyOptimisation:
         chosen = self._chosen(step)
         rows = [self.prompts.rows[i] for i in chosen for _ in range(self.settings.samples)]
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
-        samples = self.engine.sample(rows, sampling, row_seeds((self.seed, step), len(rows)))
+        samples = self.engine.sample(rows, sampling, self._seeds(step, len(rows)))
         scores = shaped(self.reward(samples), samples, self.settings)
         # both by the same forward pass: decoding rounds otherwise, and KL would not start at zero
         own, ref = self._logps(self.lm, samples), self._reference_logps(samples)
@@ -130,6 +130,11 @@ class PolicyOptimisation:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the KL of the last steps."""
         self.recent_kl = [float(value) for value in state["recent_kl"]]
+
+    def _seeds(self, step: int, rows: int) -> list[int]:
+        """A seed of its own for each row of each step."""
+        drawn = np.random.SeedSequence([self.seed, step]).generate_state(rows, dtype=np.uint64)
+        return [int(seed) for seed in drawn]
 
     def _chosen(self, step: int) -> list[int]:
         """Prompts in epochs of a seeded order, whatever the step that is asked for."""
