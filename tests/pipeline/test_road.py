@@ -50,16 +50,16 @@ def undisturbed(tmp_path_factory):
     out = tmp_path_factory.mktemp("road") / "run"
     heard = Heard()
     run(load_recipe(RECIPE, SMALL), out, heard)
-    return out, heard
+    return out, heard, json.loads((out / "summary.json").read_text())
 
 
 def test_every_stage_is_made_in_order(undisturbed):
-    _, heard = undisturbed
+    _, heard, _ = undisturbed
     assert tuple(heard.made) == STAGES
 
 
 def test_the_contracts_are_written(undisturbed):
-    out, _ = undisturbed
+    out, *_ = undisturbed
     names = (
         "summary.json",
         "manifest.json",
@@ -79,7 +79,7 @@ def test_the_contracts_are_written(undisturbed):
 
 
 def test_the_manifest_leads_from_every_model_to_the_rows(undisturbed):
-    out, _ = undisturbed
+    out, *_ = undisturbed
     made = json.loads((out / "manifest.json").read_text())["artefacts"]
     stages = {about["stage"]: about for about in made.values()}
     assert set(stages) == set(STAGES)
@@ -88,7 +88,7 @@ def test_the_manifest_leads_from_every_model_to_the_rows(undisturbed):
 
 
 def test_a_second_run_makes_nothing_and_changes_nothing(undisturbed):
-    out, _ = undisturbed
+    out, *_ = undisturbed
     before = json.loads((out / "summary.json").read_text())
     heard = Heard()
     run(load_recipe(RECIPE, SMALL), out, heard)
@@ -98,7 +98,7 @@ def test_a_second_run_makes_nothing_and_changes_nothing(undisturbed):
 
 
 def test_another_setting_makes_only_what_depends_on_it(undisturbed):
-    out, _ = undisturbed
+    out, *_ = undisturbed
     heard = Heard()
     run(load_recipe(RECIPE, [*SMALL, "policy.beta=0.1"]), out, heard)
     assert heard.made == ["policy", "answers_policy"]
@@ -123,6 +123,6 @@ def test_killed_in_every_stage_it_ends_like_an_undisturbed_run(undisturbed, tmp_
         process.stderr.close()
     assert len(killed) >= len(STAGES) - 2  # the shortest may be over before the signal
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
-    expected = json.loads((undisturbed[0] / "summary.json").read_text())
+    expected = undisturbed[2]
     found = json.loads((out / "summary.json").read_text())
     assert figures(found) == figures(expected)
