@@ -1,6 +1,7 @@
-"""Where the published files are that some tests read."""
+"""Where the published files are that some tests read; and Ctrl-C as a terminal gives it."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 DATA = Path(os.environ.get("GNOMON_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 """Published files as they are; set GNOMON_TEST_DATA where they are elsewhere."""
+
+# A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -54,7 +54,16 @@ def test_the_demo_runs(script: str, clone: Path):
 
 
 def test_make_demo_is_the_command_the_readme_gives():
-    make = ["make", "--dry-run", "-o", "pyproject.toml", "demo", "INSTALLED=pyproject.toml", "BIN=bin"]
+    make = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        "-o",
+        "pyproject.toml",
+        "demo",
+        "INSTALLED=pyproject.toml",
+        "BIN=bin",
+    ]
     recipe = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert recipe.split("bin/", 1)[1].strip() in [script.strip() for script in blocks("slow")]
 

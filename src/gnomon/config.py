@@ -89,8 +89,8 @@ class RewardSettings(Settings):
 class PolicySettings(Settings):
     """RLOO with the KL penalty in the reward."""
 
-    optim: OptimSettings = OptimSettings(lr=2e-4, batch_size=128, schedule="linear", checkpoint_every=2)
-    steps: int = Field(10, ge=1, description="optimiser steps, each on fresh samples")
+    optim: OptimSettings = OptimSettings(lr=2e-4, batch_size=96, schedule="linear", checkpoint_every=2)
+    steps: int = Field(8, ge=1, description="optimiser steps, each on fresh samples")
     samples: int = Field(4, ge=2, description="samples of each prompt")
     beta: float = Field(0.05, ge=0, description="reward taken off for each nat of KL")
     kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
