@@ -23,10 +23,10 @@ def export(
     ref = model_ref(model)
     new_folder(folder)
     lm = open_model(ref).lm
-    from gnomon.models.gguf import PACKAGES  # noqa: PLC0415  torch is slow to import
+    from gnomon.models.gguf import terms_of  # noqa: PLC0415  torch is slow to import
     from gnomon.models.save import export_merged  # noqa: PLC0415
 
-    terms = next((packaged.terms for name, packaged in PACKAGES.items() if name in lm.ref), "")
+    terms = terms_of(lm.ref)
     draft = folder.with_name(f".{folder.name}.draft")
     with storing(folder.parent):
         shutil.rmtree(draft, ignore_errors=True)

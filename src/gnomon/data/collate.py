@@ -1,5 +1,6 @@
 """Rows of ids to rectangular batches: by length, trimmed, right-padded, in an order the seed fixes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from gnomon.kernels.batching import pad_right
 from gnomon.records import EncodedRow
 
 
@@ -22,16 +24,34 @@ class Batch:
 
 def collate(rows: Sequence[EncodedRow], pad_id: int, device: torch.device | None = None) -> Batch:
     """Pad `rows` to the longest of them."""
-    longest = max(len(row.ids) for row in rows)
-    ids = torch.full((len(rows), longest), pad_id, dtype=torch.long)
-    attention = torch.zeros((len(rows), longest), dtype=torch.bool)
-    response = torch.zeros_like(attention)
-    for i, row in enumerate(rows):
-        n = len(row.ids)
-        ids[i, :n] = torch.tensor(row.ids)
-        attention[i, :n] = True
-        response[i, :n] = torch.tensor(row.response_mask)
-    return Batch(ids.to(device), attention.to(device), response.to(device))
+    ids, attention = pad_right([row.ids for row in rows], pad_id, device)
+    response, _ = pad_right([[int(trained) for trained in row.response_mask] for row in rows], 0, device)
+    return Batch(ids, attention, response.bool())
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """Which rows each step learns from: `epochs` passes over rows of the given lengths, in a seeded order."""
+
+    lengths: Sequence[int]
+    batch_size: int
+    epochs: float
+    seed: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps in one pass."""
+        return math.ceil(len(self.lengths) / self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return max(1, round(self.epochs * self.per_epoch))
+
+    def at(self, step: int) -> list[int]:
+        """Indices of the rows of a 0-based step."""
+        epoch, position = divmod(step, self.per_epoch)
+        return epoch_batches(self.lengths, self.batch_size, self.seed, epoch)[position]
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:

@@ -1,6 +1,10 @@
-"""Rows grouped by length, so that padding is little and a batch fits memory."""
+"""Rows grouped by length, so that padding is little and a batch fits memory; and the padding itself."""
 
 from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 SLACK = 0.2
 """The share of a group that may be padding, once it has `FEW` rows."""
@@ -22,3 +26,13 @@ def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
             groups.append([i])
             real = lengths[i]
     return groups
+
+
+def pad_right(
+    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | None = None
+) -> tuple[Int[Tensor, "batch seq"], Bool[Tensor, "batch seq"]]:
+    """Rows of ids padded to the longest of them, and which of the positions are real."""
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([[*row, *[pad_id] * (longest - len(row))] for row in rows], device=device)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    return ids, torch.arange(longest, device=device)[None] < lengths[:, None]

@@ -40,6 +40,11 @@ PACKAGES = {
 }
 
 
+def terms_of(ref: str) -> str:
+    """The terms a packaged model comes under, by its reference; empty for other models."""
+    return next((packaged.terms for name, packaged in PACKAGES.items() if name in ref), "")
+
+
 def cache_folder() -> Path:
     """Where prepared models live: $GNOMON_CACHE, else the user's cache folder."""
     root = os.environ.get("GNOMON_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"

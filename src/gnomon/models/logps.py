@@ -1,12 +1,11 @@
 """Log-probs of given text under a model, without gradient: batched by length, head only where asked."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from gnomon.kernels.batching import by_length
+from gnomon.kernels.batching import by_length, pad_right
 from gnomon.kernels.head import head_logits, head_pass
 from gnomon.models.heads import hidden_states, output_head, without_dropout
 from gnomon.models.load import LanguageModel
@@ -29,7 +28,7 @@ def sequence_logps(
     head = output_head(lm.model)
     results: dict[int, Tensor] = {}
     for group in by_length([len(row) for row in rows], MICRO_TOKENS):
-        ids, attention = _pad([rows[i] for i in group], lm)
+        ids, attention = pad_right([rows[i] for i in group], lm.pad_id, lm.device)
         with without_dropout(lm.model):
             hidden = hidden_states(lm.model, ids, attention)
         wanted = torch.zeros_like(attention)
@@ -49,16 +48,9 @@ def choice_logps(lm: LanguageModel, prompts: Sequence[Sequence[int]], choices: S
     wanted = torch.tensor(list(choices), device=lm.device)
     result = torch.empty(len(prompts), len(choices))
     for group in by_length([len(prompt) for prompt in prompts], MICRO_TOKENS):
-        ids, attention = _pad([prompts[i] for i in group], lm)
+        ids, attention = pad_right([prompts[i] for i in group], lm.pad_id, lm.device)
         with without_dropout(lm.model):
             hidden = hidden_states(lm.model, ids, attention)
         last = hidden[torch.arange(len(group)), attention.sum(dim=1) - 1]
         result[group] = torch.log_softmax(head_logits(last, head), dim=-1)[:, wanted].cpu()
     return result
-
-
-def _pad(rows: Sequence[Sequence[int]], lm: Any) -> tuple[Tensor, Tensor]:
-    longest = max(len(row) for row in rows)
-    ids = torch.tensor([[*row, *[lm.pad_id] * (longest - len(row))] for row in rows], device=lm.device)
-    lengths = torch.tensor([len(row) for row in rows], device=lm.device)
-    return ids, torch.arange(longest, device=lm.device)[None] < lengths[:, None]

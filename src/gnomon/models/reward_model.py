@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gnomon.errors import ModelError
-from gnomon.kernels.batching import by_length
+from gnomon.kernels.batching import by_length, pad_right
 from gnomon.kernels.head import wide
 from gnomon.models.heads import hidden_states, without_dropout
 from gnomon.models.load import LanguageModel, load
@@ -57,11 +57,7 @@ class Scorer:
         """The score of each row of ids: a prompt and its response, turn end included."""
         result = [0.0] * len(rows)
         for group in by_length([len(row) for row in rows], self.micro_tokens):
-            longest = max(len(rows[i]) for i in group)
-            padded = [[*rows[i], *[self.lm.pad_id] * (longest - len(rows[i]))] for i in group]
-            ids = torch.tensor(padded, device=self.lm.device)
-            lengths = torch.tensor([len(rows[i]) for i in group], device=self.lm.device)
-            mask = torch.arange(longest, device=self.lm.device)[None] < lengths[:, None]
+            ids, mask = pad_right([rows[i] for i in group], self.lm.pad_id, self.lm.device)
             with without_dropout(self.model):
                 scores = self.model(ids, mask).tolist()
             for i, value in zip(group, scores, strict=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 from gnomon import __version__
 from gnomon.config import Recipe
-from gnomon.models.gguf import PACKAGES
+from gnomon.models.gguf import terms_of
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import has_adapters
 
@@ -21,7 +21,6 @@ DID = {
 
 def model_card(recipe: Recipe, stage: str, lm: LanguageModel, report: Mapping[str, Any]) -> str:
     """README.md in Hugging Face's layout: what this is, from what, with which figures and limits."""
-    terms = next((p.terms for name, p in PACKAGES.items() if name in lm.ref), "")
     settings = recipe.model_dump_json(indent=2)
     return f"""---
 library_name: {"peft" if has_adapters(lm.model) else "transformers"}
@@ -31,7 +30,7 @@ tags: [gnomon, alignment, {stage}]
 
 Made by Gnomon {__version__} from `{lm.ref}`: {DID.get(stage, stage)}.
 
-{terms or "The base model's own terms apply."}
+{terms_of(lm.ref) or "The base model's own terms apply."}
 
 ## Figures
 

@@ -114,14 +114,14 @@ class PolicyOptimisation:
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off."""
-        batch, weights, sampled = micro.tensors
+        batch, weights, sampled, tokens = micro.tensors
         with without_dropout(self.lm.model):  # with it, the policy trained is not the one sampled
             hidden = hidden_states(self.lm.model, batch.input_ids, batch.attention_mask)
         rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
         each = weights[:, None].expand_as(batch.response_mask[:, 1:])[batch.response_mask[:, 1:]]
         loss, logps = weighted_nll(rows, self.head, targets, each, self.settings.temperature)
         off = (logps - sampled).abs()
-        return loss, {"sampler/logp_error": float(off.sum()) / self._tokens}
+        return loss, {"sampler/logp_error": float(off.sum()) / tokens}
 
     def state_dict(self) -> dict[str, Any]:
         """The KL of the last steps; samples follow from seed, step and weights."""
@@ -167,14 +167,14 @@ class PolicyOptimisation:
             )
             for sample in rollouts.samples
         ]
-        self._tokens = sum(len(sample.response_ids) for sample in rollouts.samples)
+        tokens = sum(len(sample.response_ids) for sample in rollouts.samples)
         weights = reinforce_weights(advantages, len(rows))
         device = self.lm.device
         micros = []
         for group in by_length([len(row.ids) for row in rows], self.settings.optim.micro_tokens):
             batch = collate([rows[i] for i in group], self.lm.pad_id, device)
             sampled = [logp for i in group for logp in rollouts.samples[i].logps]
-            tensors = (batch, weights[group].to(device), torch.tensor(sampled, device=device))
+            tensors = (batch, weights[group].to(device), torch.tensor(sampled, device=device), tokens)
             ids = tuple(rollouts.ids[i] for i in group)
             micros.append(Micro(ids, tensors, sum(len(rows[i].ids) for i in group)))
         return micros

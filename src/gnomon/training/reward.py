@@ -1,6 +1,5 @@
 """Reward modelling: Bradley-Terry on comparisons, both answers of a pair in one forward pass."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gnomon.config import RewardSettings
-from gnomon.data.collate import collate, epoch_batches
+from gnomon.data.collate import Epochs, collate
 from gnomon.errors import DataError
 from gnomon.kernels.batching import by_length
 from gnomon.losses.reward import bradley_terry, centring, smoothed
@@ -67,21 +66,19 @@ class RewardModelling:
     """Mean over the step's pairs of the Bradley-Terry loss, plus the centring term."""
 
     def __init__(self, scorer: Scorer, data: EncodedPairs, settings: RewardSettings, seed: int) -> None:
-        self.scorer, self.pairs, self.settings, self.seed = scorer, data.pairs, settings, seed
-        self.lengths = [pair.length for pair in data.pairs]
-        self.per_epoch = math.ceil(len(data.pairs) / settings.optim.batch_size)
-        self.steps = max(1, round(settings.optim.epochs * self.per_epoch))
+        self.scorer, self.pairs, self.settings = scorer, data.pairs, settings
+        lengths, optim = [pair.length for pair in data.pairs], settings.optim
+        self.order = Epochs(lengths, optim.batch_size, optim.epochs, seed)
+        self.steps = self.order.steps
 
     def prepare(self, step: int) -> StepWork:
         """The step's pairs, cut into micro-batches of like length."""
-        epoch, position = divmod(step, self.per_epoch)
-        batches = epoch_batches(self.lengths, self.settings.optim.batch_size, self.seed, epoch)
-        chosen = [self.pairs[i] for i in batches[position]]
+        chosen = [self.pairs[i] for i in self.order.at(step)]
         total = sum(pair.weight for pair in chosen)
         # a pair is two rows, so half the tokens make a micro-batch
         groups = by_length([pair.length for pair in chosen], self.settings.optim.micro_tokens // 2)
         micros = [self._micro([chosen[i] for i in group], total) for group in groups]
-        return StepWork(micros, {"epoch": step / self.per_epoch})
+        return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the step's mean."""

@@ -1,6 +1,5 @@
 """Instruction tuning: the assistant's tokens, each weighing the same over the whole step."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gnomon.config import OptimSettings
-from gnomon.data.collate import Batch, collate, epoch_batches
+from gnomon.data.collate import Batch, Epochs, collate
 from gnomon.errors import DataError
 from gnomon.kernels.batching import by_length
 from gnomon.kernels.head import head_pass, labelled, weighted_nll
@@ -56,21 +55,19 @@ class InstructionTuning:
     """Cross-entropy on response tokens: each step's loss is a mean over all its tokens."""
 
     def __init__(self, lm: LanguageModel, data: EncodedRows, settings: OptimSettings, seed: int) -> None:
-        self.lm, self.data, self.settings, self.seed = lm, data, settings, seed
+        self.lm, self.data, self.settings = lm, data, settings
         self.head = output_head(lm.model)
         self.lengths = [len(row.ids) for row in data.rows]
-        self.per_epoch = math.ceil(len(data.rows) / settings.batch_size)
-        self.steps = max(1, round(settings.epochs * self.per_epoch))
+        self.order = Epochs(self.lengths, settings.batch_size, settings.epochs, seed)
+        self.steps = self.order.steps
 
     def prepare(self, step: int) -> StepWork:
         """The step's rows, cut into micro-batches of like length."""
-        epoch, position = divmod(step, self.per_epoch)
-        batches = epoch_batches(self.lengths, self.settings.batch_size, self.seed, epoch)
-        chosen = batches[position]
+        chosen = self.order.at(step)
         labels = sum(sum(self.data.rows[i].response_mask[1:]) for i in chosen)
         groups = by_length([self.lengths[i] for i in chosen], self.settings.micro_tokens)
         micros = [self._micro([chosen[k] for k in group], labels) for group in groups]
-        return StepWork(micros, {"epoch": step / self.per_epoch})
+        return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the step's mean."""
