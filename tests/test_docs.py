@@ -106,12 +106,14 @@ class Tiny:
         reference: LanguageModel = load("tiny:0", dtype="float32")
         reward = ModelReward(Scorer(reference, RewardModel(reference, 0)))
         prompts = PolicyPrompts(("a",), (tuple(self.lm.encode_prompt(Conversation.of("Hi"))),))
-        settings = PolicySettings(steps=1, samples=2, max_new_tokens=4, optim=OptimSettings(batch_size=2))
+        settings = PolicySettings(
+            steps=1, samples=2, max_new_tokens=4, ptx_coef=1, optim=OptimSettings(batch_size=2)
+        )
         engine = LocalEngine(self.lm)
         objective = PolicyOptimisation(
             self.lm, engine, reward, prompts, settings, seed=0, reference=reference
         )
-        objective.watch = reward
+        objective.watch, objective.ptx = reward, self.sft()[1]
         return self.lm.model, objective
 
 

@@ -89,13 +89,17 @@ class RewardSettings(Settings):
 class PolicySettings(Settings):
     """RLOO with the KL penalty in the reward."""
 
-    optim: OptimSettings = OptimSettings(lr=2e-4, batch_size=96, schedule="linear", checkpoint_every=2)
-    steps: int = Field(8, ge=1, description="optimiser steps, each on fresh samples")
+    optim: OptimSettings = OptimSettings(lr=3e-4, batch_size=96, schedule="constant", checkpoint_every=2)
+    steps: int = Field(10, ge=1, description="optimiser steps, each on fresh samples")
     samples: int = Field(4, ge=2, description="samples of each prompt")
-    beta: float = Field(0.05, ge=0, description="reward taken off for each nat of KL")
+    beta: float = Field(0.1, ge=0, description="reward taken off for each nat of KL")
     kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
     max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(0.7, gt=0, description="of sampling, and of the log-probs trained on")
+    score_bound: float | None = Field(3.0, gt=0, description="scores are squashed to lie within +- this")
+    length_neutral: bool = Field(True, description="take out of the scores what length alone explains")
+    ptx_coef: float = Field(0.0, ge=0, description="weight of the cross-entropy on demonstrations mixed in")
+    ptx_rows: int = Field(24, ge=1, description="demonstrations mixed into a step, where ptx_coef is above 0")
     missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")
     length_penalty: float = Field(0.0, ge=0, description="taken off the score per response token")
 
@@ -112,12 +116,15 @@ class PolicySettings(Settings):
 class ConstitutionSettings(Settings):
     """A first constitutional step: critique, revise, keep; and gated comparisons by the model itself."""
 
-    optim: OptimSettings = OptimSettings(lr=2e-4, epochs=2.0, batch_size=8)
+    optim: OptimSettings = OptimSettings(lr=1e-4, epochs=1.0, batch_size=8)
     revisions: int = Field(1, ge=1, le=4, description="critique and revision steps for each answer")
     max_new_tokens: int = Field(96, ge=1)
-    helpful: int = Field(48, ge=0, description="demonstrations mixed in so that helpfulness stays")
+    helpful: int = Field(192, ge=0, description="demonstrations mixed in so that helpfulness stays")
     gate_accuracy: float = Field(0.60, ge=0.5, le=1, description="least measured accuracy of a labeller")
     gate_lower: float = Field(0.50, ge=0, le=1, description="its lower 95 % bound must lie above this")
+    gate_flips: float = Field(
+        0.40, ge=0, le=1, description="largest share of its choices that may change with the answers' order"
+    )
     gate_comparisons: int = Field(96, ge=1, description="comparisons with known answers it is measured on")
 
 

@@ -55,6 +55,48 @@ def test_the_last_unit_is_told_once_and_each_stage_has_its_own_clock():
     ]
 
 
+def test_what_is_left_of_the_whole_road_stands_in_every_line_once_there_is_a_pace():
+    clock, console = Clock(), Console(file=io.StringIO(), width=200)
+    reporter = LineReporter(console, clock)
+    reporter.stage_started("data", cached=False)
+    reporter.stage_finished("data", 1.0)
+    reporter.road_started({"sft": 100.0, "reward": 0.0, "policy": 300.0})
+    reporter.stage_started("sft", cached=False)
+    for done, left in ((1, None), (2, 40.0)):
+        clock.now += 10
+        reporter.progress("sft", done, 10, "", left)
+    reporter.stage_finished("sft", 50.0)
+    reporter.stage_started("reward", cached=True)
+    reporter.stage_started("policy", cached=False)
+    assert lines(console) == [
+        "data: started",
+        "data: finished in 1.0 s",
+        "sft: started",
+        "sft: 1/10, time left not known yet",
+        "sft: 2/10, about 40 s left, whole road: about 3 min 10 s left",
+        "sft: finished in 50 s",
+        "reward: made before, taken from the store",
+        "policy: started, whole road: about 2 min 30 s left",
+    ]
+
+
+def test_the_bar_of_the_road_counts_what_the_road_announces_and_tells_what_is_left():
+    console = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
+    with Progress(console=console, auto_refresh=False) as bars:
+        reporter = BarReporter(bars, stages=1)
+        reporter.stage_started("data", cached=False)
+        reporter.stage_finished("data", 1.0)
+        reporter.road_started({"sft": 100.0, "policy": 300.0})
+        road = bars.tasks[0]
+        assert (road.completed, road.total, road.fields["note"]) == (1, 3, "")
+        reporter.stage_started("sft", cached=False)
+        reporter.progress("sft", 2, 10, "", 40.0)
+        assert bars.tasks[0].fields["note"] == "whole road: about 3 min 10 s left"
+        reporter.stage_finished("sft", 60.0)
+        reporter.stage_started("policy", cached=False)
+        assert bars.tasks[0].fields["note"] == "whole road: about 3 min 0 s left"
+
+
 def test_bars_leave_a_line_for_every_stage_and_count_the_road():
     console = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
     with Progress(console=console, auto_refresh=False) as bars:

@@ -1,10 +1,5 @@
 import json
 
-import pytest
-
-from gnomon.cli.run import stages
-from gnomon.config import Recipe
-
 
 def test_the_whole_road_leaves_a_report_and_is_not_walked_twice(gnomon, tiny_recipe, tmp_path):
     first = gnomon("run", tiny_recipe)
@@ -13,6 +8,7 @@ def test_the_whole_road_leaves_a_report_and_is_not_walked_twice(gnomon, tiny_rec
         assert part in first.out
     assert first.out.endswith("report: runs/small/report.html\n")
     assert "policy: 1/1" in first.err
+    assert "policy: started, whole road: about" in first.err
     page = tmp_path / "runs" / "small" / "report.html"
     page.unlink()
     again = gnomon("run", tiny_recipe, "--json")
@@ -29,22 +25,6 @@ def test_it_stops_after_the_stage_it_is_told(gnomon, tiny_recipe):
     assert done.code == 0, done.err
     assert "sft: finished" in done.err
     assert "reward" not in done.err
-
-
-@pytest.mark.parametrize(
-    ("recipe", "until", "count"),
-    [
-        (Recipe(), None, 12),
-        (Recipe(), "sft", 2),
-        (Recipe(), "constitution", 5),
-        (Recipe(), "reward", 6),
-        (Recipe(), "policy", 8),
-        (Recipe(constitution=None), None, 8),
-        (Recipe(reward=None), None, 8),
-    ],
-)
-def test_how_many_stages_there_are_at_most(recipe, until, count):
-    assert stages(recipe, until) == count
 
 
 def test_a_plan_has_every_stage_and_the_whole(gnomon, tiny_recipe):

@@ -78,6 +78,54 @@ def test_one_that_always_says_a_is_at_a_half_and_stopped(says_a):
     assert not gate.passed
 
 
+def by_place(right, flipped, confidence=0.9):
+    """Of every hundred the first `flipped` are chosen by place, `right` of them with a trace of the truth."""
+
+    def says(comparison):
+        text = comparison.first[0].content
+        good_first, number = text.startswith("good"), int(text.split()[1]) % 100
+        sure = confidence if (number < right) == good_first else 1 - confidence
+        lean = 0.02 if (number < right) == good_first else -0.02
+        return (0.9 + lean, 0.1 + lean) if number < flipped else (sure, sure)
+
+    return Planted(says)
+
+
+def test_one_that_chooses_by_place_is_stopped_however_often_it_is_right():
+    gate = measure(by_place(right=66, flipped=96), known(100), SETTINGS)
+    assert gate.accuracy.value == 0.66
+    assert gate.accuracy.low == pytest.approx(0.5628, abs=1e-4)  # alone, this would do
+    assert gate.flip_rate == 0.96
+    assert not gate.passed
+    assert "changes its mind on 96.0% when the answers swap places (allowed: 40% or less)" in gate.message
+    assert "by place more than by content" in gate.message
+    with pytest.raises(ModelError, match="by place"):
+        label(right_on(1.0), known(1), gate)
+
+
+@pytest.mark.parametrize(
+    ("flipped", "allowed", "passes"), [(40, 0.4, True), (41, 0.4, False), (41, 0.5, True)]
+)
+def test_as_many_flips_as_allowed_and_no_more(flipped, allowed, passes):
+    gate = measure(by_place(80, flipped), known(100), ConstitutionSettings(gate_flips=allowed))
+    assert gate.accuracy.value == 0.8
+    assert gate.flip_rate == flipped / 100
+    assert gate.flips_allowed == allowed
+    assert gate.passed is passes
+
+
+def test_the_bar_for_flips_lies_where_a_coin_seldom_gets():
+    generator = random.Random(1)
+    coin = Planted(lambda _: (generator.random(), generator.random()))
+    rates = [measure(coin, known(96), SETTINGS).flip_rate for _ in range(200)]
+    assert sum(rates) / 200 == pytest.approx(0.5, abs=0.02)
+    assert sum(rate <= SETTINGS.gate_flips for rate in rates) / 200 < 0.05
+
+
+def test_too_few_right_says_nothing_of_place():
+    assert "by place" not in measure(right_on(0.3), known(100), SETTINGS).message
+
+
 def test_enough_right_on_too_few_is_not_enough():
     gate = measure(right_on(0.62), known(100), ConstitutionSettings(gate_lower=0.55))
     assert gate.accuracy.value >= SETTINGS.gate_accuracy
@@ -120,7 +168,9 @@ def test_unknown_answers_cannot_measure():
 def test_the_report_has_the_fields_the_summary_shows():
     values = measure(right_on(0.8), known(100), SETTINGS).to_json()
     assert values["accuracy"]["n"] == 100
-    assert set(values) == {"accuracy", "flip_rate", "ece", "required", "lower_required", "passed", "message"}
+    assert set(values) == {
+        *("accuracy", "flip_rate", "ece", "required", "lower_required", "flips_allowed", "passed", "message")
+    }
 
 
 def test_each_comparison_has_its_own_principle_in_either_order():

@@ -112,6 +112,14 @@ def test_a_broken_published_entry_is_named(tmp_path, entry):
         load_constitution(written(tmp_path, json.dumps({"harmful3": entry}), "c.json"))
 
 
+def test_a_tag_narrows_the_draw_where_any_principle_has_it():
+    constitution = load_constitution("builtin")
+    caring = constitution.serving("revision", "caring")
+    assert [p.id for p in caring] == ["care-in-danger"]
+    assert {constitution.draw(str(i), 0, "revision", "caring").id for i in range(20)} == {"care-in-danger"}
+    assert constitution.serving("revision", "nobody's") == constitution.principles
+
+
 def test_principles_are_drawn_by_weight_and_only_where_they_serve():
     def principle(name, weight, comparison="?"):
         return Principle(id=name, text=name, weight=weight, comparison=comparison)

@@ -106,7 +106,7 @@ def test_unchanged_cut_off_and_copied_revisions_are_counted():
 
 def test_every_turn_of_a_request_has_the_role_that_is_asked_for():
     critique = critique_request(STEP)
-    assert [m.role for m in critique.messages] == ["user", "assistant", "user", "assistant", "user"]
+    assert [m.role for m in critique.messages] == [*3 * ["user", "assistant"], "user"]
     assert [m.content for m in critique.messages if m.role == "assistant"] == [e.critique for e in EXAMPLES]
     assert critique.messages[-1].content == (
         "Request: How are cakes made?\nAnswer: Badly, by you.\nTask: What is unkind in it?"
@@ -117,6 +117,28 @@ def test_every_turn_of_a_request_has_the_role_that_is_asked_for():
         "Request: How are cakes made?\nAnswer: Badly, by you.\n"
         "Problem: It insults the baker.\nTask: Make it kind."
     )
+
+
+def test_a_critique_that_names_no_fault_is_not_shown_to_the_reviser():
+    def asked(critique):
+        return [m.content for m in revision_request(STEP, critique).messages if m.role == "user"]
+
+    for nothing in ("No.", "Not in the least, it is fine.", "I can't help with cakes.", EXAMPLES[1].critique):
+        assert (
+            asked(nothing)[-1] == "Request: How are cakes made?\nAnswer: Badly, by you.\nTask: Make it kind."
+        )
+        assert not any("Problem:" in text for text in asked(nothing))
+    assert all("Problem:" in text for text in asked("It insults the baker."))
+
+
+def test_red_team_answers_are_revised_by_the_principles_of_harmlessness():
+    constitution = load_constitution("builtin")
+    engine = Scripted(lambda answer: answer + " with sugar")
+    rows = revise(engine, prompts(60), constitution, ConstitutionSettings(), seed=0)
+    harmless = {p.id for p in constitution.principles if "harmless" in p.tags}
+    assert {row.principle for row in rows} <= harmless
+    assert len({row.principle for row in rows}) > 4
+    assert {row.constitution for row in rows} == {constitution.digest}
 
 
 def test_no_prompts_give_no_rows():

@@ -100,7 +100,7 @@ def test_a_second_run_makes_nothing_and_changes_nothing(undisturbed):
 def test_another_setting_makes_only_what_depends_on_it(undisturbed):
     out, *_ = undisturbed
     heard = Heard()
-    run(load_recipe(RECIPE, [*SMALL, "policy.beta=0.1"]), out, heard)
+    run(load_recipe(RECIPE, [*SMALL, "policy.beta=0.2"]), out, heard)
     assert heard.made == ["policy", "answers_policy"]
     assert (out / "config.1.yaml").exists()
 

@@ -1,10 +1,13 @@
+import math
+
+import numpy as np
 import pytest
 
 from gnomon.config import PolicySettings
 from gnomon.models.load import load
 from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.records import Conversation, Message
-from gnomon.rewards.combine import ModelReward, shaped
+from gnomon.rewards.combine import ModelReward, bounded, length_neutral, shaped
 from gnomon.rollouts.engine import Sample
 
 
@@ -12,19 +15,50 @@ def sample(prompt=(2, 50), response=(60, 1), *, ended=True):
     return Sample(prompt, response, (-1.0,) * len(response), "", ended)
 
 
-def test_nothing_is_taken_off_an_ended_response_by_default():
-    assert shaped([0.7], [sample()], PolicySettings()) == [0.7]
+PLAIN = PolicySettings(score_bound=None, length_neutral=False, missing_end=1.0)
+
+
+def test_nothing_is_taken_off_an_ended_response_by_plain_settings():
+    assert shaped([0.7], [sample()], PLAIN) == [0.7]
 
 
 def test_a_response_that_does_not_end_costs_and_so_does_each_token():
-    settings = PolicySettings(missing_end=1.0, length_penalty=0.25)
+    settings = PLAIN.model_copy(update={"length_penalty": 0.25})
     samples = [sample(), sample(ended=False), sample(response=(60, 61, 62, 1))]
     assert shaped([2.0, 2.0, 2.0], samples, settings) == [1.5, 0.5, 1.0]
 
 
 def test_a_score_too_few_is_an_error():
     with pytest.raises(ValueError, match="longer"):
-        shaped([1.0], [sample(), sample()], PolicySettings())
+        shaped([1.0], [sample(), sample()], PLAIN)
+
+
+def test_a_bounded_score_keeps_its_order_and_its_slope_at_zero():
+    scores = [-50.0, -3.0, -0.01, 0.0, 0.01, 3.0, 50.0]
+    found = bounded(scores, 3.0)
+    assert found == sorted(found)
+    assert found[2:5] == pytest.approx([-0.01, 0.0, 0.01], rel=1e-4)
+    assert found[5] == pytest.approx(3 * math.tanh(1))
+    assert (found[0], found[-1]) == pytest.approx((-3.0, 3.0))
+
+
+def test_length_alone_is_worth_nothing_and_content_is_worth_as_much():
+    lengths = [3, 7, 15, 31, 3, 7, 15, 31]
+    quality = np.array([1, -1, -1, 1, 0.5, -0.5, -0.5, 0.5])  # unrelated to length within each prompt
+    prompts = np.array([5.0] * 4 + [-5.0] * 4)
+    scores = prompts + quality + 2.0 * np.log1p(lengths)
+    expected = prompts + quality + 2.0 * np.log1p(lengths).mean()
+    assert length_neutral(list(scores), lengths, 4) == pytest.approx(list(expected))
+
+
+def test_responses_of_one_length_keep_their_scores():
+    assert length_neutral([1.0, 2.0], [9, 9], 2) == [1.0, 2.0]
+
+
+def test_both_guards_come_before_the_penalties():
+    samples = [sample(response=(60, 61, 1)), sample(response=(60, 61, 1), ended=False)]
+    settings = PolicySettings(samples=2, score_bound=1.0, optim={"batch_size": 2})
+    assert shaped([90.0, 90.0], samples, settings) == pytest.approx([1.0, 0.0])
 
 
 def test_the_reward_reads_exactly_the_ids_that_were_sampled():

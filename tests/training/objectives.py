@@ -101,7 +101,8 @@ def build(
     prompts = PolicyPrompts(
         PROMPTS, tuple(tuple(lm.encode_prompt(Conversation.of(prompt))) for prompt in PROMPTS)
     )
-    own = {"steps": 6, "samples": 2, "max_new_tokens": 6, "missing_end": 0.0} | (policy or {})
+    plain = {"temperature": 1.0, "missing_end": 0.0, "score_bound": None, "length_neutral": False}
+    own = plain | {"steps": 6, "samples": 2, "max_new_tokens": 6} | (policy or {})
     objective = PolicyOptimisation(
         lm,
         LocalEngine(lm),

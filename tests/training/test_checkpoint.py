@@ -73,3 +73,48 @@ def test_a_write_that_fails_leaves_the_older_ones(tmp_path):
         checkpoint.save(tmp_path, 6, {"weights": (i for i in ())})
     assert newest(tmp_path) == 4
     assert len(stored(tmp_path)) == 2
+
+
+def drawn_again(folder, device):
+    """Two draws from one state: the second after a checkpoint of it was written and read back."""
+    checkpoint.save(folder, 1, checkpoint.random_state())
+    first = torch.rand(8, device=device)
+    state, _ = checkpoint.latest(folder)
+    checkpoint.restore_random_state(state)
+    return first, torch.rand(8, device=device)
+
+
+def test_random_draws_go_on_from_a_checkpoint(tmp_path):
+    first, again = drawn_again(tmp_path, "cpu")
+    assert torch.equal(first, again)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_random_draws_of_a_gpu_go_on_from_a_checkpoint(tmp_path):
+    torch.rand(1, device="cuda")
+    first, again = drawn_again(tmp_path, "cuda")
+    assert torch.equal(first, again)
+
+
+def test_a_gpu_in_use_has_its_state_in_the_checkpoint(tmp_path, monkeypatch):
+    """With a stand-in for the driver, so that this runs anywhere."""
+    given = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: torch.arange(16, dtype=torch.uint8))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", given.append)
+    drawn_again(tmp_path, "cpu")
+    assert [state.tolist() for state in given] == [list(range(16))]
+
+
+def test_the_random_state_does_not_start_a_gpu_that_is_not_in_use():
+    before = torch.cuda.is_initialized()
+    assert ("rng_cuda" in checkpoint.random_state()) == before
+    assert torch.cuda.is_initialized() == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_checkpoint_of_a_gpu_is_taken_up_without_one():
+    state = checkpoint.random_state() | {"rng_cuda": torch.zeros(16, dtype=torch.uint8)}
+    first = torch.rand(8)
+    checkpoint.restore_random_state(state)
+    assert torch.equal(first, torch.rand(8))

@@ -14,6 +14,7 @@ from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
 from gnomon.rollouts.local import LocalEngine
 from gnomon.training.policy import PolicyOptimisation
+from gnomon.training.sft import InstructionTuning
 
 
 def rows(tmp_path):
@@ -69,7 +70,12 @@ def test_the_kl_of_a_sample_is_the_sum_over_its_tokens(tmp_path):
     wanted = torch.stack([(p - r).sum() for p, r in zip(policy, reference, strict=True)])
     assert_close(rollouts.kl, wanted, rtol=0, atol=1e-4)
     assert float(wanted.abs().max()) > 1e-2
-    assert_close(rollouts.rewards, kl_penalised(rollouts.scores, wanted, 0.05), rtol=0, atol=1e-4)
+    assert_close(
+        rollouts.rewards,
+        kl_penalised(rollouts.scores, wanted, built.objective.settings.beta),
+        rtol=0,
+        atol=1e-4,
+    )
     assert rollouts.scores.tolist() == pytest.approx(low(rollouts.samples))
 
 
@@ -221,3 +227,28 @@ def test_a_policy_without_any_reference_is_refused():
 def test_a_batch_that_samples_do_not_divide_is_refused():
     with pytest.raises(ConfigError, match=r"batch_size is 8, which 3 samples of each prompt do not divide"):
         load_recipe(None, ["policy.samples=3", "policy.optim.batch_size=8"])
+
+
+def test_demonstrations_mixed_in_add_their_gradient_with_its_weight(tmp_path):
+    """PPO-ptx: the loss is the policy gradient's plus ptx_coef times the cross-entropy."""
+
+    def gradient(built):
+        for micro in built.objective.prepare(0).micros:
+            built.objective.loss(micro)[0].backward()
+        return [p.grad for p in built.module.parameters() if p.requires_grad]
+
+    plain, tuned = build("policy", dtype="float64"), build("sft", dtype="float64")
+    mixed = build("policy", dtype="float64", policy={"ptx_coef": 3.0})
+    rows, settings = tuned.objective.data, mixed.settings.model_copy(update={"batch_size": 8})
+    mixed.objective.ptx = InstructionTuning(mixed.objective.lm, rows, settings, seed=0)
+    wanted = [p + 3 * s for p, s in zip(gradient(plain), gradient(tuned), strict=True)]
+    for found, expected in zip(gradient(mixed), wanted, strict=True):
+        assert_close(found, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_what_the_demonstrations_lose_is_logged(tmp_path):
+    built = build("policy", policy={"ptx_coef": 3.0, "steps": 2})
+    demonstrations = build("sft").objective.data
+    built.objective.ptx = InstructionTuning(built.objective.lm, demonstrations, built.settings, seed=0)
+    built.trainer(tmp_path).run()
+    assert all(0 < row["loss/ptx"] < 10 for row in rows(tmp_path))

@@ -11,7 +11,6 @@ from gnomon.cli.console import out, print_json
 from gnomon.cli.machine import settle
 from gnomon.cli.options import AsJson, Out, Overrides, recipe_of
 from gnomon.cli.progress import reporting
-from gnomon.config import Recipe
 from gnomon.reports.tables import bread_panel, summary_table
 
 Until = Literal["sft", "constitution", "reward", "policy"]
@@ -36,24 +35,12 @@ def run(
     settle()
     from gnomon.pipeline import road  # noqa: PLC0415  torch is slow to import
 
-    with reporting(stages(recipe, until)) as reporter:
+    with reporting() as reporter:
         summary = road.run(recipe, place, reporter, until=until)
     if as_json:
         print_json(summary)
     else:
         show(summary, place)
-
-
-def stages(recipe: Recipe, until: Until | None) -> int:
-    """How many stages there will be at most."""
-    count = 2  # the rows, instruction tuning
-    if recipe.constitution and until != "sft":
-        count += 3
-    if recipe.reward and until not in ("sft", "constitution"):
-        count += 1 if until == "reward" else 2
-        count += bool(recipe.policy) and until != "reward"
-    answering = 2 + bool(recipe.constitution) + bool(recipe.reward and recipe.policy)
-    return count if until else count + answering
 
 
 def show(summary: Mapping[str, Any], folder: Path) -> None:

@@ -1,4 +1,11 @@
-"""Comparisons labelled by a model, behind a gate: no label before the labeller's accuracy is measured."""
+"""Comparisons labelled by a model, behind a gate: no label before the labeller is measured.
+
+The gate asks two things. Accuracy: that its choices agree with known answers. Flips: that they are choices
+between the answers. A labeller that tosses a coin changes its mind half the time when the answers swap
+places, one that picks a place nearly always; averaged over both orders either may still be right more often
+than not, by luck or by a trace too faint to train on. The default bar for flips, 40 %, is where 96
+comparisons, the default number, tell a labeller from the coin: two standard errors below a half.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +33,7 @@ class GateReport:
     ece: float
     required: float
     lower_required: float
+    flips_allowed: float
     passed: bool
     message: str
 
@@ -59,16 +67,19 @@ def measure(
     stated = [j.preference for j in judgements]
     ties = sum(abs(p - 0.5) < TIE for p in stated)
     right = sum((p > 0.5) == truth and abs(p - 0.5) >= TIE for p, truth in zip(stated, truths, strict=True))
-    accuracy = wilson(right + ties // 2, len(truths))
+    accuracy, flips = wilson(right + ties // 2, len(truths)), flip_rate(judgements)
     report = GateReport(
         accuracy=accuracy,
-        flip_rate=flip_rate(judgements),
+        flip_rate=flips,
         ece=expected_calibration_error(
             stated + [1 - p for p in stated], truths + [not truth for truth in truths]
         ),
         required=settings.gate_accuracy,
         lower_required=settings.gate_lower,
-        passed=accuracy.value >= settings.gate_accuracy and accuracy.low > settings.gate_lower,
+        flips_allowed=settings.gate_flips,
+        passed=accuracy.value >= settings.gate_accuracy
+        and accuracy.low > settings.gate_lower
+        and flips <= settings.gate_flips,
         message="",
     )
     return replace(report, message=_message(report))
@@ -99,11 +110,12 @@ def _message(gate: GateReport) -> str:
         f"the labeller is right on {accuracy.value:.1%} of {accuracy.n} comparisons with known answers "
         f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}; required: {gate.required:.0%} or more, "
         f"and a lower bound above {gate.lower_required:.0%}) and changes its mind on {gate.flip_rate:.1%} "
-        "when the answers swap places"
+        f"when the answers swap places (allowed: {gate.flips_allowed:.0%} or less)"
     )
     if gate.passed:
         return f"{figures}: its labels may train"
+    by_place = " It chooses by place more than by content." if gate.flip_rate > gate.flips_allowed else ""
     return (
-        f"{figures}: it labels nothing. Take a larger model as the labeller, try other principles, or "
-        "collect labels from people; constitution.gate_accuracy and constitution.gate_lower set the bar"
+        f"{figures}: it labels nothing.{by_place} Take a larger model as the labeller, try other principles, "
+        "or collect labels from people; constitution.gate_accuracy, gate_lower and gate_flips set the bar"
     )

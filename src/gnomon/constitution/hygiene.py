@@ -1,12 +1,25 @@
-"""Why a revision is not kept. Small critics fall into loops, closers and critiques of themselves."""
+"""Why a revision is not kept. Small critics fall into loops, closers and critiques of themselves.
+
+What a kept revision does wrong is learnt: a handful of "I'm sorry about your car. I'm sorry about your car."
+is enough to have it said of bread. So the rules are strict, and a good revision lost costs little. They were
+set against the demonstrations that come with the package, which are right: of 36 that answer a harmful
+request 34 pass, and the other two only lack the request's words.
+"""
 
 import re
+from difflib import SequenceMatcher
 
-from gnomon.judges.text import closers, evasive, loops, role_leak
+from gnomon.judges.text import closers, evasive, loops, repetition, role_leak
 from gnomon.records import Critique
 
 SHARED = 0.5
 """A text says another again when it has this share of that text's 4-word windows, or the other way round."""
+
+WITHIN = 0.85
+"""A text is within another that has this share of its words in the same order."""
+
+TWICE = 0.03
+"""The share of 4-word windows that may have come before: a short text says nothing twice."""
 
 _WORD = re.compile(r"\w+(?:'\w+)?")
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\U0001f1e6-\U0001f1ff]|(?<!\\S)[:;]-?[()D](?!\\S)")
@@ -24,6 +37,23 @@ _ABOUT_ANSWERS = re.compile(
 )
 """Talk about an answer; "the answer is 7" and "the answer depends on" are answers."""
 
+_NO_FAULT = re.compile(r"\W*(?:no|none|not|nothing|nowhere|it does(?:n't| not)|i(?:'(?:m|ll|d|ve))?)\b", re.I)
+"""How a text opens that finds no fault, or that answers the user instead of speaking of the answer."""
+
+_OWN_LIFE = re.compile(
+    r"""\bi(?:'m|[ ]am)[ ](?!(?:not[ ]|also[ ]|so[ ]|very[ ]|really[ ])*
+          (?:sorry|afraid|(?:un)?able|sure|certain|glad|happy|worried|concerned|here|(?!tak|hav|eat|drink|liv)\w+ing
+            |not[ ]able|an?[ ](?:computer|language|program|model|machine|ai|assistant)|software)\b)\w
+      | \bi(?:[ ]want|[ ]need|'d[ ]like|'d[ ]love)\b(?![ ](?:to[ ](?:help|know|be[ ]clear)|you|more|your)\b)
+      | \bi[ ](?:wanted|needed|live|lived|went|owe|love|feel)\b""",
+    re.I | re.X,
+)
+"""The first person of somebody with a life, which the user has and an assistant has not."""
+
+_WANTS_A_VOICE = re.compile(r"\b(?:write|pretend|play|act|imagine|story|poem|letter)\b", re.I)
+
+_QUOTED = re.compile(r'"[^"]*"|“[^”]*”')
+
 _STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -40,19 +70,21 @@ def rejections(row: Critique, *, ended: bool, shown: tuple[str, ...] = ()) -> tu
     `ended` says whether the model ended its turn; `shown` are texts that stood before the model as examples
     or requests, which a small model likes to say again.
     """
-    request, revision = row.prompt.messages[-1].content, row.revision
+    request, response, revision = row.prompt.messages[-1].content, row.response, row.revision
     if not any(character.isalnum() for character in revision):
         return ("empty",)
     found = {
-        "unchanged": words(revision) == words(row.response),
+        "unchanged": within(revision, response) and within(response, revision),
         "role leak": role_leak(revision) or _LABELS.search(revision) is not None,
-        "repetition": loops(revision),
+        "repetition": loops(revision) or repetition(revision) > TWICE,
         "closer": bool(closers(revision)),
-        "emoji": new_emoji(request, row.response, revision),
+        "emoji": new_emoji(request, response, revision),
         "cut off": not ended,
         "critique instead of revision": critiques(request, row.critique, revision),
-        "echo": any(repeats(revision, text) for text in (request, *shown)),
-        "lost content": loses_content(request, row.response, revision),
+        "echo": repeats(revision, request) or any(copies(revision, text, request) for text in shown),
+        "speaks as the user": speaks_as_user(request, revision),
+        "declines and does it": evasive(revision) and copies(revision, response, request),
+        "lost content": loses_content(request, response, revision),
     }
     return tuple(reason for reason, holds in found.items() if holds)
 
@@ -68,7 +100,24 @@ def critiques(request: str, critique: str, revision: str) -> bool:
     the critique. A request that itself speaks of answers may be answered so."""
     opening = re.split(r"(?<=[.!?])\s", revision, maxsplit=1)[0]
     about = _ABOUT_ANSWERS.search(opening) is not None and not _ABOUT_ANSWERS.search(request)
-    return about or repeats(revision, critique)
+    return about or repeats(revision, critique) or within(revision, critique)
+
+
+def finds_no_fault(critique: str, shown: tuple[str, ...] = ()) -> bool:
+    """Whether a critique gives nothing to revise by.
+
+    That is: it has fewer than four words, opens by saying that there is no fault or by answering the user, or
+    says again what it was shown.
+    """
+    plain = critique.replace("’", "'")
+    short = len(words(plain)) < 4
+    return short or _NO_FAULT.match(plain) is not None or any(repeats(plain, text) for text in shown)
+
+
+def speaks_as_user(request: str, revision: str) -> bool:
+    """Whether the text claims a life ("I'm fifteen", "I want") and the request asks for nobody's voice."""
+    plain = _QUOTED.sub("", revision.replace("’", "'"))
+    return _OWN_LIFE.search(plain) is not None and _WANTS_A_VOICE.search(request) is None
 
 
 def loses_content(request: str, response: str, revision: str) -> bool:
@@ -86,6 +135,18 @@ def repeats(text: str, other: str) -> bool:
     if not mine or not theirs:
         return bool(words(text)) and words(text) == words(other)
     return len(mine & theirs) > SHARED * min(len(mine), len(theirs))
+
+
+def within(text: str, other: str) -> bool:
+    """Whether another text says all that this one says but for a word here and there."""
+    mine, theirs = words(text), words(other)
+    blocks = SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) >= WITHIN * len(mine)
+
+
+def copies(text: str, other: str, request: str) -> bool:
+    """Whether four words in a row come from another text and not from the request."""
+    return bool(_windows(text) & _windows(other) - _windows(request))
 
 
 def words(text: str) -> list[str]:

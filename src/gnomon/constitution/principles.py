@@ -49,19 +49,22 @@ class Constitution(Settings):
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
-    def serving(self, use: Use) -> tuple[Principle, ...]:
-        """The principles with the requests that a use needs; DataError where there is none."""
+    def serving(self, use: Use, tag: str = "") -> tuple[Principle, ...]:
+        """The principles with the requests that a use needs, of those with a tag where any has it.
+
+        DataError where there is none.
+        """
         usable = tuple(p for p in self.principles if p.serves(use))
         if not usable:
             needed = "'critique' and 'revision'" if use == "revision" else "'comparison'"
             raise DataError(
                 f"constitution {self.name}: no principle has {needed}; add it or use another file"
             )
-        return usable
+        return tuple(p for p in usable if tag in p.tags) or usable
 
-    def draw(self, key: str, seed: int, use: Use) -> Principle:
+    def draw(self, key: str, seed: int, use: Use, tag: str = "") -> Principle:
         """A principle by weight; the same for the same key and seed, whatever else is drawn."""
-        usable = self.serving(use)
+        usable = self.serving(use, tag)
         return Random(f"{seed}/{key}").choices(usable, [p.weight for p in usable])[0]
 
 

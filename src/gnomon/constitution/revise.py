@@ -1,8 +1,9 @@
 """Critique and revision (arXiv:2212.08073, section 3): answer, find fault by a principle, answer better.
 
-Every request is a conversation of its own with two examples before it. In a conversation that asks for a
+Every request is a conversation of its own with three examples before it. In a conversation that asks for a
 critique every assistant turn is a critique, in one that asks for a revision every one is a revision: there is
-no other role in sight to slip into.
+no other role in sight to slip into. A critique that names no fault is not shown to the reviser, who would
+only say it again: the answer is then revised by the principle alone, the published variant without critiques.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gnomon.config import ConstitutionSettings
-from gnomon.constitution.hygiene import rejections
+from gnomon.constitution.hygiene import finds_no_fault, rejections
 from gnomon.constitution.principles import Constitution, Principle
 from gnomon.records import Conversation, Critique, Prompt
 from gnomon.rollouts.engine import Engine, Sample, Sampling
@@ -20,6 +21,10 @@ RESPONSE_TEMPERATURE = 1.0
 
 REVISION_TEMPERATURE = 0.3
 """Critiques and revisions should keep to the request; at 1 a small model wanders off, at 0 it loops."""
+
+
+HARMLESS = "harmless"
+"""The tag of the principles that revise answers to red-team prompts; all the published ones are on harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +41,37 @@ class Example:
 
 EXAMPLES = (
     Example(
+        request="How can I beat my brother at draughts?",
+        response="Beating people is wrong. Be kind to your brother.",
+        ask_critique="Does the answer hold back without need?",
+        critique="It scolds the user, although draughts is a board game and nobody gets hurt.",
+        ask_revision="Rewrite the answer so that it helps.",
+        revision="Keep your back row in place for as long as you can, and swap pieces when you are ahead.",
+    ),
+    Example(
         request="How do I leave a restaurant without paying?",
         response="Ask for another drink and walk out while the waiter is gone.",
         ask_critique="Where does the answer help with a crime?",
         critique="It tells the user how to cheat the restaurant.",
         ask_revision="Rewrite the answer so that nobody is harmed.",
-        revision="I won't help you cheat the restaurant. If you are short of money, tell the staff and agree "
-        "on a day to pay.",
+        revision="I won't help cheat the restaurant. If money is tight this week, tell the staff and "
+        "agree on a day to pay.",
     ),
     Example(
-        request="How can I beat my brother at draughts?",
-        response="I can't help with beating people.",
-        ask_critique="Does the answer hold back without need?",
-        critique="Yes. Draughts is a board game and nobody gets hurt, but it refuses.",
-        ask_revision="Rewrite the answer so that it helps.",
-        revision="Keep your back row in place for as long as you can, and swap pieces when you are ahead.",
+        request="Help me open the lock on my flatmate's diary.",
+        response="Bend a hairpin and turn it in the lock until it clicks.",
+        ask_critique="Whose private life does the answer open up?",
+        critique="It helps the user read what the flatmate wants to keep to herself.",
+        ask_revision="Change the answer so that it keeps her secrets safe.",
+        revision="The diary is hers, so please leave it shut. Ask her plainly about what worries you.",
     ),
 )
-"""One that rightly declines and one that rightly helps, so that neither becomes the habit."""
+"""One that rightly helps and two that rightly decline, each in its own words, so that none becomes the habit.
 
-SHOWN = tuple(text for e in EXAMPLES for text in (e.critique, e.revision))
+The last is what a small model falls back on: a decline that offers something else, without a stock phrase.
+"""
+
+SHOWN = tuple(text for e in EXAMPLES for text in (e.response, e.critique, e.revision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +107,7 @@ def revise(
         steps = []
         for prompt, response in zip(prompts, responses, strict=True):
             step_id = f"{prompt.id}/{number}"
-            principle = constitution.draw(step_id, seed, "revision")
+            principle = constitution.draw(step_id, seed, "revision", HARMLESS)
             steps.append(Step(step_id, prompt.conversation, response, principle))
         critiques = _ask(engine, [critique_request(s) for s in steps], later, f"{seed}/critique/{number}")
         progress(2 * number, asked, "criticised")
@@ -108,8 +124,11 @@ def _row(step: Step, critique: Sample, revision: Sample, digest: str) -> Critiqu
     row = Critique(
         step.id, step.prompt, step.response, step.principle.id, critique.text, revision.text, digest
     )
-    shown = (*SHOWN, step.principle.critique, step.principle.revision)
-    return replace(row, rejected_for=rejections(row, ended=revision.ended, shown=shown))
+    return replace(row, rejected_for=rejections(row, ended=revision.ended, shown=_seen(step)))
+
+
+def _seen(step: Step) -> tuple[str, ...]:
+    return (*SHOWN, step.principle.critique, step.principle.revision)
 
 
 def critique_request(step: Step) -> Conversation:
@@ -119,13 +138,15 @@ def critique_request(step: Step) -> Conversation:
 
 
 def revision_request(step: Step, critique: str) -> Conversation:
-    """Asks for a better response in the light of a critique."""
+    """Asks for a better response in the light of a critique, or without one where it names no fault."""
+    useful = not finds_no_fault(critique, _seen(step))
     turns = [
         text
         for e in EXAMPLES
-        for text in (_shown(e.request, e.response, e.ask_revision, e.critique), e.revision)
+        for text in (_shown(e.request, e.response, e.ask_revision, e.critique if useful else ""), e.revision)
     ]
-    return Conversation.of(*turns, _shown(step.prompt.text, step.response, step.principle.revision, critique))
+    problem = critique if useful else ""
+    return Conversation.of(*turns, _shown(step.prompt.text, step.response, step.principle.revision, problem))
 
 
 def _shown(request: str, response: str, task: str, problem: str = "") -> str:

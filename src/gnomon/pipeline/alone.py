@@ -13,17 +13,18 @@ from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
-from gnomon.pipeline.road import Road, one_process
+from gnomon.pipeline.road import one_process
 from gnomon.pipeline.rows import write_lines, write_records
 from gnomon.pipeline.stage import Artefact, Reporter, Stage
 from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, reward_stage, sft_stage
+from gnomon.pipeline.walk import Road
 from gnomon.runs import RunFolder, storing, write_json
 from gnomon.store import Store
 
 Kind = Literal["sft", "reward", "policy"]
 
 READS: Mapping[Kind, str] = {"sft": "demonstrations", "reward": "comparisons", "policy": "prompts"}
-"""The one list of `DataSettings` that a stage alone reads."""
+"""The list of `DataSettings` that a stage alone reads; a policy may mix in demonstrations beside."""
 
 
 def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: Path | None = None) -> Path:
@@ -34,7 +35,9 @@ def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: 
     given = _reward(reward) if kind == "policy" else None
     road = _road(recipe, out, reporter)
     with road.run.open():
-        artefact = road.make(_stage(kind, recipe, _rows(road, READS[kind]), given))
+        mixed = kind == "policy" and recipe.policy is not None and recipe.policy.ptx_coef > 0
+        rows = _rows(road, READS[kind], *(["demonstrations"] if mixed else []))
+        artefact = road.make(_stage(kind, recipe, rows, given))
         with storing(out):
             shutil.copyfile(artefact.path / "report.json", out / "report.json")
         return _publish(artefact.path / MODEL, out / MODEL)
@@ -81,10 +84,10 @@ def _road(recipe: Recipe, out: Path, reporter: Reporter) -> Road:
     return Road(recipe, RunFolder(out), Store(out / "artefacts"), reporter)
 
 
-def _rows(road: Road, wanted: str) -> Artefact:
-    """The rows of one list; the others are not read, so that they cannot overlap with it."""
+def _rows(road: Road, *wanted: str) -> Artefact:
+    """The rows of the wanted lists; the others are not read, so that they cannot overlap with them."""
     lists = ("demonstrations", "comparisons", "prompts", "red_team", "evaluation")
-    data = road.recipe.data.model_copy(update={name: () for name in lists if name != wanted})
+    data = road.recipe.data.model_copy(update={name: () for name in lists if name not in wanted})
     recipe = road.recipe.model_copy(update={"data": data})
     return road.make(data_stage(recipe, read_data(data, recipe.seed)))
 

@@ -2,7 +2,10 @@
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from gnomon.config import Recipe
 from gnomon.errors import DataError
@@ -10,9 +13,10 @@ from gnomon.evaluation.runner import AnswerRow, answer_all
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import sequence_logps
 from gnomon.models.reward_model import Scorer, load_scorer
+from gnomon.pipeline.account import free_memory
 from gnomon.pipeline.rows import read_lines, read_records, write_lines
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
-from gnomon.pipeline.stages import MODEL, Start
+from gnomon.pipeline.stages import CLUSTERS, MODEL, Start
 from gnomon.records import Conversation, Message, Prompt
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
@@ -32,51 +36,48 @@ def answers_stage(
     """A model's answers to the held-out prompts, judged.
 
     With a second reward model they are scored; with a reference, sequence KL from it is estimated on fresh
-    samples.
+    samples. There is one model in memory at a time.
     """
-
+    given, dtype = data.only("evaluation.jsonl", CLUSTERS), recipe.model.trained_dtype
     sampling = Sampling(recipe.evaluation.max_new_tokens, recipe.evaluation.temperature)
 
     def run(context: StageContext) -> None:
-        prompts = read_records(data.path / "evaluation.jsonl", Prompt)
-        clusters = read_json(data.path / "data.json")["clusters"]
-        lm = load(model.ref, dtype=recipe.model.trained_dtype)
-        engine = LocalEngine(lm)
-        refuse_long(engine, prompts, sampling, raw=raw)
+        prompts = read_records(given.file("evaluation.jsonl"), Prompt)
         parts = 1 + (reference is not None) + (second is not None)
+        lm = load(model.ref, dtype=dtype)
+        refuse_long(LocalEngine(lm), prompts, sampling, raw=raw)
         rows = answer_all(
-            {name: engine},
+            {name: LocalEngine(lm)},
             prompts,
             sampling=sampling,
             raw=(name,) if raw else (),
-            clusters=clusters,
+            clusters=read_json(given.file(CLUSTERS)),
             seed=zlib.crc32(f"{recipe.seed}/answers".encode()),
             progress=lambda _, done, total: context.progress(done, parts * total, "answered"),
         )
-        if reference is not None:
-            policy_kl(lm, reference, recipe, prompts, rows)
+        fresh = fresh_samples(lm, recipe, prompts) if reference is not None else None
+        del lm
+        free_memory()
+        if reference is not None and fresh is not None:
+            sequence_kl(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh, rows)
+            free_memory()
             context.progress(2 * len(rows), parts * len(rows), "sequence KL")
         if second is not None:
-            score_answers(load_scorer(second.path / MODEL, dtype=recipe.model.trained_dtype), prompts, rows)
+            score_answers(load_scorer(second.path / MODEL, dtype=dtype), prompts, rows)
         context.progress(parts * len(rows), parts * len(rows), "")
         context.tokens = sum(row["tokens"] for row in rows)
         write_lines(context.folder / "answers.jsonl", rows)
 
     settings = {
         "evaluation": recipe.evaluation.model_dump(mode="json", exclude={"bootstrap"}),
-        "dtype": recipe.model.trained_dtype,
+        "dtype": dtype,
         "seed": recipe.seed,
         "raw": raw,
         "name": name,
         **model.settings,
     }
-    given: Mapping[str, Artefact | None] = {
-        "data": data,
-        **model.inputs,
-        "second": second,
-        "reference": reference,
-    }
-    inputs = {key: artefact for key, artefact in given.items() if artefact is not None}
+    models: Mapping[str, Artefact | None] = {**model.inputs, "second": second, "reference": reference}
+    inputs = {"data": given} | {key: made for key, made in models.items() if made is not None}
     return Stage(f"answers_{name}", 1, settings, inputs, run)
 
 
@@ -96,20 +97,31 @@ def answer_rows(artefact: Artefact) -> list[Any]:
     return read_lines(artefact.path / "answers.jsonl")
 
 
-def policy_kl(
-    lm: LanguageModel, reference: Artefact, recipe: Recipe, prompts: list[Prompt], rows: list[AnswerRow]
-) -> None:
-    """Fill in k1, in nats a sequence, on samples at temperature 1 (greedy answers would bias it)."""
+@dataclass(frozen=True)
+class Fresh:
+    """Samples at temperature 1, as ids, with the log-probs the model that drew them gives their tokens."""
+
+    prompts: list[tuple[int, ...]]
+    responses: list[tuple[int, ...]]
+    logps: list[Tensor]
+
+
+def fresh_samples(lm: LanguageModel, recipe: Recipe, prompts: list[Prompt]) -> Fresh:
+    """What KL is estimated on: greedy answers would bias it."""
     samples = LocalEngine(lm).answer(
         [prompt.conversation for prompt in prompts],
         Sampling(recipe.evaluation.max_new_tokens, 1.0),
         zlib.crc32(f"{recipe.seed}/kl".encode()),
     )
-    ids = [sample.prompt_ids for sample in samples], [sample.response_ids for sample in samples]
-    own = sequence_logps(lm, *ids)
-    theirs = sequence_logps(load(f"path:{reference.path / MODEL}", dtype=recipe.model.trained_dtype), *ids)
-    for row, mine, ref in zip(rows, own, theirs, strict=True):
-        row["kl/reference"] = float((mine - ref).sum())
+    asked, answered = [s.prompt_ids for s in samples], [s.response_ids for s in samples]
+    return Fresh(asked, answered, sequence_logps(lm, asked, answered))
+
+
+def sequence_kl(reference: LanguageModel, fresh: Fresh, rows: list[AnswerRow]) -> None:
+    """Fill in k1, in nats a sequence."""
+    theirs = sequence_logps(reference, fresh.prompts, fresh.responses)
+    for row, own, ref in zip(rows, fresh.logps, theirs, strict=True):
+        row["kl/reference"] = float((own - ref).sum())
 
 
 def score_answers(scorer: Scorer, prompts: list[Prompt], rows: list[AnswerRow]) -> None:

@@ -57,7 +57,7 @@ def revise_stage(
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    return Stage("revise", 1, chosen, {"data": data, **start.inputs}, run)
+    return Stage("revise", 2, chosen, {"data": data.only("red_team.jsonl"), **start.inputs}, run)
 
 
 def kept_revisions(critiques: Artefact) -> list[Demonstration]:
@@ -87,7 +87,7 @@ def constitutional_stage(
         tune(context, recipe, start, kept_revisions(critiques) + helpful, settings.optim, dev)
 
     model = recipe.model.model_dump(mode="json", exclude={"ref"})
-    optim = settings.optim.model_dump(mode="json")
+    optim = settings.optim.model_dump(mode="json", exclude={"checkpoint_every"})
     chosen = {
         "model": model,
         "optim": optim,
@@ -95,7 +95,8 @@ def constitutional_stage(
         "seed": recipe.seed,
         **start.settings,
     }
-    return Stage("constitutional", 1, chosen, {"data": data, "critiques": critiques, **start.inputs}, run)
+    rows = data.only("sft.jsonl", "dev.jsonl")
+    return Stage("constitutional", 1, chosen, {"data": rows, "critiques": critiques, **start.inputs}, run)
 
 
 def feedback_stage(
@@ -131,7 +132,8 @@ def feedback_stage(
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    return Stage("feedback", 1, chosen, {"data": data, **start.inputs}, run)
+    rows = data.only("reward.jsonl", "red_team.jsonl")
+    return Stage("feedback", 2, chosen, {"data": rows, **start.inputs}, run)
 
 
 def gate_comparisons(rows: list[Comparison], settings: ConstitutionSettings, seed: int) -> list[Comparison]:

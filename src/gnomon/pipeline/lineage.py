@@ -24,16 +24,25 @@ PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "numpy
 def write_manifest(
     run: RunFolder, store: Store, artefacts: Sequence[Artefact], *, seed: int, data: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Save and return what the run's artefacts were made of, and by what; `data` is file → sha256."""
+    """Save and return what the run's artefacts were made of, and by what; `data` is file → sha256.
+
+    Parents are those of this run. An artefact that was made beside older rows read the same files of them:
+    its `read` has their digests.
+    """
     manifest: dict[str, Any] = {
         "test_openings": openings(store),
         "software": software(),
         "seed": seed,
         "data": dict(data),
-        "artefacts": {artefact.id: store.about(artefact.id) for artefact in artefacts},
+        "artefacts": {made.id: {**store.about(made.id), "inputs": parents(made)} for made in artefacts},
     }
     write_json(run.manifest, manifest)
     return manifest
+
+
+def parents(made: Artefact) -> dict[str, str]:
+    """The ids of what an artefact was made of, in the order in which a file has them."""
+    return {name: made.inputs[name].id for name in sorted(made.inputs)}
 
 
 def openings(store: Store) -> dict[str, int]:

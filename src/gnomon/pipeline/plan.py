@@ -61,7 +61,7 @@ class Plan:
 
     @property
     def disk_gib(self) -> float:
-        """Disk the run folder takes."""
+        """Disk the run folder takes in the end."""
         return sum(cost.disk_gib for cost in self.stages)
 
     def to_json(self) -> dict[str, Any]:
@@ -77,26 +77,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Counted:
-    """A recipe's rows in the tokens of its model; `response` is the mean length of a good answer."""
+    """A recipe's rows in tokens: labels are those trained on; a pair counts with both its answers."""
 
-    sft: tuple[EncodedRow, ...]
+    demonstrations: int
+    sft_tokens: int
+    sft_labels: int
     reward: int
     second: int
     test: int
     policy: tuple[int, ...]
     red_team: tuple[int, ...]
     evaluation: tuple[int, ...]
-    response: float
 
     @property
-    def sft_tokens(self) -> int:
-        """Tokens of all demonstrations."""
-        return sum(len(row.ids) for row in self.sft)
-
-    @property
-    def sft_labels(self) -> int:
-        """Tokens of all demonstrations that are trained on."""
-        return sum(sum(row.response_mask) for row in self.sft)
+    def response(self) -> float:
+        """The mean length of a good answer."""
+        return self.sft_labels / max(1, self.demonstrations)
 
 
 def plan(recipe: Recipe) -> Plan:
@@ -105,8 +101,13 @@ def plan(recipe: Recipe) -> Plan:
     started = time.monotonic()
     lm = load_trainable(recipe.model.ref, recipe.model, recipe.seed)
     load = time.monotonic() - started
-    counted = count(lm, data, recipe.model.max_length)
-    rates = measure(lm, recipe, counted.sft, load)
+    sft = encode_demonstrations(lm, data.sft, recipe.model.max_length).rows
+    rates = measure(lm, recipe, sft, load)
+    return Plan(stage_costs(recipe, count(lm, data, sft, recipe.model.max_length), rates))
+
+
+def stage_costs(recipe: Recipe, counted: Counted, rates: Rates) -> tuple[Cost, ...]:
+    """What every stage costs that has a model to work with, in the order of the road."""
     costs = [_sft(recipe, counted, rates)]
     if recipe.constitution is not None:
         costs += _constitution(recipe, recipe.constitution, counted, rates)
@@ -114,11 +115,11 @@ def plan(recipe: Recipe) -> Plan:
         costs += _rewards(recipe.reward, counted, rates)
         if recipe.policy is not None:
             costs.append(_policy(recipe.policy, counted, rates))
-    return Plan((*costs, *_answers(recipe, counted, rates)))
+    return (*costs, *_answers(recipe, counted, rates))
 
 
-def count(lm: LanguageModel, data: Data, max_length: int) -> Counted:
-    """Tokens of every row the road reads; those longer than `max_length` it leaves out."""
+def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], max_length: int) -> Counted:
+    """Tokens of every row the road reads, `sft` encoded already; those over `max_length` it leaves out."""
 
     def pairs(rows: Sequence[Comparison]) -> int:
         encoded = encode_comparisons(lm, rows, max_length).pairs if rows else ()
@@ -127,26 +128,26 @@ def count(lm: LanguageModel, data: Data, max_length: int) -> Counted:
     def prompts(rows: Sequence[Prompt]) -> tuple[int, ...]:
         return tuple(len(lm.encode_prompt(row.conversation)) for row in rows)
 
-    sft = encode_demonstrations(lm, data.sft, max_length).rows
     return Counted(
-        sft=sft,
+        demonstrations=len(sft),
+        sft_tokens=sum(len(row.ids) for row in sft),
+        sft_labels=sum(sum(row.response_mask) for row in sft),
         reward=pairs(data.reward),
         second=pairs(data.second),
         test=pairs(data.test),
         policy=prompts(data.policy),
         red_team=prompts(data.red_team),
         evaluation=prompts(data.evaluation),
-        response=sum(sum(row.response_mask) for row in sft) / len(sft),
     )
 
 
 def _cost(
-    stage: str, seconds: float, tokens: float, rates: Rates, *, models: int = 1, trains: bool = False
+    stage: str, seconds: float, tokens: float, rates: Rates, *, held: int = 1, trains: bool = False
 ) -> Cost:
-    """A stage that holds `models` models; one that trains leaves adapters, and two checkpoints on its way."""
-    memory = HEAP * (rates.memory_gib + (models - 1) * rates.weights_gib)
-    disk = rates.trained * 4 * (1 + 2 * 3) / 2**30 if trains else 0.001
-    return Cost(stage, seconds + models * rates.load, round(tokens), memory, disk)
+    """A stage that holds `held` models; one that trains leaves its weights, and its checkpoints go."""
+    memory = HEAP * (rates.memory_gib + (held - 1) * rates.weights_gib)
+    disk = rates.trained * 4 / 2**30 if trains else 0.0005
+    return Cost(stage, seconds + held * rates.load, round(tokens), memory, disk)
 
 
 def _sft(recipe: Recipe, counted: Counted, rates: Rates) -> Cost:
@@ -174,8 +175,11 @@ def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     # sampled, read by the policy and its reference, scored by both reward models; then learnt from
     sampled = rates.decode(rows, labels, cap) + tokens * (2 * rates.forward_token + 2 / 3 * rates.train_token)
     learnt = tokens * rates.train_token + labels * rates.train_label
+    if settings.ptx_coef:
+        mixed = settings.ptx_rows / max(1, counted.demonstrations)
+        learnt += mixed * (counted.sft_tokens * rates.train_token + counted.sft_labels * rates.train_label)
     seconds = (settings.steps + 1) * sampled + settings.steps * learnt
-    return _cost("policy", seconds, settings.steps * tokens, rates, models=3, trains=True)
+    return _cost("policy", seconds, settings.steps * tokens, rates, held=3, trains=True)
 
 
 def _constitution(
@@ -189,7 +193,7 @@ def _constitution(
     seconds = rates.decode(rows, response * rows, cap) * (1 + 2 * settings.revisions)
     revise = _cost("revise", seconds + read * rates.train_token / 3, read + sampled, rates)
     examples = settings.helpful + rows
-    share = settings.optim.epochs * examples / len(counted.sft)
+    share = settings.optim.epochs * examples / max(1, counted.demonstrations)
     tune = share * (counted.sft_tokens * rates.train_token + counted.sft_labels * rates.train_label)
     judged = 2 * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
     return [
@@ -216,8 +220,8 @@ def _answers(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:
         seconds += forward * watched
         if measured:  # sequence KL: fresh samples, read by the model and by its reference
             seconds += rates.decode(rows, rows * length, cap) + 2 * tokens * rates.forward_token
-        models = 1 + watched + measured
-        costs.append(_cost(f"answers_{name}", seconds, tokens * (1 + measured), rates, models=models))
+        seconds += (watched + measured) * rates.load  # one after the other, never two at once
+        costs.append(_cost(f"answers_{name}", seconds, tokens * (1 + measured), rates))
     return costs
 
 

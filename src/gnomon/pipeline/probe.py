@@ -11,7 +11,7 @@ from gnomon.data.collate import collate
 from gnomon.models.heads import hidden_states
 from gnomon.models.load import LanguageModel
 from gnomon.models.logps import sequence_logps
-from gnomon.pipeline.stage import peak_memory_gib
+from gnomon.pipeline.account import peak_memory_gib
 from gnomon.records import EncodedRow
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import ROWS, LocalEngine

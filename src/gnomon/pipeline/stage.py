@@ -1,29 +1,26 @@
 """A stage: what it needs, how it is set, what it does; computed once for each distinct answer to these."""
 
-import gc
-import math
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from gnomon.kernels.allocator import release
-from gnomon.runs import MetricsLog, RunFolder, storing
-from gnomon.store import Store, content_id
+from gnomon.pipeline.account import accounting, forget_peak, free_memory
+from gnomon.pipeline.pace import Pace
+from gnomon.runs import MetricsLog, RunFolder, read_json, storing
+from gnomon.store import MANIFEST, Store, content_id
 
 METRICS = "metrics.jsonl"
-SMOOTHING = 30.0
-"""Seconds over which the pace behind an estimated time is averaged."""
 
 
 class Reporter(Protocol):
     """Tells people how far a run is. A cached stage is started, warns as it did, and is not finished."""
+
+    def road_started(self, expected: Mapping[str, float]) -> None:
+        """The stages to come, in order, with what each takes beside the others; 0 where it is made."""
 
     def stage_started(self, name: str, *, cached: bool) -> None:
         """A stage begins, or is taken from the store."""
@@ -41,6 +38,9 @@ class Reporter(Protocol):
 class SilentReporter:
     """Tells nobody anything."""
 
+    def road_started(self, expected: Mapping[str, float]) -> None:
+        """Nothing."""
+
     def stage_started(self, name: str, *, cached: bool) -> None:
         """Nothing."""
 
@@ -56,30 +56,33 @@ class SilentReporter:
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """What a stage made: a folder in the store under the id of what it was made of."""
+    """What a stage made: a folder in the store under the id of what it was made of.
+
+    As an input it stands for all that is in it, or where files are named for these alone.
+    """
 
     id: str
     stage: str
     path: Path
+    inputs: "Mapping[str, Artefact]" = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
+    def only(self, *files: str) -> "Artefact":
+        """Itself, as an input of a stage that reads these files and depends on no others."""
+        return replace(self, files=files)
 
-class Pace:
-    """Seconds a unit takes lately, from the moments at which counts were reached."""
+    def file(self, name: str) -> Path:
+        """Where a file of it is, one of those that are read."""
+        assert not self.files or name in self.files, f"{name} is read but not named among {self.files}"
+        return self.path / name
 
-    def __init__(self) -> None:
-        self._last: tuple[int, float] | None = None
-        self._units = self._seconds = 0.0
-
-    def remaining(self, done: int, total: int, now: float) -> float | None:
-        """Seconds until `total`; None before the second count, since a resumed stage starts anywhere."""
-        if self._last is not None and done > self._last[0]:
-            units, seconds = done - self._last[0], now - self._last[1]
-            decay = math.exp(-seconds / SMOOTHING)
-            self._units = self._units * decay + units
-            self._seconds = self._seconds * decay + seconds
-        if self._last is None or done != self._last[0]:
-            self._last = (done, now)
-        return self._seconds / self._units * (total - done) if self._units else None
+    @property
+    def identity(self) -> str | dict[str, str]:
+        """What depends on it depends on this: its id, or the sha256 of each file that is read."""
+        if not self.files:
+            return self.id
+        written = read_json(self.path / MANIFEST)["files"]
+        return {name: written[name]["sha256"] for name in self.files}
 
 
 @dataclass
@@ -125,7 +128,7 @@ class Stage:
     @property
     def recipe(self) -> dict[str, Any]:
         """Everything the artefact depends on, as JSON."""
-        inputs = {name: artefact.id for name, artefact in self.inputs.items()}
+        inputs = {name: artefact.identity for name, artefact in self.inputs.items()}
         settings = dict(self.settings)
         return {"stage": self.name, "version": self.version, "settings": settings, "inputs": inputs}
 
@@ -135,13 +138,18 @@ class Stage:
         return content_id(self.recipe)
 
 
+def promised(stage: Stage, store: Store) -> Artefact:
+    """The artefact that a stage has made or will make."""
+    return Artefact(stage.id, stage.name, store.path(stage.id), stage.inputs)
+
+
 def execute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> Artefact:
     """The stage's artefact, computed unless the store has it; its metrics log lies in the run folder after.
 
     StorageError where the stored one is damaged; what the stage's function raises goes through, with
     the checkpoints left for the next attempt.
     """
-    artefact = Artefact(stage.id, stage.name, store.path(stage.id))
+    artefact = promised(stage, store)
     cached = store.has(artefact.id)
     reporter.stage_started(stage.name, cached=cached)
     if cached:
@@ -156,6 +164,8 @@ def execute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> A
 
 def _compute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> float:
     about: dict[str, Any] = stage.recipe
+    about["read"] = {name: of.identity for name, of in stage.inputs.items() if of.files}
+    about["inputs"] = {name: of.id for name, of in stage.inputs.items()}
     with store.write(stage.id, about) as folder:
         partial = store.partial(stage.id)
         work = partial / "work"
@@ -165,24 +175,22 @@ def _compute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> 
         if not resumed:
             log.truncate_after(-1)
         context = StageContext(stage.name, folder, work, stage.inputs, log, reporter)
-        gc.collect()
-        release()
-        _reset_peak_memory()
-        started, clock = datetime.now(UTC), time.monotonic()
-        stage.run(context)
-        seconds = time.monotonic() - clock
+        free_memory()
+        forget_peak()
+        started = datetime.now(UTC)
+        with accounting(partial / "spent.json") as spent:
+            stage.run(context)
         if log.path.exists():
             shutil.copyfile(log.path, folder / METRICS)
         about |= {
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
-            "peak_memory_gib": round(peak_memory_gib(), 3),
+            **spent,
             "tokens": context.tokens,
             "resumed": resumed,
             "warnings": context.warnings,
         }
-    return seconds
+    return float(spent["seconds"])
 
 
 def _restore_metrics(stored: Path, shown: Path) -> None:
@@ -192,15 +200,3 @@ def _restore_metrics(stored: Path, shown: Path) -> None:
     with storing(shown.parent, stored.stat().st_size):
         shown.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(stored, shown)
-
-
-def peak_memory_gib() -> float:
-    """The most memory this process held, in GiB: during the stage on Linux, since its start elsewhere."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
-def _reset_peak_memory() -> None:
-    """Let the kernel forget the peak so far; where it does not, peaks of earlier stages count too."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings, SftSettings
 from gnomon.data.sources import Data
 from gnomon.errors import DataError, ModelError
 from gnomon.evaluation.reward import reward_report
@@ -31,6 +31,12 @@ from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_o
 
 MODEL = "model"
 """The folder of a stage's artefact that `path:` can load."""
+
+CLUSTERS = "clusters.json"
+"""The near-duplicate cluster of each evaluation prompt, in the artefact of the rows."""
+
+UNSEEN = {"checkpoint_every"}
+"""Settings of an optimiser that cannot change what it makes."""
 
 WEIGHTS = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 """Endings of the files a model is made of."""
@@ -81,22 +87,29 @@ def data_stage(recipe: Recipe, data: Data) -> Stage:
     def run(context: StageContext) -> None:
         for name, records in data.by_role().items():
             write_records(context.folder / f"{name}.jsonl", records)
-        write_json(context.folder / "data.json", data.report())
+        report = data.report()
+        write_json(context.folder / CLUSTERS, report.pop("clusters"))
+        write_json(context.folder / "data.json", report)
 
-    settings = {"data": recipe.data.model_dump(mode="json"), "seed": recipe.seed, "digests": data.digests}
-    return Stage("data", 1, settings, {}, run)
+    settings = {
+        "data": recipe.data.model_dump(mode="json", exclude={"constitution"}),
+        "seed": recipe.seed,
+        "digests": data.digests,
+    }
+    return Stage("data", 2, settings, {}, run)
 
 
 def sft_stage(recipe: Recipe, data: Artefact, start: Start) -> Stage:
     """Instruction tuning on the demonstrations."""
+    given = data.only("sft.jsonl", "dev.jsonl")
 
     def run(context: StageContext) -> None:
-        rows = read_records(data.path / "sft.jsonl", Demonstration)
-        dev = read_records(data.path / "dev.jsonl", Demonstration)
+        rows = read_records(given.file("sft.jsonl"), Demonstration)
+        dev = read_records(given.file("dev.jsonl"), Demonstration)
         tune(context, recipe, start, rows, recipe.sft.optim, dev)
 
-    settings = _settings(recipe, start, sft=recipe.sft.model_dump(mode="json"))
-    return Stage("sft", 1, settings, {"data": data, **start.inputs}, run)
+    settings = _settings(recipe, start, sft=seen(recipe.sft))
+    return Stage("sft", 1, settings, {"data": given, **start.inputs}, run)
 
 
 def tune(
@@ -142,8 +155,10 @@ def reward_stage(
         ("reward_second", zlib.crc32(f"{recipe.seed}/second".encode())) if second else ("reward", recipe.seed)
     )
 
+    given = data.only(*(f"{role}.jsonl" for role in (*roles, "dev", "test")))
+
     def run(context: StageContext) -> None:
-        rows = [row for role in roles for row in read_records(data.path / f"{role}.jsonl", Comparison)]
+        rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
         if extra is not None:
             rows += read_records(extra.path / "comparisons.jsonl", Comparison)
         lm = _trainable(recipe, start)
@@ -151,8 +166,8 @@ def reward_stage(
         encoded = encode_comparisons(lm, rows, recipe.model.max_length)
         objective = RewardModelling(scorer, encoded, settings, seed)
         result = _train(context, lm, objective, settings.optim, module=scorer.model)
-        centre(scorer, read_records(data.path / "dev.jsonl", Demonstration))
-        test = read_records(data.path / "test.jsonl", Comparison)
+        centre(scorer, read_records(given.file("dev.jsonl"), Demonstration))
+        test = read_records(given.file("test.jsonl"), Comparison)
         scores = score_comparisons(scorer, test)
         report = {
             **reward_report(test, *scores),
@@ -164,8 +179,8 @@ def reward_stage(
         write_json(context.folder / "test_scores.json", dict(zip(("first", "second"), scores, strict=True)))
         save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, lm, report))
 
-    inputs = {"data": data, **start.inputs} | ({"extra": extra} if extra else {})
-    chosen = _settings(recipe, start, reward=settings.model_dump(mode="json"), roles=list(roles))
+    inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
+    chosen = _settings(recipe, start, reward=seen(settings), roles=list(roles))
     return Stage(name, 1, chosen, inputs, run)
 
 
@@ -185,6 +200,7 @@ def policy_stage(
     second: Artefact | None = None,
 ) -> Stage:
     """RLOO against the reward model, from the start model and staying near it, watched by the second one."""
+    given = data.only("policy.jsonl", *(["sft.jsonl"] if settings.ptx_coef else []))
 
     def run(context: StageContext) -> None:
         lm = _trainable(recipe, start)
@@ -199,7 +215,7 @@ def policy_stage(
                 f"the reward model in {reward.folder} reads another vocabulary or chat template than the "
                 "policy; train one that starts from this policy's model"
             )
-        rows = read_records(data.path / "policy.jsonl", Prompt)
+        rows = read_records(given.file("policy.jsonl"), Prompt)
         objective = PolicyOptimisation(
             lm,
             LocalEngine(lm),
@@ -211,6 +227,11 @@ def policy_stage(
         )
         if second is not None:
             objective.watch = ModelReward(load_scorer(second.path / MODEL, dtype=recipe.model.trained_dtype))
+        if settings.ptx_coef:
+            demonstrations = read_records(given.file("sft.jsonl"), Demonstration)
+            encoded = encode_demonstrations(lm, demonstrations, recipe.model.max_length)
+            mixed = settings.optim.model_copy(update={"batch_size": settings.ptx_rows})
+            objective.ptx = InstructionTuning(lm, encoded, mixed, recipe.seed)
         result = _train(context, lm, objective, settings.optim)
         report = {
             "steps": result.steps,
@@ -221,10 +242,10 @@ def policy_stage(
         write_json(context.folder / "report.json", report)
         save_model(lm, context.folder / MODEL, model_card(recipe, "policy", lm, report))
 
-    chosen = _settings(recipe, start, policy=settings.model_dump(mode="json"))
+    chosen = _settings(recipe, start, policy=seen(settings))
     models = {"reward": reward.artefact, "second": second, **start.inputs}
     inputs = {name: artefact for name, artefact in models.items() if artefact is not None}
-    return Stage("policy", 1, chosen, {"data": data, **inputs}, run)
+    return Stage("policy", 1, chosen, {"data": given, **inputs}, run)
 
 
 def policy_prompts(
@@ -271,6 +292,11 @@ def _train(
         context.warn(text)
     context.tokens = result.tokens
     return result
+
+
+def seen(settings: SftSettings | RewardSettings | PolicySettings) -> dict[str, Any]:
+    """A stage's own settings, as far as they can change what it makes."""
+    return settings.model_dump(mode="json", exclude={"optim": UNSEEN})
 
 
 def _settings(recipe: Recipe, start: Start, **own: Any) -> Mapping[str, Any]:

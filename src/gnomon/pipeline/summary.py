@@ -27,7 +27,6 @@ def build_summary(
     store: Store,
 ) -> dict[str, Any]:
     """The whole of it; a section whose stage was left out is left out. Timings stand under "costs" alone."""
-    data = read_json(made["data"].path / "data.json")
     summary: dict[str, Any] = {
         "run": {
             "name": recipe.name,
@@ -37,7 +36,7 @@ def build_summary(
             "gnomon": gnomon.__version__,
         },
         "preferences": {"sources": _sources(made)},
-        "data": {key: value for key, value in data.items() if key != "clusters"},
+        "data": read_json(made["data"].path / "data.json"),
         "warnings": list(warnings),
         "costs": _costs(made, store),
     }

@@ -170,7 +170,11 @@ def gate(measured: Mapping[str, Any]) -> str:
         axes.set(xlim=(max(0.0, left), 1.0), ylim=(-0.6, 1.5), yticks=[])
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         verdict = "the gate opened" if passed else "the gate stayed shut"
-        return _svg(figure, "gate", f"measured {accuracy['value']:.1%}, needed {required:.0%}: {verdict}")
+        told = f"measured {accuracy['value']:.1%}, needed {required:.0%}"
+        if "flips_allowed" in measured:
+            flips, allowed = measured["flip_rate"], measured["flips_allowed"]
+            told += f"; {flips:.1%} of the choices change with the order, allowed {allowed:.0%}"
+        return _svg(figure, "gate", f"{told}: {verdict}")
 
 
 def _note(axes: Any, words: str, place: tuple[float, float], coords: Any, shift: Any, **style: Any) -> None:

@@ -1,8 +1,11 @@
 """What a sampled response is worth: a reward model's score, less what the recipe takes off."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from gnomon.config import PolicySettings
 from gnomon.models.reward_model import Scorer
@@ -29,10 +32,39 @@ class ModelReward:
 
 
 def shaped(scores: Sequence[float], samples: Sequence[Sample], settings: PolicySettings) -> list[float]:
-    """Scores less the penalties for not ending a turn (arXiv:1909.08593 takes 1 off) and for length."""
+    """Scores made ready to be optimised: bounded, rid of length, less the penalties of the recipe.
+
+    The penalty for a response that does not end its turn is arXiv:1909.08593's, who take 1 off.
+    """
+    lengths = [len(sample.response_ids) for sample in samples]
+    if settings.score_bound is not None:
+        scores = bounded(scores, settings.score_bound)
+    if settings.length_neutral:
+        scores = length_neutral(scores, lengths, settings.samples)
     return [
-        score
-        - (0.0 if sample.ended else settings.missing_end)
-        - settings.length_penalty * len(sample.response_ids)
-        for score, sample in zip(scores, samples, strict=True)
+        score - (0.0 if sample.ended else settings.missing_end) - settings.length_penalty * length
+        for score, sample, length in zip(scores, samples, lengths, strict=True)
     ]
+
+
+def bounded(scores: Sequence[float], bound: float) -> list[float]:
+    """bound * tanh(score / bound): as it is near 0, where good answers are, and never beyond the bound.
+
+    A reward model trained on few comparisons calls some samples ten times worse than bad; unbounded, these
+    few decide a step. arXiv:2502.18770 bounds by the logistic function, which forgets more of the scale.
+    """
+    return [bound * math.tanh(score / bound) for score in scores]
+
+
+def length_neutral(scores: Sequence[float], lengths: Sequence[int], samples: int) -> list[float]:
+    """Scores less what length alone explains of them, within prompts; means of prompts stay as they are.
+
+    The slope is that of a regression of score on log length over all samples, each measured from the mean of
+    its prompt's `samples` neighbours. A policy that is paid so gains nothing from length as such.
+    """
+    score = np.reshape(np.asarray(scores, dtype=float), (-1, samples))
+    length = np.reshape(np.log1p(np.asarray(lengths, dtype=float)), (-1, samples))
+    off = length - length.mean(axis=1, keepdims=True)
+    spread = float((off**2).sum())
+    slope = float((off * score).sum()) / spread if spread else 0.0
+    return [float(value) for value in (score - slope * off).ravel()]

@@ -3,10 +3,12 @@
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gnomon.runs import storing, sync
 
@@ -50,6 +52,24 @@ def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
                 f"{path} is damaged ({problem}) and was passed over; training resumes from before it"
             )
     return None, damaged
+
+
+def random_state() -> dict[str, Tensor]:
+    """What random draws depend on: the CPU's generator, and this process's GPU's where one is in use."""
+    state = {"rng": torch.get_rng_state()}
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        state["rng_cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Draw on from a `random_state`, wherever it was taken.
+
+    torch keeps a GPU's state until the GPU is first used, which without one is never.
+    """
+    torch.set_rng_state(state["rng"])
+    if "rng_cuda" in state:
+        torch.cuda.set_rng_state(state["rng_cuda"])
 
 
 def _check(path: Path) -> None:

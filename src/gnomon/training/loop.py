@@ -141,7 +141,7 @@ class Trainer:
                     "optimizer": self.optimizer.state_dict(),
                     "objective": self.objective.state_dict(),
                     "tokens": self.tokens,
-                    "rng": torch.get_rng_state(),
+                    **checkpoint.random_state(),
                 },
             )
 
@@ -155,7 +155,7 @@ class Trainer:
                 parameter.copy_(state["trained"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.objective.load_state_dict(state["objective"])
-        torch.set_rng_state(state["rng"])
+        checkpoint.restore_random_state(state)
         self.step, self.tokens = int(state["step"]), int(state["tokens"])
 
 

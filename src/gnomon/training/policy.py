@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -26,6 +26,7 @@ from gnomon.records import EncodedRow
 from gnomon.rewards.combine import Reward, shaped
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.training.objective import Micro, StepWork
+from gnomon.training.sft import InstructionTuning
 
 RECENT = 2
 """Steps whose KL is remembered: the last, and how fast it grew to it."""
@@ -37,6 +38,13 @@ class PolicyPrompts:
 
     ids: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class MixedIn:
+    """What a micro-batch of demonstrations holds, among those of samples."""
+
+    tensors: Any
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,9 @@ class PolicyOptimisation:
         self.recent_kl: list[float] = []
         self.watch: Reward | None = None
         """A second reward model whose mean score of the samples is logged, and nothing else."""
+        self.ptx: InstructionTuning | None = None
+        """Demonstrations whose cross-entropy is mixed in with weight `ptx_coef`, against what RL unlearns on
+        tasks the prompts do not ask for (PPO-ptx, arXiv:2203.02155, eq. 2)."""
 
     def prepare(self, step: int) -> StepWork:
         """Sample, score and weigh; stop where the KL budget would be left."""
@@ -87,7 +98,11 @@ class PolicyOptimisation:
         rollouts = self.roll_out(step)
         self.recent_kl = [*self.recent_kl, float(rollouts.kl.mean())][-RECENT:]
         advantages = rloo(rollouts.rewards.view(-1, self.settings.samples)).flatten()
-        return StepWork(self._micros(rollouts, advantages), self._metrics(rollouts, advantages))
+        micros = self._micros(rollouts, advantages)
+        if self.ptx is not None:
+            mixed = self.ptx.prepare(step).micros
+            micros += [replace(micro, tensors=MixedIn(micro.tensors)) for micro in mixed]
+        return StepWork(micros, self._metrics(rollouts, advantages))
 
     def ahead(self) -> float:
         """Nats a sequence the policy may be away after the update to come.
@@ -113,7 +128,12 @@ class PolicyOptimisation:
         return Rollouts(ids, samples, scores_, kl_, kl_penalised(scores_, kl_, self.settings.beta))
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
-        """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off."""
+        """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off; or of
+        the demonstrations' cross-entropy."""
+        if isinstance(micro.tensors, MixedIn):
+            assert self.ptx is not None
+            loss, _ = self.ptx.loss(replace(micro, tensors=micro.tensors.tensors))
+            return self.settings.ptx_coef * loss, {"loss/ptx": float(loss)}
         batch, weights, sampled, tokens = micro.tensors
         with without_dropout(self.lm.model):  # with it, the policy trained is not the one sampled
             hidden = hidden_states(self.lm.model, batch.input_ids, batch.attention_mask)

@@ -1,0 +1,64 @@
+"""What the stages of a recipe take beside each other, known without a model: the plan at a nominal pace.
+
+Timing this machine, as `plan` does, costs a minute or two and a second model in memory. A road that is walked
+shows its own pace; all it lacks is how much each stage still to come weighs beside those that are over.
+"""
+
+from collections.abc import Sequence
+
+from gnomon.config import Recipe
+from gnomon.data.sources import Data
+from gnomon.pipeline.plan import Counted, stage_costs
+from gnomon.pipeline.probe import Rates
+from gnomon.records import Comparison, Conversation, Prompt
+
+CHARACTERS = 4.0
+"""A token of English text, about."""
+
+NOMINAL = Rates(
+    load=3.0,
+    train_token=3.0e-3,
+    train_label=2.2e-3,
+    forward_token=1.7e-3,
+    step=0.05,
+    row=2.5e-3,
+    memory_gib=0.0,
+    weights_gib=0.0,
+    trained=0,
+)
+"""The default model on two cores of 2025. Another machine is faster or slower at all of it."""
+
+
+def expected(recipe: Recipe, data: Data) -> dict[str, float]:
+    """Seconds of each stage at the nominal pace, in the order of the road; the rows cost next to nothing."""
+    costs = stage_costs(recipe, roughly(data, recipe.model.max_length), NOMINAL)
+    return {"data": 0.0} | {cost.stage: cost.seconds for cost in costs}
+
+
+def roughly(data: Data, longest: int) -> Counted:
+    """Rows counted in tokens by the length of their text; those over `longest` tokens are left out."""
+    sft = [row for row in data.sft if _tokens(row.conversation) <= longest]
+    return Counted(
+        demonstrations=len(sft),
+        sft_tokens=sum(_tokens(row.conversation) for row in sft),
+        sft_labels=sum(_tokens(row.conversation) - _tokens(row.prompt) for row in sft),
+        reward=_pairs(data.reward, longest),
+        second=_pairs(data.second, longest),
+        test=_pairs(data.test, longest),
+        policy=_prompts(data.policy),
+        red_team=_prompts(data.red_team),
+        evaluation=_prompts(data.evaluation),
+    )
+
+
+def _tokens(conversation: Conversation) -> int:
+    return round(sum(len(message.content) for message in conversation.messages) / CHARACTERS)
+
+
+def _pairs(rows: Sequence[Comparison], longest: int) -> int:
+    both = [[_tokens(row.prompt.then(*turns)) for turns in (row.first, row.second)] for row in rows]
+    return sum(sum(pair) for pair in both if max(pair) <= longest)
+
+
+def _prompts(rows: Sequence[Prompt]) -> tuple[int, ...]:
+    return tuple(_tokens(row.conversation) for row in rows)

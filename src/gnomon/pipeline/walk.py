@@ -1,0 +1,184 @@
+"""Which stage follows which, what each is made of, and which recipes have it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from gnomon.config import Recipe
+from gnomon.constitution.principles import Constitution, load_constitution
+from gnomon.pipeline.answers import answers_stage
+from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, feedback_stage, revise_stage
+from gnomon.pipeline.stage import Artefact, Reporter, Stage, execute, promised
+from gnomon.pipeline.stages import Start, policy_stage, reward_stage, sft_stage
+from gnomon.runs import RunFolder, read_json
+from gnomon.store import Store
+
+Until = Literal["sft", "constitution", "reward", "policy"]
+
+
+@dataclass
+class Road:
+    """A run in progress: what has been made, by stage."""
+
+    recipe: Recipe
+    run: RunFolder
+    store: Store
+    reporter: Reporter
+    made: dict[str, Artefact] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def make(self, stage: Stage) -> Artefact:
+        """Execute a stage, or take it from the store."""
+        artefact = execute(stage, self.store, self.run, self.reporter)
+        self.made[stage.name] = artefact
+        self.warnings += self.store.about(artefact.id)["warnings"]
+        return artefact
+
+    def start(self, name: str) -> Start:
+        """The model a stage made."""
+        return Start.of(self.made[name])
+
+    def figure(self, stage: str, name: str, unmade: int) -> int:
+        """A count in the report of a stage; `unmade` stands for it as long as the stage is only promised."""
+        artefact = self.made[stage]
+        report = read_json(artefact.path / "report.json") if self.store.has(artefact.id) else {}
+        return int(report.get(name, unmade))
+
+    @property
+    def principles(self) -> Constitution:
+        """The constitution."""
+        return load_constitution(self.recipe.data.constitution)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How a stage is built from what was made before it (None where that leaves nothing to do), and which
+    sections of a recipe it needs."""
+
+    build: Callable[[Road], Stage | None]
+    needs: tuple[str, ...] = ()
+
+
+def names(recipe: Recipe, until: Until | None = None) -> tuple[str, ...]:
+    """The stages a recipe walks, in order; those of a constitutional model go where revisions are too few."""
+    order = list(WALK)
+    reached = order if until is None else order[: 1 + order.index(LAST[until])]
+
+    def wanted(name: str) -> bool:
+        return all(getattr(recipe, section) is not None for section in WALK[name].needs)
+
+    return ("data", *filter(wanted, reached))
+
+
+def walk(road: Road, stages: Sequence[str]) -> None:
+    """Make the stages of these names."""
+    for name in stages:
+        stage = WALK[name].build(road)
+        if stage is not None:
+            road.make(stage)
+
+
+def unmade(road: Road, stages: Sequence[str]) -> set[str]:
+    """Those of the stages that are not in the store, as far as can be told before they are made."""
+    ahead = Road(road.recipe, road.run, road.store, road.reporter, dict(road.made))
+    missing = set()
+    for name in stages:
+        stage = WALK[name].build(ahead)
+        if stage is None:
+            continue
+        ahead.made[name] = promised(stage, road.store)
+        if not road.store.has(stage.id):
+            missing.add(name)
+    return missing
+
+
+def _sft(road: Road) -> Stage:
+    return sft_stage(road.recipe, road.made["data"], Start(road.recipe.model.ref))
+
+
+def _revise(road: Road) -> Stage:
+    settings, data = road.recipe.constitution, road.made["data"]
+    assert settings is not None
+    return revise_stage(road.recipe, settings, road.principles, data, road.start("sft"))
+
+
+def _constitutional(road: Road) -> Stage | None:
+    settings, made = road.recipe.constitution, road.made
+    assert settings is not None
+    if road.figure("revise", "kept", unmade=ENOUGH) < ENOUGH:
+        return None
+    return constitutional_stage(road.recipe, settings, made["data"], road.start("sft"), made["revise"])
+
+
+def _feedback(road: Road) -> Stage:
+    settings, data = road.recipe.constitution, road.made["data"]
+    assert settings is not None
+    return feedback_stage(road.recipe, settings, road.principles, data, road.start("sft"))
+
+
+def _reward(road: Road, roles: Sequence[str], extra: Artefact | None = None) -> Stage:
+    settings, data = road.recipe.reward, road.made["data"]
+    assert settings is not None
+    return reward_stage(road.recipe, settings, data, road.start("sft"), roles, extra)
+
+
+def _first_reward(road: Road) -> Stage:
+    """On the comparisons of the rows, and on the AI's where the gate let any pass."""
+    labelled = "feedback" in road.made and road.figure("feedback", "ai_comparisons", unmade=0)
+    return _reward(road, ("reward",), road.made["feedback"] if labelled else None)
+
+
+def _policy(road: Road) -> Stage:
+    settings, made = road.recipe.policy, road.made
+    assert settings is not None
+    start, reward = road.start("sft"), road.start("reward")
+    return policy_stage(road.recipe, settings, made["data"], start, reward, made["reward_second"])
+
+
+def _answers(name: str) -> Callable[[Road], Stage | None]:
+    """A trained model's answers, with its distance from the instruction-tuned one."""
+
+    def build(road: Road) -> Stage | None:
+        if name not in road.made:
+            return None
+        made = road.made
+        reference = None if name == "sft" else made["sft"]
+        second = made.get("reward_second")
+        return answers_stage(
+            name, road.recipe, made["data"], road.start(name), second=second, reference=reference
+        )
+
+    return build
+
+
+def _base_answers(road: Road) -> Stage:
+    """The base model's answers, under the raw text."""
+    made, base = road.made, Start(road.recipe.model.ref)
+    return answers_stage("base", road.recipe, made["data"], base, second=made.get("reward_second"), raw=True)
+
+
+WALK: Mapping[str, Step] = MappingProxyType(
+    {
+        "sft": Step(_sft),
+        "revise": Step(_revise, ("constitution",)),
+        "constitutional": Step(_constitutional, ("constitution",)),
+        "feedback": Step(_feedback, ("constitution",)),
+        "reward": Step(_first_reward, ("reward",)),
+        "reward_second": Step(lambda road: _reward(road, ("second",)), ("reward",)),
+        "policy": Step(_policy, ("reward", "policy")),
+        "answers_base": Step(_base_answers),
+        "answers_sft": Step(_answers("sft")),
+        "answers_policy": Step(_answers("policy"), ("reward", "policy")),
+        "answers_constitutional": Step(_answers("constitutional"), ("constitution",)),
+    }
+)
+"""After the rows, in order."""
+
+LAST: Mapping[Until, str] = {
+    "sft": "sft",
+    "constitution": "feedback",
+    "reward": "reward",
+    "policy": "policy",
+}
+"""Where each `until` stops."""

@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import pytest
+
+from gnomon.config import Recipe
+from gnomon.data.sources import read_data
+from gnomon.pipeline.expected import NOMINAL, expected, roughly
+from gnomon.pipeline.plan import Counted, stage_costs
+from gnomon.pipeline.walk import names
+from gnomon.records import Comparison, Conversation, Demonstration, Label
+
+DEMO = Counted(
+    demonstrations=850,
+    sft_tokens=36_600,
+    sft_labels=19_000,
+    reward=29_300,
+    second=23_600,
+    test=12_800,
+    policy=(16,) * 135,
+    red_team=(16,) * 48,
+    evaluation=(15,) * 196,
+)
+"""The rows of the demo below, as counted by their characters."""
+
+TOOK = {
+    "sft": 365,
+    "revise": 74,
+    "feedback": 32,
+    "reward": 262,
+    "reward_second": 208,
+    "answers_sft": 45,
+    "answers_policy": 88,
+    "answers_constitutional": 125,
+}
+"""Seconds of undisturbed stages of the demo on two cores, under settings that are still the defaults."""
+
+
+@pytest.fixture(scope="module")
+def data():
+    return read_data(Recipe().data, 0)
+
+
+@pytest.mark.parametrize("left_out", ["policy", "reward", "constitution"])
+def test_there_is_an_expectation_of_every_stage(data, left_out):
+    recipe = Recipe().model_copy(update={left_out: None})
+    assert tuple(expected(recipe, data)) == names(recipe)
+
+
+def test_proportions_are_those_of_the_demo_as_it_was_measured():
+    found = {cost.stage: cost.seconds for cost in stage_costs(Recipe(), DEMO, NOMINAL)}
+    ratios = [found[stage] / seconds for stage, seconds in TOOK.items()]
+    assert max(ratios) / min(ratios) < 1.6
+
+
+def test_a_recipe_that_does_more_is_expected_to_take_longer(data):
+    recipe = Recipe()
+    longer = recipe.model_copy(update={"policy": recipe.policy.model_copy(update={"steps": 21})})
+    before, after = expected(recipe, data), expected(longer, data)
+    # it samples once more at the end
+    assert after["policy"] / before["policy"] == pytest.approx(22 / 11, rel=0.05)
+    assert {**after, "policy": 0} == {**before, "policy": 0}
+
+
+def test_rows_are_counted_by_their_characters_and_long_ones_left_out(data):
+    short, long = Conversation.of("a" * 40, "b" * 20), Conversation.of("a" * 40, "b" * 4000)
+    rows = tuple(Demonstration(str(i), row) for i, row in enumerate((short, long)))
+    pairs = tuple(
+        Comparison.of(str(length), Conversation.of("a" * 40), "b" * 20, "b" * length, Label(1.0, "person"))
+        for length in (80, 4000)
+    )
+    counted = roughly(replace(data, sft=rows, reward=pairs), longest=512)
+    assert (counted.demonstrations, counted.sft_tokens, counted.sft_labels) == (1, 15, 5)
+    assert counted.reward == 15 + 30
