@@ -58,10 +58,12 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int
     """Indices of one epoch's batches: shuffled, like lengths together, then the batches shuffled.
 
     Rows are sorted inside windows of eight batches, so that batches stay random while padding stays small.
+    Where all of them are fewer than sixteen batches there are two windows of half: in one window each epoch
+    would have the same batches.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
-    window = 8 * batch_size
+    window = min(8, math.ceil(len(lengths) / batch_size / 2)) * batch_size
     batches: list[list[int]] = []
     for start in range(0, len(order), window):
         part = sorted(order[start : start + window].tolist(), key=lambda i: lengths[i])
