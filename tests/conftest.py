@@ -1,12 +1,18 @@
-"""Where the published files are that some tests read; and Ctrl-C as a terminal gives it."""
+"""Where some tests find published files; the README's commands; and Ctrl-C as a terminal gives it."""
 
 import os
+import re
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("GNOMON_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 """Published files as they are; set GNOMON_TEST_DATA where they are elsewhere."""
 
@@ -22,5 +28,48 @@ def published() -> Callable[[str], Path]:
         if not (DATA / name).exists():
             pytest.skip(f"{DATA / name} is not there; set GNOMON_TEST_DATA")
         return DATA / name
+
+    return find
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A folder with the files the README names, without what git would not bring."""
+
+    folder: Path
+
+    def bash(self, script: str) -> str:
+        """Run commands there, which must succeed; what they wrote to standard output."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.folder,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """What a clone of the repository holds."""
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(ROOT / "recipes", folder / "recipes")
+    builtin = Path("src", "gnomon", "data", "builtin")
+    shutil.copytree(ROOT / builtin, folder / builtin)
+    return Clone(folder)
+
+
+@pytest.fixture(scope="session")
+def commands() -> Callable[[str], str]:
+    """The README's commands that are marked as fast, or as slow."""
+
+    def find(speed: str) -> str:
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        (block,) = re.findall(rf"<!-- test: {speed} -->\n```bash\n(.*?)```", readme, re.S)
+        return str(block)
 
     return find

@@ -64,14 +64,37 @@ def test_known_metrics_come_first_and_unknown_ones_are_kept():
     assert metric_names(found) == ["ends_turn", "checks", "zzz"]
 
 
-def test_the_summary_table_has_every_figure_with_its_interval():
-    text = shown(summary_table(summary()))
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_summary_table_has_every_figure_with_its_interval_and_folds_none(width):
+    text = shown(summary_table(summary()), width)
+    assert max(map(len, text.splitlines())) <= width
     for model, metrics in summary()["models"].items():
-        assert title(model) in text
+        assert model == "sft" or f" {title(model)}" in text
         for name, value in metrics.items():
-            assert written(name, value["value"]) in text
+            assert f" {written(name, value['value'])}" in text
             assert interval(name, value) in text
-    row = next(line for line in text.splitlines() if "KL from reference" in line)
+
+
+def test_the_widest_figures_of_four_models_fit_80_characters_in_two_lines_a_metric():
+    wide = summary()
+    for values in wide["models"].values():
+        values["reward/second"] = {"value": -1.0, "low": -1.47, "high": -0.48}
+        values["checks"] = {"value": 1.0, "low": 0.981, "high": 1.0}
+    text = shown(summary_table(wide), 80)
+    assert text.count("−1.47 to −0.48") == text.count("98.1 to 100.0") == 4
+    head = ["", "title", "Instruction-", "tuned", "rule"]
+    assert len(text.splitlines()) == len(head) + 2 * len(metric_names(wide)) + len([""])
+
+
+def test_the_longest_heading_takes_two_lines_above_its_figures():
+    above, heading = shown(summary_table(summary()), 80).splitlines()[2:4]
+    assert above.split() == ["Instruction-"]
+    assert heading.split() == ["Base", "tuned", "Optimised", "Constitutional"]
+    assert len(above.rstrip()) == heading.index("tuned") + len("tuned")
+
+
+def test_a_model_without_a_metric_has_a_dash_for_it():
+    row = next(line for line in shown(summary_table(summary())).splitlines() if "KL from reference" in line)
     assert "–" in row
     assert "6.31" in row
 

@@ -13,7 +13,8 @@ def sequence_kl(
 ) -> Float[Tensor, "batch"]:
     """k1: the sum of log pi - log pi_ref over a sampled response, in nats a sequence.
 
-    Unbiased on samples of pi, negative for single samples, and never clamped: clamping biases it.
+    Unbiased on samples of pi, negative for single samples, and never clamped: clamping biases it. Training
+    sums each response's log-probabilities without padding, and tests hold that against this.
     """
     return sequence_sum(logps - ref_logps, response_mask)
 

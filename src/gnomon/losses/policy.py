@@ -13,8 +13,8 @@ def reinforce(
 ) -> Float[Tensor, ""]:
     """-mean_i A_i sum_t log pi(y_it): the whole response is one action (arXiv:2402.14740).
 
-    Its gradient is the policy gradient on samples of the policy itself. The fused head computes the same from
-    hidden states with `reinforce_weights`.
+    Its gradient is the policy gradient on samples of the policy itself. Training computes the same from
+    hidden states with the fused head and `reinforce_weights`, and tests hold that against this.
     """
     return -(advantages * sequence_sum(logps, response_mask)).mean()
 

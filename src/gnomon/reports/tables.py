@@ -121,26 +121,31 @@ def _plain(value: float, digits: int, *, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def summary_table(summary: Summary) -> Table:
-    """Models as columns, metrics as rows, each figure over its 95 % interval."""
+def summary_table(summary: Summary) -> Padding:
+    """Models as columns, metrics as rows, each figure over its 95 % interval; four fit 80 characters."""
     models = ordered(summary.get("models", {}))
     table = Table(
         title="On held-out prompts, with 95% intervals",
         title_style="bold",
         title_justify="left",
         box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("")
     for model in models:
+        # in one line it would be wider than its figures
+        heading = visible(title(model)).replace("Instruction-tuned", "Instruction-\ntuned")
         table.add_column(
-            Text(visible(title(model)), _TERMINAL_COLOURS.get(model, "magenta")),
+            Text(heading, _TERMINAL_COLOURS.get(model, "magenta")),
             justify="right",
             overflow="fold",
         )
     for name in metric_names(summary):
         cells = [_cell(name, summary["models"][model].get(name)) for model in models]
         table.add_row(Text(_row_title(name)), *cells)
-    return table
+    return Padding(table, (1, 0), expand=False)
 
 
 def _row_title(name: str) -> str:
