@@ -81,7 +81,7 @@ class SftSettings(Settings):
 class RewardSettings(Settings):
     """A Bradley-Terry reward model, and a second one on other comparisons to watch it."""
 
-    optim: OptimSettings = OptimSettings(lr=1e-4, epochs=2.0, batch_size=16, weight_decay=0.01)
+    optim: OptimSettings = OptimSettings(lr=1e-4, epochs=1.5, batch_size=16, weight_decay=0.01)
     centring: float = Field(0.01, ge=0, description="weight of mean((r_w + r_l)^2)")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken to be flipped")
 
@@ -133,6 +133,7 @@ class EvaluationSettings(Settings):
 
     max_new_tokens: int = Field(96, ge=1)
     temperature: float = Field(0.0, ge=0, description="0 is greedy")
+    kl_prompts: int = Field(96, ge=1, description="prompts, a seeded slice, for sequence KL")
     bootstrap: int = Field(10_000, ge=100, description="resamples of each interval")
 
 

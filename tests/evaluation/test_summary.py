@@ -89,7 +89,7 @@ def test_near_duplicates_count_as_one():
     assert (one["high"], two["high"]) == (0.75, 1.0)
 
 
-def test_optional_metrics_are_there_for_all_rows_or_none():
+def test_the_second_reward_is_there_for_all_rows_or_none_and_kl_for_some():
     scored = [{**r, "reward/second": 1.0, "kl/reference": 0.5} for r in ROWS if r["model"] == "sft"]
     base = [r for r in ROWS if r["model"] == "base"]
     found = summarise(base + scored)
@@ -97,7 +97,9 @@ def test_optional_metrics_are_there_for_all_rows_or_none():
     assert "reward/second" not in found["models"]["base"]
     assert not [d for d in found["differences"] if d["metric"] == "reward/second"]
     del scored[1]["kl/reference"]
-    with pytest.raises(DataError, match="kl/reference is in 2 of 3 rows of model 'sft'"):
+    assert summarise(base + scored)["models"]["sft"]["kl/reference"]["n"] == 2
+    del scored[1]["reward/second"]
+    with pytest.raises(DataError, match="reward/second is in 2 of 3 rows of model 'sft'"):
         summarise(base + scored)
     with pytest.raises(DataError, match="nan"):
         summarise([{**r, "reward/second": float("nan")} for r in base])

@@ -29,8 +29,6 @@ TOOK = {
     "reward": 262,
     "reward_second": 208,
     "answers_sft": 45,
-    "answers_policy": 88,
-    "answers_constitutional": 125,
 }
 """Seconds of undisturbed stages of the demo on two cores, under settings that are still the defaults."""
 

@@ -127,7 +127,7 @@ class _Measured(NamedTuple):
 
 def _measure(rows: Sequence[AnswerRow], metric: str) -> _Measured:
     found = [(value, row) for row in rows for value in METRICS[metric](row)]
-    if metric in ("reward/second", "kl/reference") and len(found) not in (0, len(rows)):
+    if metric == "reward/second" and len(found) not in (0, len(rows)):
         name = rows[0]["model"]
         raise DataError(f"{metric} is in {len(found)} of {len(rows)} rows of model {name!r}; score them all")
     return _Measured(

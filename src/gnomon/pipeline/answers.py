@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from gnomon.config import Recipe
@@ -59,7 +60,9 @@ def answers_stage(
         del lm
         free_memory()
         if reference is not None and fresh is not None:
-            sequence_kl(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh, rows)
+            far = sequence_kl(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh)
+            for i, kl in zip(fresh.places, far, strict=True):
+                rows[i]["kl/reference"] = kl
             free_memory()
             context.progress(2 * len(rows), parts * len(rows), "sequence KL")
         if second is not None:
@@ -68,8 +71,9 @@ def answers_stage(
         context.tokens = sum(row["tokens"] for row in rows)
         write_lines(context.folder / "answers.jsonl", rows)
 
+    unseen = {"bootstrap"} if reference is not None else {"bootstrap", "kl_prompts"}
     settings = {
-        "evaluation": recipe.evaluation.model_dump(mode="json", exclude={"bootstrap"}),
+        "evaluation": recipe.evaluation.model_dump(mode="json", exclude=unseen),
         "dtype": dtype,
         "seed": recipe.seed,
         "raw": raw,
@@ -99,29 +103,34 @@ def answer_rows(artefact: Artefact) -> list[Any]:
 
 @dataclass(frozen=True)
 class Fresh:
-    """Samples at temperature 1, as ids, with the log-probs the model that drew them gives their tokens."""
+    """Samples at temperature 1, as ids, with the log-probs the model that drew them gives their tokens.
 
+    `places` says which of the evaluation's prompts they answer.
+    """
+
+    places: list[int]
     prompts: list[tuple[int, ...]]
     responses: list[tuple[int, ...]]
     logps: list[Tensor]
 
 
 def fresh_samples(lm: LanguageModel, recipe: Recipe, prompts: list[Prompt]) -> Fresh:
-    """What KL is estimated on: greedy answers would bias it."""
+    """What KL is estimated on: greedy answers would bias it, and a slice of the prompts is enough."""
+    order = np.random.default_rng([recipe.seed, len(prompts)]).permutation(len(prompts))
+    places = sorted(int(i) for i in order[: recipe.evaluation.kl_prompts])
     samples = LocalEngine(lm).answer(
-        [prompt.conversation for prompt in prompts],
+        [prompts[i].conversation for i in places],
         Sampling(recipe.evaluation.max_new_tokens, 1.0),
         zlib.crc32(f"{recipe.seed}/kl".encode()),
     )
     asked, answered = [s.prompt_ids for s in samples], [s.response_ids for s in samples]
-    return Fresh(asked, answered, sequence_logps(lm, asked, answered))
+    return Fresh(places, asked, answered, sequence_logps(lm, asked, answered))
 
 
-def sequence_kl(reference: LanguageModel, fresh: Fresh, rows: list[AnswerRow]) -> None:
-    """Fill in k1, in nats a sequence."""
+def sequence_kl(reference: LanguageModel, fresh: Fresh) -> list[float]:
+    """k1 of each sample, in nats a sequence."""
     theirs = sequence_logps(reference, fresh.prompts, fresh.responses)
-    for row, own, ref in zip(rows, fresh.logps, theirs, strict=True):
-        row["kl/reference"] = float((own - ref).sum())
+    return [float((own - ref).sum()) for own, ref in zip(fresh.logps, theirs, strict=True)]
 
 
 def score_answers(scorer: Scorer, prompts: list[Prompt], rows: list[AnswerRow]) -> None:

@@ -219,7 +219,8 @@ def _answers(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:
         seconds = rates.decode(rows, rows * length, cap) + read * rates.train_token / 3
         seconds += forward * watched
         if measured:  # sequence KL: fresh samples, read by the model and by its reference
-            seconds += rates.decode(rows, rows * length, cap) + 2 * tokens * rates.forward_token
+            few = min(rows, recipe.evaluation.kl_prompts)
+            seconds += rates.decode(few, few * length, cap) + 2 * few / rows * tokens * rates.forward_token
         seconds += (watched + measured) * rates.load  # one after the other, never two at once
         costs.append(_cost(f"answers_{name}", seconds, tokens * (1 + measured), rates))
     return costs
