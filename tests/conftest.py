@@ -1,4 +1,4 @@
-"""Where tests find published files; the README's commands; Ctrl-C as a terminal gives it; exact arithmetic."""
+"""Where published files are; the README's commands; Ctrl-C as a terminal gives it; exact arithmetic."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def published() -> Callable[[str], Path]:
 
 @pytest.fixture
 def float64_throughout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Norms and softmax of transformers are float32 whatever the model is, and round what they sum: here not."""
+    """Norms and softmax of transformers are float32 whatever the model is, and round: not here."""
     to, softmax = torch.Tensor.to, torch.nn.functional.softmax
 
     def kept(tensor, *args, **more):

@@ -1,11 +1,12 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.kernels.branches import KEYS, Group, lay_out, sharing, visible
+from gnomon.kernels.branches import Group, lay_out, sharing, visible
 
 PAIR = [[7, 8, 30, 31], [7, 8, 40]]
-BOTH = Group((0, 1), 7, 2)
+BOTH = Group(((0,), (1,)), 7, 2)
 
 
 def test_a_pair_in_five_tokens():
@@ -38,7 +39,7 @@ def test_a_window_of_two_counts_positions_not_places():
 def test_padding_is_seen_by_nothing_real_and_sees_something():
     """A row of a mask that is False throughout makes a softmax of nothing."""
     rows = [*PAIR, [9, 9]]
-    batch = lay_out(rows, [BOTH, Group((2,), 2, 2)], pad_id=0)
+    batch = lay_out(rows, [BOTH, Group(((2,),), 2, 2)], pad_id=0)
     assert batch.input_ids.tolist() == [[7, 8, 30, 31, 40], [9, 9, 0, 0, 0]]
     assert batch.segments.tolist()[1] == [0, 0, -1, -1, -1]
     for window in (None, 1):
@@ -59,20 +60,23 @@ def test_labels_are_predicted_by_what_comes_before_them():
     assert labels.tolist() == [8, 40]
 
 
-def test_a_row_that_another_begins_with_or_repeats_ends_within_it():
+def test_rows_that_are_the_same_are_one_and_a_row_may_end_within_another():
     rows = [[5, 6, 7], [5, 6], [5, 6, 7]]
     groups = sharing(rows, longest=9)
-    assert [group.common for group in groups] == [2]
+    assert groups == [Group(((1,), (0, 2)), 5, 2)]
     batch = lay_out(rows, groups, pad_id=0)
-    assert batch.input_ids.tolist() == [[5, 6, 7, 7]]
-    assert [[batch.input_ids[0, p].item() for p in batch.places[i]] for i in range(3)] == rows
+    assert batch.input_ids.tolist() == [[5, 6, 7]]
+    assert batch.places == {0: [0, 1, 2], 1: [0, 1], 2: [0, 1, 2]}
+    assert batch.shared
+    assert not lay_out(rows, sharing(rows, longest=0), pad_id=0).shared
 
 
 def test_rows_of_one_prompt_come_together_wherever_they_are():
     one, other = list(range(50, 80)), list(range(150, 180))
     rows = [[2, *prompt, *answer] for answer in ([1], [2, 3], [4]) for prompt in (one, other)]
     groups = sharing(rows, longest=1000)
-    assert sorted(sorted(group.members) for group in groups) == [[0, 2, 4], [1, 3, 5]]
+    members = [sorted(i for same in group.members for i in same) for group in groups]
+    assert sorted(members) == [[0, 2, 4], [1, 3, 5]]
     assert [group.common for group in groups] == [31, 31]
 
 
@@ -92,17 +96,19 @@ def test_a_group_is_split_where_it_would_be_too_long():
     assert [len(group.members) for group in sharing(rows, longest=0)] == [1] * 5
 
 
-def test_what_saves_less_than_it_costs_in_attention_is_not_shared():
-    """Ten tokens and their attention are saved; two answers of n tokens see each other in vain."""
-    prompt = list(range(10))
-
-    def shares(n):
-        return len(sharing([[*prompt, *[50] * n], [*prompt, *[60] * n]], longest=10_000)) == 1
-
-    # (10 + 2n)^2 keys in one row, 2 (10 + n)^2 in two: 2n^2 - 100 more, and 10 tokens less
-    even = next(n for n in range(1, 1000) if 2 * n**2 - 100 >= 10 * KEYS)
-    assert shares(even - 1)
-    assert not shares(even)
+@pytest.mark.parametrize(
+    ("answer", "one", "two", "together"),
+    [
+        (20, 52.5, 61.8, True),  # 50 tokens that see 50, instead of twice 30 that see 30
+        (60, 146.9, 149.8, False),  # cheaper by less than padding may cost
+        (100, 254.1, 244.2, False),  # the answers are masked for one another, which is not free
+    ],
+)
+def test_a_prompt_of_ten_tokens_is_shared_where_that_pays(answer, one, two, together):
+    assert Group(((0,), (1,)), 2 * (10 + answer), 10).cost == pytest.approx(one)
+    assert 2 * Group(((0,),), 10 + answer, 10 + answer).cost == pytest.approx(two)
+    rows = [[*range(10), *[token] * answer] for token in (50, 60)]
+    assert (len(sharing(rows, longest=10_000)) == 1) == together
 
 
 ROW = st.lists(st.integers(0, 2), min_size=1, max_size=8)
@@ -111,7 +117,8 @@ ROW = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 @given(st.lists(ROW, min_size=1, max_size=12), st.integers(0, 40))
 def test_every_row_is_found_again_and_sees_what_it_sees_alone(rows, longest):
     groups = sharing(rows, longest)
-    assert sorted(i for group in groups for i in group.members) == list(range(len(rows)))
+    members = [i for group in groups for same in group.members for i in same]
+    assert sorted(members) == list(range(len(rows)))
     assert all(group.length <= longest for group in groups if len(group.members) > 1)
     batch = lay_out(rows, groups, pad_id=9)
     assert (batch.segments < 0).sum() == batch.input_ids.numel() - sum(group.length for group in groups)

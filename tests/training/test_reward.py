@@ -7,6 +7,7 @@ from objectives import COMPARISONS, build
 from gnomon.config import RewardSettings
 from gnomon.errors import DataError
 from gnomon.kernels import batching
+from gnomon.models import branches
 from gnomon.models.load import load
 from gnomon.records import Comparison, Conversation, Label
 from gnomon.training.reward import encode_comparisons, score_comparisons
@@ -70,12 +71,14 @@ def test_a_pair_is_one_row_where_it_fits(monkeypatch):
         assert rows == {p.id: [list(p.first.ids), list(p.second.ids)] for p in built.objective.pairs}
 
 
-def test_micro_batches_hold_no_more_tokens_than_they_may():
-    built = build("reward", optim={"micro_tokens": 80})
-    micros = built.objective.prepare(0).micros
+@pytest.mark.parametrize(("longest", "tokens"), [(1024, 80), (0, 150)])
+def test_micro_batches_hold_no_more_tokens_than_they_may(longest, tokens, monkeypatch):
+    """Some pairs in one row and some in two, and all in two."""
+    monkeypatch.setattr(branches, "LONGEST", longest)
+    micros = build("reward", optim={"micro_tokens": tokens}).objective.prepare(0).micros
     batches = [micro.tensors[0] for micro in micros]
-    assert {batch.shared for batch in batches} == {True, False}
-    assert all(batch.input_ids.numel() <= 80 or len(batch.places) == 2 for batch in batches)
+    assert {batch.shared for batch in batches} == ({True, False} if longest else {False})
+    assert all(batch.input_ids.numel() <= tokens or len(batch.places) == 2 for batch in batches)
     assert sorted(name for micro in micros for name in micro.row_ids) == [row.id for row in COMPARISONS]
 
 

@@ -8,6 +8,7 @@ beginning and its own rest only, so that each row is what it is alone.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
@@ -19,14 +20,18 @@ LONGEST = 1024
 """Tokens of the longest row that holds several: its masks are dense."""
 
 KEYS = 1000
-"""So many keys cost a token's attention what the rest of its layer costs."""
+"""A token's attention to so many keys costs what the rest of its layer does."""
+
+WORTH = 0.97
+"""The share of what two rows cost that one must stay below: rows of more lengths mean more padding."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows laid out as one, by their indices: the first `common` of their tokens are held once."""
+    """Rows laid out as one, by their indices (those of rows that are the same together): the first `common` of
+    their tokens are held once. Rows that differ have `tokens` in all."""
 
-    members: tuple[int, ...]
+    members: tuple[tuple[int, ...], ...]
     tokens: int
     common: int
 
@@ -46,15 +51,18 @@ def sharing(rows: Sequence[Sequence[int]], longest: int) -> list[Group]:
 
     In lexicographic order neighbours share the most. From the longest common beginning down, neighbouring
     groups are merged where one row costs less than two: the beginning is saved, and the rests of the others
-    are attended to in vain, masked as they are.
+    are attended to in vain, masked as they are. Rows that are the same are always one.
     """
-    order = sorted(range(len(rows)), key=lambda i: tuple(rows[i]))
-    common = [_common(rows[i], rows[k]) for i, k in pairwise(order)]
-    at = [Group((i,), len(rows[i]), len(rows[i])) for i in order]
+    same: dict[tuple[int, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        same.setdefault(tuple(row), []).append(i)
+    order = sorted(same)
+    common = [_common(one, other) for one, other in pairwise(order)]
+    at = [Group((tuple(same[row]),), len(row), len(row)) for row in order]
     for k in sorted(range(len(common)), key=lambda k: -common[k]):
         left, right = at[k], at[k + 1]
         both = Group(left.members + right.members, left.tokens + right.tokens, common[k])
-        if both.length <= longest and both.cost < left.cost + right.cost:
+        if both.length <= longest and both.cost < WORTH * (left.cost + right.cost):
             at[k + 1 - len(left.members) : k + 1 + len(right.members)] = [both] * len(both.members)
     return list(dict.fromkeys(at))
 
@@ -67,17 +75,14 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
 @dataclass(frozen=True)
 class Branches:
     """Groups padded to one batch. `segments` holds 0 for a common beginning, 1, 2, ... for the rests after it
-    and -1 for padding; `places` where the tokens of each row lie in the flattened batch, by rising index."""
+    and -1 for padding; `places` where the tokens of each row lie in the flattened batch, by rising index.
+    `shared` where any row of the batch holds several."""
 
     input_ids: Int[Tensor, "batch seq"]
     positions: Int[Tensor, "batch seq"]
     segments: Int[Tensor, "batch seq"]
     places: Mapping[int, Sequence[int]]
-
-    @property
-    def shared(self) -> bool:
-        """Whether any row of the batch holds several."""
-        return len(self.places) > len(self.input_ids)
+    shared: bool
 
     def ends(self) -> Int[Tensor, "rows"]:
         """Where the last token of each row lies."""
@@ -98,32 +103,37 @@ def lay_out(
 ) -> Branches:
     """A batch with one row for each group, padded right."""
     laid = [_one_row(rows, group) for group in groups]
-    ids, positions, segments = (
-        pad_right([row[k] for row in laid], fill, device)[0] for k, fill in enumerate((pad_id, 0, -1))
-    )
+    ids, _ = pad_right([row.ids for row in laid], pad_id, device)
+    positions, _ = pad_right([row.positions for row in laid], 0, device)
+    segments, _ = pad_right([row.segments for row in laid], -1, device)
     width = ids.shape[1]
     places = {
         i: [k * width + place for place in inside]
-        for k, (*_, own) in enumerate(laid)
-        for i, inside in own.items()
+        for k, row in enumerate(laid)
+        for i, inside in row.places.items()
     }
-    return Branches(ids, positions, segments, dict(sorted(places.items())))
+    shared = any(len(group.members) > 1 for group in groups)
+    return Branches(ids, positions, segments, dict(sorted(places.items())), shared)
 
 
-def _one_row(
-    rows: Sequence[Sequence[int]], group: Group
-) -> tuple[list[int], list[int], list[int], dict[int, list[int]]]:
-    """Ids, positions and segments of a group, and where in them the tokens of each member lie."""
+class _Row(NamedTuple):
+    ids: list[int]
+    positions: list[int]
+    segments: list[int]
+    places: dict[int, list[int]]
+
+
+def _one_row(rows: Sequence[Sequence[int]], group: Group) -> _Row:
     common = group.common
-    ids, positions, segments = list(rows[group.members[0]][:common]), list(range(common)), [0] * common
-    places = {}
-    for segment, i in enumerate(group.members, start=1):
-        rest = rows[i][common:]
-        places[i] = [*range(common), *range(len(ids), len(ids) + len(rest))]
-        ids += rest
-        positions += range(common, len(rows[i]))
-        segments += [segment] * len(rest)
-    return ids, positions, segments, places
+    laid = _Row(list(rows[group.members[0][0]][:common]), list(range(common)), [0] * common, {})
+    for segment, same in enumerate(group.members, start=1):
+        rest, start = rows[same[0]][common:], len(laid.ids)
+        places = [*range(common), *range(start, start + len(rest))]
+        laid.places.update(dict.fromkeys(same, places))
+        laid.ids.extend(rest)
+        laid.positions.extend(range(common, common + len(rest)))
+        laid.segments.extend([segment] * len(rest))
+    return laid
 
 
 def visible(

@@ -91,7 +91,7 @@ def _agrees(model: Any) -> bool:
         return False
     rows = [[1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 8, 9]]
     device = next(model.parameters()).device
-    batch = lay_out(rows, [Group((0, 1), 13, 4)], 0, device)
+    batch = lay_out(rows, [Group(((0,), (1,)), 13, 4)], 0, device)
     with without_dropout(model), _narrow(config):
         apart = [
             hidden_states(model, ids, torch.ones_like(ids, dtype=torch.bool))[0]

@@ -77,14 +77,12 @@ class RewardModelling:
         """The step's pairs, cut into micro-batches of like length."""
         chosen = [self.pairs[i] for i in self.order.at(step)]
         total = sum(pair.weight for pair in chosen)
-        grouped = [self._groups(pair) for pair in chosen]
-        micros = []
+        micros: list[Micro] = []
         for rows in (1, 2):  # of a pair that shares its prompt, and of one that does not
-            own = [k for k, groups in enumerate(grouped) if len(groups) == rows]
-            lengths = [max(group.length for group in grouped[k]) for k in own]
-            for picked in by_length(lengths, self.settings.optim.micro_tokens // rows):
-                pairs = {own[i]: grouped[own[i]] for i in picked}
-                micros.append(self._micro([chosen[k] for k in pairs], list(pairs.values()), total))
+            own = [pair for pair in chosen if len(self._groups(pair)) == rows]
+            lengths = [max(group.length for group in self._groups(pair)) for pair in own]
+            picks = by_length(lengths, self.settings.optim.micro_tokens // rows)
+            micros += [self._micro([own[i] for i in picked], total) for picked in picks]
         return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
@@ -114,13 +112,13 @@ class RewardModelling:
         both = [pair.first.ids, pair.second.ids]
         return groups_of(self.scorer.lm, both, self.settings.optim.micro_tokens)
 
-    def _micro(self, pairs: Sequence[EncodedPair], grouped: Sequence[Sequence[Group]], total: float) -> Micro:
+    def _micro(self, pairs: Sequence[EncodedPair], total: float) -> Micro:
         lm = self.scorer.lm
         rows = [row.ids for pair in pairs for row in (pair.first, pair.second)]
         groups = [
-            replace(group, members=tuple(2 * k + member for member in group.members))
-            for k, groups in enumerate(grouped)
-            for group in groups
+            replace(group, members=tuple(tuple(2 * k + i for i in same) for same in group.members))
+            for k, pair in enumerate(pairs)
+            for group in self._groups(pair)
         ]
         batch = lay_out(rows, groups, lm.pad_id, lm.device)
         preference = torch.tensor([pair.preference for pair in pairs], device=lm.device)
