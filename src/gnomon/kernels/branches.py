@@ -28,8 +28,8 @@ WORTH = 0.97
 
 @dataclass(frozen=True)
 class Group:
-    """Rows laid out as one, by their indices (those of rows that are the same together): the first `common` of
-    their tokens are held once. Rows that differ have `tokens` in all."""
+    """Rows laid out as one, by their indices (those of rows that are the same together): the first `common`
+    of their tokens are held once. Rows that differ have `tokens` in all."""
 
     members: tuple[tuple[int, ...], ...]
     tokens: int
