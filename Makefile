@@ -43,8 +43,9 @@ check: $(INSTALLED) ## lint, format, types, layers, layout
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
-bench: $(INSTALLED) ## time Gnomon against plain transformers, and write results.json beside the script
+bench: $(INSTALLED) ## time Gnomon against plain transformers, and with and without shared prompts: results.json
 	$(BIN)/python benchmarks/sampling_and_training/run.py
+	$(BIN)/python benchmarks/shared_prompts/run.py
 
 docs: $(INSTALLED) ## check the documentation: its links, and what it says of commands, metrics and formats
 	$(BIN)/python -m pytest -q tests/test_docs.py

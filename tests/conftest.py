@@ -1,4 +1,4 @@
-"""Where some tests find published files; the README's commands; and Ctrl-C as a terminal gives it."""
+"""Where published files are; the README's commands; Ctrl-C as a terminal gives it; exact arithmetic."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("GNOMON_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
@@ -30,6 +31,20 @@ def published() -> Callable[[str], Path]:
         return DATA / name
 
     return find
+
+
+@pytest.fixture
+def float64_throughout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Norms and softmax of transformers are float32 whatever the model is, and round: not here."""
+    to, softmax = torch.Tensor.to, torch.nn.functional.softmax
+
+    def kept(tensor, *args, **more):
+        wide = tensor.dtype == torch.float64 and args == (torch.float32,)
+        return tensor if wide else to(tensor, *args, **more)
+
+    monkeypatch.setattr(torch.Tensor, "to", kept)
+    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: kept(tensor, torch.float32))
+    monkeypatch.setattr(torch.nn.functional, "softmax", lambda x, dim, dtype=None: softmax(x, dim=dim))
 
 
 @dataclass(frozen=True)

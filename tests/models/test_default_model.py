@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gnomon.config import DEFAULT_MODEL, LoraSettings, OptimSettings
+from gnomon.models.branches import shares
 from gnomon.models.heads import check_head
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
@@ -43,6 +44,16 @@ def test_generation_stops_at_the_end_of_text_and_at_the_end_of_a_turn(lm):
 
 def test_its_head_is_known(lm):
     check_head(lm.model)
+
+
+def test_answers_to_one_prompt_share_it(lm):
+    assert shares(lm.model)
+    prompt = lm.encode_prompt(BREAD)
+    answers = [lm.tokenizer.encode(text, add_special_tokens=False) for text in ("Mix flour.", "Buy some.")]
+    together = sequence_logps(lm, [prompt] * 2, answers)
+    alone = [sequence_logps(lm, [prompt], [answer])[0] for answer in answers]
+    off = torch.cat(together) - torch.cat(alone)
+    assert off.abs().mean() < 0.06  # bfloat16
 
 
 def test_it_continues_and_does_not_end_its_turn(lm):

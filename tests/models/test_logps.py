@@ -4,6 +4,7 @@ from architectures import NAMES, random_model
 from torch.testing import assert_close
 
 from gnomon.models import logps as module
+from gnomon.models.branches import batches
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import choice_logps, sequence_logps
 
@@ -37,6 +38,21 @@ def test_rows_come_back_in_their_order_however_they_are_grouped(monkeypatch):
     together = sequence_logps(lm, PROMPTS, RESPONSES)
     monkeypatch.setattr(module, "MICRO_TOKENS", 1)
     assert_close(sequence_logps(lm, PROMPTS, RESPONSES), together)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_to_one_prompt_share_it_and_have_the_log_probs_they_have_alone(name):
+    """The prompt is longer than the window of the models that have one; another's answer lies in between."""
+    lm = language_model(name, torch.float64)
+    prompt = [2, *range(50, 62)]
+    prompts, responses = [prompt, [2, 70], prompt, prompt], [*RESPONSES, [80, 90, 100]]
+    (batch,) = batches(lm, [[*p, *r] for p, r in zip(prompts, responses, strict=True)], 4096)
+    assert batch.shared
+    got = sequence_logps(lm, prompts, responses)
+    tolerance = 1e-5 if name == "gemma2" else 1e-9  # its eager attention sums a softmax in float32
+    for p, r, ours in zip(prompts, responses, got, strict=True):
+        (alone,) = sequence_logps(lm, [p], [r])
+        assert_close(ours, alone, rtol=0, atol=tolerance)
 
 
 def test_no_gradient_and_no_dropout_and_the_mode_comes_back():

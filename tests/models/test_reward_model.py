@@ -7,6 +7,9 @@ from torch.testing import assert_close
 
 from gnomon.config import LoraSettings, RewardSettings
 from gnomon.errors import ModelError
+from gnomon.kernels.batching import pad_right
+from gnomon.models.branches import batches, branch_states
+from gnomon.models.heads import without_dropout
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.lora import add_lora
 from gnomon.models.reward_model import HEAD_FILE, RewardModel, Scorer, load_scorer, save_scorer
@@ -70,22 +73,32 @@ def test_the_same_conversation_has_the_same_ids_and_score_in_training_and_when_s
     (micro,) = objective.prepare(0).micros
     batch = micro.tensors[0]
     with torch.no_grad():
-        trained = it.model(batch.input_ids, batch.attention_mask)
-    order = [["a", "b"].index(name) for name in micro.row_ids]
-    conversations = [PAIRS[i].prompt.then(*PAIRS[i].first) for i in order]
-    conversations += [PAIRS[i].prompt.then(*PAIRS[i].second) for i in order]
+        trained = it.model.read(branch_states(it.model.body, batch)[batch.ends()])
+    pairs = [PAIRS[["a", "b"].index(name)] for name in micro.row_ids]
+    conversations = [pair.prompt.then(*answer) for pair in pairs for answer in (pair.first, pair.second)]
     served = [list(it.lm.encode(conversation).ids) for conversation in conversations]
-    rows = [ids[keep].tolist() for ids, keep in zip(batch.input_ids, batch.attention_mask, strict=True)]
+    rows = [batch.input_ids.flatten()[places].tolist() for places in batch.places.values()]
     assert rows == served
     assert trained.tolist() == pytest.approx(it.score(served), abs=1e-5)
-    first, second = score_comparisons(it, PAIRS)
-    assert [*(first[i] for i in order), *(second[i] for i in order)] == pytest.approx(
+    first, second = score_comparisons(it, pairs)
+    assert [score for pair in zip(first, second, strict=True) for score in pair] == pytest.approx(
         trained.tolist(), abs=1e-5
     )
 
 
 def test_groups_do_not_change_scores():
     assert scorer(micro_tokens=1).score(ROWS) == pytest.approx(scorer().score(ROWS), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_that_share_a_prompt_have_the_scores_of_the_padded_rows(name):
+    it = scorer(name)
+    prompt = [2, *range(50, 59)]
+    rows = [[*prompt, 70, 1], [*prompt, 80, 81, 82, 1], prompt, [*prompt, 70, 1]]
+    (batch,) = batches(it.lm, rows, it.micro_tokens)
+    assert batch.shared
+    with torch.no_grad(), without_dropout(it.model):
+        assert it.score(rows) == pytest.approx(it.model(*pad_right(rows, 0)).tolist(), abs=1e-5)
 
 
 def test_scoring_is_without_dropout_and_leaves_the_mode():

@@ -19,6 +19,7 @@ DEMO = Counted(
     policy=(16,) * 135,
     red_team=(16,) * 48,
     evaluation=(15,) * 196,
+    shares=False,
 )
 """The rows of the demo below, as counted by their characters."""
 
@@ -68,4 +69,4 @@ def test_rows_are_counted_by_their_characters_and_long_ones_left_out(data):
     )
     counted = roughly(replace(data, sft=rows, reward=pairs), longest=512)
     assert (counted.demonstrations, counted.sft_tokens, counted.sft_labels) == (1, 15, 5)
-    assert counted.reward == 15 + 30
+    assert counted.reward == 10 + 5 + 20  # the prompt once

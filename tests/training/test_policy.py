@@ -103,6 +103,17 @@ def test_the_gradient_is_reinforce_s_on_the_tempered_policy(temperature):
         assert_close(mine, other, rtol=1e-4, atol=1e-9)
 
 
+def test_the_samples_of_a_prompt_are_trained_on_in_one_row():
+    built = build("policy")
+    (micro,) = built.objective.prepare(0).micros
+    batch, samples = micro.tensors[0], built.objective.roll_out(0).samples
+    assert batch.input_ids.shape[0] == 4
+    assert [batch.input_ids.flatten()[places].tolist() for places in batch.places.values()] == [
+        [*sample.prompt_ids, *sample.response_ids] for sample in samples
+    ]
+    assert micro.tokens == sum(len(sample.prompt_ids) + len(sample.response_ids) for sample in samples)
+
+
 def test_what_is_paid_for_comes_more_often(tmp_path):
     """A random model, paid for one byte."""
     built = build(
@@ -149,8 +160,11 @@ def test_a_group_with_equal_rewards_keeps_its_place_in_the_denominator():
 
     built = build("policy", policy={"beta": 0.0}, reward=some)
     micros = built.objective.prepare(0).micros
-    weight = sorted(float(w) for micro in micros for w in micro.tensors[1])
-    assert weight == pytest.approx([-1 / 8] * 2 + [0.0] * 4 + [1 / 8] * 2)
+    weights = sorted(float(w) for micro in micros for w in micro.tensors[1])
+    paid = [0.0] * 4 + [-1 / 8, 1 / 8] * 2  # each token weighs what its sample does
+    samples = built.objective.roll_out(0).samples
+    wanted = [w for w, sample in zip(paid, samples, strict=True) for _ in sample.response_ids]
+    assert weights == pytest.approx(sorted(wanted))
 
 
 def test_a_reward_that_is_no_number_stops_and_names_its_prompts(tmp_path):

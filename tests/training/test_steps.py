@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from gnomon.config import LoraSettings
 from gnomon.kernels import batching
 
-CUTS = (1, 300, 100_000)
+CUTS = (1, 150, 100_000)
 """micro_tokens: eight micro-batches of one row, some of some rows, one of eight."""
 
 
@@ -37,6 +37,7 @@ def after_two_steps(kind, tmp_path, lora, micro_tokens):
     return {n: p.detach() for n, p in trainer.trained.items()}, cuts, rows
 
 
+@pytest.mark.usefixtures("float64_throughout")
 @pytest.mark.parametrize("lora", [LoraSettings(rank=2), None], ids=["adapters", "full"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_parameters_do_not_depend_on_the_cut(kind, lora, tmp_path, monkeypatch):

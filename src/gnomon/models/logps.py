@@ -1,13 +1,13 @@
-"""Log-probs of given text under a model, without gradient: batched by length, head only where asked."""
+"""Log-probs of given text under a model, without gradient: prompts once, head only where asked."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from gnomon.kernels.batching import by_length, pad_right
 from gnomon.kernels.head import head_logits, head_pass
-from gnomon.models.heads import hidden_states, output_head, without_dropout
+from gnomon.models.branches import batches, branch_states
+from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel
 
 MICRO_TOKENS = 4096
@@ -27,17 +27,13 @@ def sequence_logps(
     rows = [[*prompt, *response] for prompt, response in zip(prompts, responses, strict=True)]
     head = output_head(lm.model)
     results: dict[int, Tensor] = {}
-    for group in by_length([len(row) for row in rows], MICRO_TOKENS):
-        ids, attention = pad_right([rows[i] for i in group], lm.pad_id, lm.device)
+    for batch in batches(lm, rows, MICRO_TOKENS):
         with without_dropout(lm.model):
-            hidden = hidden_states(lm.model, ids, attention)
-        wanted = torch.zeros_like(attention)
-        for k, i in enumerate(group):
-            wanted[k, len(prompts[i]) : len(rows[i])] = True
-        mask = wanted[:, 1:]
-        logps = head_pass(hidden[:, :-1][mask], head, ids[:, 1:][mask], temperature=temperature).logps
-        parts = torch.split(logps.cpu(), [len(responses[i]) for i in group])
-        results.update(zip(group, parts, strict=True))
+            states = branch_states(lm.model, batch)
+        before, labels = batch.after([len(prompt) for prompt in prompts])
+        logps = head_pass(states[before], head, labels, temperature=temperature).logps
+        parts = torch.split(logps.cpu(), [len(responses[i]) for i in batch.places])
+        results.update(zip(batch.places, parts, strict=True))
     return [results[i] for i in range(len(rows))]
 
 
@@ -47,10 +43,8 @@ def choice_logps(lm: LanguageModel, prompts: Sequence[Sequence[int]], choices: S
     head = output_head(lm.model)
     wanted = torch.tensor(list(choices), device=lm.device)
     result = torch.empty(len(prompts), len(choices))
-    for group in by_length([len(prompt) for prompt in prompts], MICRO_TOKENS):
-        ids, attention = pad_right([prompts[i] for i in group], lm.pad_id, lm.device)
+    for batch in batches(lm, prompts, MICRO_TOKENS):
         with without_dropout(lm.model):
-            hidden = hidden_states(lm.model, ids, attention)
-        last = hidden[torch.arange(len(group)), attention.sum(dim=1) - 1]
-        result[group] = torch.log_softmax(head_logits(last, head), dim=-1)[:, wanted].cpu()
+            last = branch_states(lm.model, batch)[batch.ends()]
+        result[list(batch.places)] = torch.log_softmax(head_logits(last, head), dim=-1)[:, wanted].cpu()
     return result

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gnomon.errors import ModelError
-from gnomon.kernels.batching import by_length, pad_right
 from gnomon.kernels.head import wide
+from gnomon.models.branches import batches, branch_states
 from gnomon.models.heads import hidden_states, without_dropout
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.save import save_model
@@ -39,7 +39,10 @@ class RewardModel(nn.Module):
         """Scores [batch] of right-padded rows [batch, seq]."""
         hidden = hidden_states(self.body, input_ids, attention_mask)
         last = attention_mask.sum(dim=1) - 1
-        final = hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
+        return self.read(hidden[torch.arange(hidden.shape[0], device=hidden.device), last])
+
+    def read(self, final: Tensor) -> Tensor:
+        """Scores [rows] of rows whose last real tokens have the states `final` [rows, width]."""
         scores: Tensor = self.score(final.to(self.score.weight.dtype)).squeeze(-1) - self.shift
         return scores
 
@@ -56,11 +59,10 @@ class Scorer:
     def score(self, rows: Sequence[Sequence[int]]) -> list[float]:
         """The score of each row of ids: a prompt and its response, turn end included."""
         result = [0.0] * len(rows)
-        for group in by_length([len(row) for row in rows], self.micro_tokens):
-            ids, mask = pad_right([rows[i] for i in group], self.lm.pad_id, self.lm.device)
+        for batch in batches(self.lm, rows, self.micro_tokens):
             with without_dropout(self.model):
-                scores = self.model(ids, mask).tolist()
-            for i, value in zip(group, scores, strict=True):
+                final = branch_states(self.model.body, batch)[batch.ends()]
+            for i, value in zip(batch.places, self.model.read(final).tolist(), strict=True):
                 result[i] = value
         return result
 

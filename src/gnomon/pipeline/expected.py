@@ -48,6 +48,7 @@ def roughly(data: Data, longest: int) -> Counted:
         policy=_prompts(data.policy),
         red_team=_prompts(data.red_team),
         evaluation=_prompts(data.evaluation),
+        shares=True,
     )
 
 
@@ -56,8 +57,11 @@ def _tokens(conversation: Conversation) -> int:
 
 
 def _pairs(rows: Sequence[Comparison], longest: int) -> int:
-    both = [[_tokens(row.prompt.then(*turns)) for turns in (row.first, row.second)] for row in rows]
-    return sum(sum(pair) for pair in both if max(pair) <= longest)
+    both = [
+        (_tokens(row.prompt), *(_tokens(row.prompt.then(*turns)) for turns in (row.first, row.second)))
+        for row in rows
+    ]
+    return sum(first + second - prompt for prompt, first, second in both if max(first, second) <= longest)
 
 
 def _prompts(rows: Sequence[Prompt]) -> tuple[int, ...]:

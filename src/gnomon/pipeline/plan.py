@@ -7,6 +7,7 @@ from typing import Any
 
 from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
 from gnomon.data.sources import Data, read_data
+from gnomon.models.branches import groups_of, shares
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
 from gnomon.pipeline.probe import Rates, measure
@@ -77,7 +78,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Counted:
-    """A recipe's rows in tokens: labels are those trained on; a pair counts with both its answers."""
+    """A recipe's rows in tokens: labels are those trained on; a pair counts with both its answers, and with
+    its prompt once where the model `shares` it."""
 
     demonstrations: int
     sft_tokens: int
@@ -88,6 +90,7 @@ class Counted:
     policy: tuple[int, ...]
     red_team: tuple[int, ...]
     evaluation: tuple[int, ...]
+    shares: bool
 
     @property
     def response(self) -> float:
@@ -123,7 +126,8 @@ def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], max_length: 
 
     def pairs(rows: Sequence[Comparison]) -> int:
         encoded = encode_comparisons(lm, rows, max_length).pairs if rows else ()
-        return sum(len(pair.first.ids) + len(pair.second.ids) for pair in encoded)
+        laid = (groups_of(lm, (pair.first.ids, pair.second.ids), max_length) for pair in encoded)
+        return sum(group.length for groups in laid for group in groups)
 
     def prompts(rows: Sequence[Prompt]) -> tuple[int, ...]:
         return tuple(len(lm.encode_prompt(row.conversation)) for row in rows)
@@ -138,6 +142,7 @@ def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], max_length: 
         policy=prompts(data.policy),
         red_team=prompts(data.red_team),
         evaluation=prompts(data.evaluation),
+        shares=shares(lm.model),
     )
 
 
@@ -171,7 +176,8 @@ def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     rows, cap = settings.optim.batch_size, settings.max_new_tokens
     response = min(counted.response, cap)
     labels = rows * response
-    tokens = rows * _mean(counted.policy) + labels
+    prompts = rows // settings.samples if counted.shares else rows
+    tokens = prompts * _mean(counted.policy) + labels
     # sampled, read by the policy and its reference, scored by both reward models; then learnt from
     sampled = rates.decode(rows, labels, cap) + tokens * (2 * rates.forward_token + 2 / 3 * rates.train_token)
     learnt = tokens * rates.train_token + labels * rates.train_label

@@ -11,18 +11,16 @@ import torch
 from torch import Tensor
 
 from gnomon.config import PolicySettings
-from gnomon.data.collate import collate
 from gnomon.errors import ModelError
-from gnomon.kernels.batching import by_length
-from gnomon.kernels.head import labelled, weighted_nll
+from gnomon.kernels.head import weighted_nll
 from gnomon.losses.advantages import rloo
 from gnomon.losses.kl import kl_penalised
 from gnomon.losses.policy import reinforce_weights
-from gnomon.models.heads import hidden_states, output_head, without_dropout
+from gnomon.models.branches import batches, branch_states
+from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import as_reference, has_adapters
-from gnomon.records import EncodedRow
 from gnomon.rewards.combine import Reward, shaped
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.training.objective import Micro, StepWork
@@ -134,12 +132,10 @@ class PolicyOptimisation:
             assert self.ptx is not None
             loss, _ = self.ptx.loss(replace(micro, tensors=micro.tensors.tensors))
             return self.settings.ptx_coef * loss, {"loss/ptx": float(loss)}
-        batch, weights, sampled, tokens = micro.tensors
+        batch, weights, (before, labels), sampled, tokens = micro.tensors
         with without_dropout(self.lm.model):  # with it, the policy trained is not the one sampled
-            hidden = hidden_states(self.lm.model, batch.input_ids, batch.attention_mask)
-        rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
-        each = weights[:, None].expand_as(batch.response_mask[:, 1:])[batch.response_mask[:, 1:]]
-        loss, logps = weighted_nll(rows, self.head, targets, each, self.settings.temperature)
+            states = branch_states(self.lm.model, batch)
+        loss, logps = weighted_nll(states[before], self.head, labels, weights, self.settings.temperature)
         off = (logps - sampled).abs()
         return loss, {"sampler/logp_error": float(off.sum()) / tokens}
 
@@ -180,23 +176,20 @@ class PolicyOptimisation:
         )
 
     def _micros(self, rollouts: Rollouts, advantages: Tensor) -> list[Micro]:
-        rows = [
-            EncodedRow(
-                sample.prompt_ids + sample.response_ids,
-                (False,) * len(sample.prompt_ids) + (True,) * len(sample.response_ids),
-            )
-            for sample in rollouts.samples
-        ]
-        tokens = sum(len(sample.response_ids) for sample in rollouts.samples)
+        samples, device = rollouts.samples, self.lm.device
+        rows = [sample.prompt_ids + sample.response_ids for sample in samples]
+        starts = [len(sample.prompt_ids) for sample in samples]
+        tokens = sum(len(sample.response_ids) for sample in samples)
         weights = reinforce_weights(advantages, len(rows))
-        device = self.lm.device
         micros = []
-        for group in by_length([len(row.ids) for row in rows], self.settings.optim.micro_tokens):
-            batch = collate([rows[i] for i in group], self.lm.pad_id, device)
-            sampled = [logp for i in group for logp in rollouts.samples[i].logps]
-            tensors = (batch, weights[group].to(device), torch.tensor(sampled, device=device), tokens)
-            ids = tuple(rollouts.ids[i] for i in group)
-            micros.append(Micro(ids, tensors, sum(len(rows[i].ids) for i in group)))
+        for batch in batches(self.lm, rows, self.settings.optim.micro_tokens):
+            own = list(batch.places)
+            lengths = torch.tensor([len(samples[i].response_ids) for i in own])
+            sampled = torch.tensor([logp for i in own for logp in samples[i].logps], device=device)
+            each = weights[own].repeat_interleave(lengths).to(device)
+            tensors = (batch, each, batch.after(starts), sampled, tokens)
+            ids = tuple(rollouts.ids[i] for i in own)
+            micros.append(Micro(ids, tensors, sum(len(rows[i]) for i in own)))
         return micros
 
     def _metrics(self, rollouts: Rollouts, advantages: Tensor) -> dict[str, float]:

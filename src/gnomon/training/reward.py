@@ -1,17 +1,19 @@
-"""Reward modelling: Bradley-Terry on comparisons, both answers of a pair in one forward pass."""
+"""Reward modelling: Bradley-Terry on comparisons, both answers of a pair after one prompt."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gnomon.config import RewardSettings
-from gnomon.data.collate import Epochs, collate
+from gnomon.data.collate import Epochs
 from gnomon.errors import DataError
 from gnomon.kernels.batching import by_length
+from gnomon.kernels.branches import Group, lay_out
 from gnomon.losses.reward import bradley_terry, centring, smoothed
+from gnomon.models.branches import branch_states, groups_of
 from gnomon.models.load import LanguageModel
 from gnomon.models.reward_model import Scorer
 from gnomon.records import Comparison, EncodedRow
@@ -75,15 +77,20 @@ class RewardModelling:
         """The step's pairs, cut into micro-batches of like length."""
         chosen = [self.pairs[i] for i in self.order.at(step)]
         total = sum(pair.weight for pair in chosen)
-        # a pair is two rows, so half the tokens make a micro-batch
-        groups = by_length([pair.length for pair in chosen], self.settings.optim.micro_tokens // 2)
-        micros = [self._micro([chosen[i] for i in group], total) for group in groups]
+        micros: list[Micro] = []
+        for rows in (1, 2):  # of a pair that shares its prompt, and of one that does not
+            own = [pair for pair in chosen if len(self._groups(pair)) == rows]
+            lengths = [max(group.length for group in self._groups(pair)) for pair in own]
+            picks = by_length(lengths, self.settings.optim.micro_tokens // rows)
+            micros += [self._micro([own[i] for i in picked], total) for picked in picks]
         return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the step's mean."""
         batch, preference, weights = micro.tensors
-        first, second = self.scorer.model(batch.input_ids, batch.attention_mask).chunk(2)
+        model = self.scorer.model
+        final = branch_states(model.body, batch)[batch.ends()]
+        first, second = model.read(final).view(-1, 2).unbind(dim=1)
         margin = first - second
         losses = bradley_terry(margin, smoothed(preference, self.settings.label_smoothing))
         losses = losses + self.settings.centring * centring(first, second)
@@ -101,14 +108,23 @@ class RewardModelling:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to take up."""
 
+    def _groups(self, pair: EncodedPair) -> list[Group]:
+        both = [pair.first.ids, pair.second.ids]
+        return groups_of(self.scorer.lm, both, self.settings.optim.micro_tokens)
+
     def _micro(self, pairs: Sequence[EncodedPair], total: float) -> Micro:
         lm = self.scorer.lm
-        rows = [pair.first for pair in pairs] + [pair.second for pair in pairs]
-        batch = collate(rows, lm.pad_id, lm.device)
+        rows = [row.ids for pair in pairs for row in (pair.first, pair.second)]
+        groups = [
+            replace(group, members=tuple(tuple(2 * k + i for i in same) for same in group.members))
+            for k, pair in enumerate(pairs)
+            for group in self._groups(pair)
+        ]
+        batch = lay_out(rows, groups, lm.pad_id, lm.device)
         preference = torch.tensor([pair.preference for pair in pairs], device=lm.device)
         weights = torch.tensor([pair.weight / total for pair in pairs], device=lm.device)
         ids = tuple(pair.id for pair in pairs)
-        return Micro(ids, (batch, preference, weights), sum(len(row.ids) for row in rows))
+        return Micro(ids, (batch, preference, weights), sum(map(len, rows)))
 
 
 def score_comparisons(scorer: Scorer, comparisons: Sequence[Comparison]) -> tuple[list[float], list[float]]:
