@@ -1,8 +1,8 @@
 """Policy optimisation: fresh samples, scored, KL in the reward, leave-one-out advantages, one update each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gnomon.config import PolicySettings
 from gnomon.errors import ModelError
+from gnomon.judges.verifiable import Check
 from gnomon.kernels.head import weighted_nll
 from gnomon.losses.advantages import rloo
 from gnomon.losses.kl import kl_penalised
@@ -19,10 +20,11 @@ from gnomon.losses.policy import reinforce_weights
 from gnomon.models.branches import batches, branch_states
 from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel
-from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import as_reference, has_adapters
-from gnomon.rewards.combine import Reward, shaped
+from gnomon.rewards.combine import Reward, Verified, shaped
 from gnomon.rollouts.engine import Engine, Sample, Sampling
+from gnomon.rollouts.kl import sampled_kl
+from gnomon.stats.agreement import agreement_within
 from gnomon.training.objective import Micro, StepWork
 from gnomon.training.sft import InstructionTuning
 
@@ -32,10 +34,11 @@ RECENT = 2
 
 @dataclass(frozen=True)
 class PolicyPrompts:
-    """Encoded prompts and their ids."""
+    """Encoded prompts and their ids; the checks of those that a program can tell a right answer of."""
 
     ids: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
+    checks: Mapping[tuple[int, ...], Sequence[Check]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Rollouts:
     ids: tuple[str, ...]
     samples: Sequence[Sample]
     scores: Tensor
+    passed: Sequence[float | None]
     kl: Tensor
     rewards: Tensor
 
@@ -78,6 +82,7 @@ class PolicyOptimisation:
         self.lm, self.engine, self.reward = lm, engine, reward
         self.prompts, self.settings, self.seed, self.reference = prompts, settings, seed, reference
         self.head = output_head(lm.model)
+        self.verified = Verified(prompts.checks)
         self.steps = settings.steps
         self.recent_kl: list[float] = []
         self.watch: Reward | None = None
@@ -117,13 +122,11 @@ class PolicyOptimisation:
         rows = [self.prompts.rows[i] for i in chosen for _ in range(self.settings.samples)]
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
         samples = self.engine.sample(rows, sampling, self._seeds(step, len(rows)))
-        scores = shaped(self.reward(samples), samples, self.settings)
-        # both by the same forward pass: decoding rounds otherwise, and KL would not start at zero
-        own, ref = self._logps(self.lm, samples), self._reference_logps(samples)
-        kl = [float((mine - theirs).sum()) for mine, theirs in zip(own, ref, strict=True)]
-        scores_, kl_ = torch.tensor(scores), torch.tensor(kl)
+        scores = torch.tensor(shaped(self.reward(samples), samples, self.settings))
+        passed, kl = self.verified(samples), torch.tensor(self._kl(samples))
+        paid = scores + self.settings.checks_weight * torch.tensor([share or 0.0 for share in passed])
         ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
-        return Rollouts(ids, samples, scores_, kl_, kl_penalised(scores_, kl_, self.settings.beta))
+        return Rollouts(ids, samples, scores, passed, kl, kl_penalised(paid, kl, self.settings.beta))
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off; or of
@@ -161,19 +164,10 @@ class PolicyOptimisation:
             picks.append(int(np.random.default_rng([self.seed, epoch]).permutation(n)[position]))
         return picks
 
-    def _reference_logps(self, samples: Sequence[Sample]) -> list[Tensor]:
-        model = self.reference or self.lm
+    def _kl(self, samples: Sequence[Sample]) -> list[float]:
         adapters = self.reference is None and has_adapters(self.lm.model)
         with as_reference(self.lm.model) if adapters else nullcontext():
-            return self._logps(model, samples)
-
-    def _logps(self, model: LanguageModel, samples: Sequence[Sample]) -> list[Tensor]:
-        return sequence_logps(
-            model,
-            [sample.prompt_ids for sample in samples],
-            [sample.response_ids for sample in samples],
-            self.settings.temperature,
-        )
+            return sampled_kl(self.reference or self.lm, samples, self.settings.temperature)
 
     def _micros(self, rollouts: Rollouts, advantages: Tensor) -> list[Micro]:
         samples, device = rollouts.samples, self.lm.device
@@ -192,17 +186,31 @@ class PolicyOptimisation:
             micros.append(Micro(ids, tensors, sum(len(rows[i]) for i in own)))
         return micros
 
+    def _watched(self, rollouts: Rollouts) -> dict[str, float]:
+        if self.watch is None:
+            return {}
+        second = self.watch(rollouts.samples)
+        agreement = agreement_within(rollouts.scores.tolist(), second, self.settings.samples)
+        return {"reward/second": fmean(second)} | (
+            {} if agreement is None else {"reward/agreement": agreement}
+        )
+
     def _metrics(self, rollouts: Rollouts, advantages: Tensor) -> dict[str, float]:
         samples = rollouts.samples
         tokens = sum(len(sample.response_ids) for sample in samples)
-        watched = {} if self.watch is None else {"reward/second": fmean(self.watch(samples))}
-        return watched | {
-            "reward/mean": float(rollouts.scores.mean()),
-            "reward/penalised": float(rollouts.rewards.mean()),
-            "kl/reference": float(rollouts.kl.mean()),
-            "kl/token": float(rollouts.kl.sum()) / tokens,
-            "length/tokens": tokens / len(samples),
-            "ends_turn": sum(sample.ended for sample in samples) / len(samples),
-            "entropy/sampled": -sum(sum(sample.logps) for sample in samples) / tokens,
-            "advantage/std": float(advantages.std()),
-        }
+        known = [share for share in rollouts.passed if share is not None]
+        checked = {"checks": fmean(known)} if known else {}
+        return (
+            self._watched(rollouts)
+            | checked
+            | {
+                "reward/mean": float(rollouts.scores.mean()),
+                "reward/penalised": float(rollouts.rewards.mean()),
+                "kl/reference": float(rollouts.kl.mean()),
+                "kl/token": float(rollouts.kl.sum()) / tokens,
+                "length/tokens": tokens / len(samples),
+                "ends_turn": sum(sample.ended for sample in samples) / len(samples),
+                "entropy/sampled": -sum(sum(sample.logps) for sample in samples) / tokens,
+                "advantage/std": float(advantages.std()),
+            }
+        )
