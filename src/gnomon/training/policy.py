@@ -13,6 +13,7 @@ from torch import Tensor
 from gnomon.config import PolicySettings
 from gnomon.errors import ModelError
 from gnomon.judges.verifiable import Check
+from gnomon.kernels.allocator import release
 from gnomon.kernels.head import weighted_nll
 from gnomon.losses.advantages import rloo
 from gnomon.losses.kl import kl_penalised
@@ -122,8 +123,11 @@ class PolicyOptimisation:
         rows = [self.prompts.rows[i] for i in chosen for _ in range(self.settings.samples)]
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
         samples = self.engine.sample(rows, sampling, self._seeds(step, len(rows)))
+        release()  # decoding, scoring and reading need buffers of other sizes: each leaves holes in the heap
         scores = torch.tensor(shaped(self.reward(samples), samples, self.settings))
+        release()
         passed, kl = self.verified(samples), torch.tensor(self._kl(samples))
+        release()
         paid = scores + self.settings.checks_weight * torch.tensor([share or 0.0 for share in passed])
         ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
         return Rollouts(ids, samples, scores, passed, kl, kl_penalised(paid, kl, self.settings.beta))
