@@ -195,26 +195,22 @@ class PolicyOptimisation:
             return {}
         second = self.watch(rollouts.samples)
         agreement = agreement_within(rollouts.scores.tolist(), second, self.settings.samples)
-        return {"reward/second": fmean(second)} | (
-            {} if agreement is None else {"reward/agreement": agreement}
-        )
+        known = {} if agreement is None else {"reward/agreement": agreement}
+        return {"reward/second": fmean(second)} | known
 
     def _metrics(self, rollouts: Rollouts, advantages: Tensor) -> dict[str, float]:
         samples = rollouts.samples
         tokens = sum(len(sample.response_ids) for sample in samples)
-        known = [share for share in rollouts.passed if share is not None]
-        checked = {"checks": fmean(known)} if known else {}
-        return (
-            self._watched(rollouts)
-            | checked
-            | {
-                "reward/mean": float(rollouts.scores.mean()),
-                "reward/penalised": float(rollouts.rewards.mean()),
-                "kl/reference": float(rollouts.kl.mean()),
-                "kl/token": float(rollouts.kl.sum()) / tokens,
-                "length/tokens": tokens / len(samples),
-                "ends_turn": sum(sample.ended for sample in samples) / len(samples),
-                "entropy/sampled": -sum(sum(sample.logps) for sample in samples) / tokens,
-                "advantage/std": float(advantages.std()),
-            }
-        )
+        shares = [share for share in rollouts.passed if share is not None]
+        checked = {"checks": fmean(shares)} if shares else {}
+        always = {
+            "reward/mean": float(rollouts.scores.mean()),
+            "reward/penalised": float(rollouts.rewards.mean()),
+            "kl/reference": float(rollouts.kl.mean()),
+            "kl/token": float(rollouts.kl.sum()) / tokens,
+            "length/tokens": tokens / len(samples),
+            "ends_turn": sum(sample.ended for sample in samples) / len(samples),
+            "entropy/sampled": -sum(sum(sample.logps) for sample in samples) / tokens,
+            "advantage/std": float(advantages.std()),
+        }
+        return self._watched(rollouts) | checked | always
