@@ -5,10 +5,8 @@ import torch
 from objectives import COMPARISONS, build
 
 from gnomon.config import RewardSettings
-from gnomon.errors import DataError
-from gnomon.models.load import load
-from gnomon.records import Comparison, Conversation, Label
-from gnomon.training.reward import encode_comparisons, score_comparisons
+from gnomon.training.pairs import encode_comparisons
+from gnomon.training.reward import score_comparisons
 
 
 def total(built):
@@ -67,30 +65,6 @@ def test_it_learns_which_answers_are_better(tmp_path):
     first, second = score_comparisons(built.objective.scorer, COMPARISONS)
     assert all(a > b for a, b in zip(first, second, strict=True))
     assert abs(sum(first) + sum(second)) / 16 < 0.5  # centred
-
-
-def test_pairs_without_label_or_too_long_are_dropped_and_counted():
-    lm = load("tiny:0", dtype="float32")
-    waiting = Comparison("w", Conversation.of("Hi"), COMPARISONS[0].first, COMPARISONS[0].second)
-    label = Label(1.0, "person")
-    long = [
-        Comparison.of("l", Conversation.of("Hi"), *answers, label)
-        for answers in (("x" * 99, "y"), ("y", "x" * 99))
-    ]
-    data = encode_comparisons(lm, [*COMPARISONS, waiting, *long], 100)
-    assert data.dropped == {"no label": 1, "longer than 100 tokens": 2}
-    assert [pair.id for pair in data.pairs] == [row.id for row in COMPARISONS]
-    with pytest.raises(DataError, match=r"no comparison can be trained on \({'no label': 1}\)"):
-        encode_comparisons(lm, [waiting], 100)
-
-
-def test_an_encoded_pair_ends_where_its_answers_end():
-    lm = load("tiny:0", dtype="float32")
-    (pair,) = encode_comparisons(lm, COMPARISONS[:1], 100).pairs
-    row = COMPARISONS[0]
-    assert pair.first == lm.encode(row.prompt.then(*row.first))
-    assert pair.second.ids[-1] == 1
-    assert pair.length == max(len(pair.first.ids), len(pair.second.ids))
 
 
 def test_scores_are_returned_in_order():

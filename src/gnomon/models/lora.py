@@ -96,6 +96,11 @@ def has_adapters(model: Any) -> bool:
     return hasattr(model, "peft_config")
 
 
+def has_reference(model: Any) -> bool:
+    """Whether `freeze_reference` has kept its adapters."""
+    return has_adapters(model) and REFERENCE in model.peft_config
+
+
 def freeze_reference(model: Any) -> None:
     """Keep the adapters as they are now under the name `reference`, frozen, beside those in training."""
     model.add_adapter(REFERENCE, model.peft_config[TRAINED])
@@ -119,3 +124,13 @@ def as_reference(model: Any) -> Iterator[None]:
         model.set_adapter(TRAINED)
         for parameter, trains in trainable.items():
             parameter.requires_grad_(requires_grad=trains)
+
+
+@contextmanager
+def reference_of(lm: LanguageModel, reference: LanguageModel | None) -> Iterator[LanguageModel]:
+    """What answers as the policy's reference: a frozen model, or inside the block its own frozen adapters."""
+    if reference is not None:
+        yield reference
+    else:
+        with as_reference(lm.model):
+            yield lm

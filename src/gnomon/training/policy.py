@@ -1,7 +1,7 @@
-"""Policy optimisation: fresh samples, scored, KL in the reward, leave-one-out advantages, one update each."""
+"""Policy optimisation: fresh samples, weighed against their prompt's others, one update on each batch."""
 
+import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -12,21 +12,23 @@ from torch import Tensor
 
 from gnomon.config import PolicySettings
 from gnomon.data.collate import collate
-from gnomon.errors import ModelError
+from gnomon.errors import DivergenceError, ModelError
 from gnomon.kernels.batching import by_length
 from gnomon.kernels.head import labelled, weighted_nll
-from gnomon.losses.advantages import rloo
-from gnomon.losses.kl import kl_penalised
-from gnomon.losses.policy import reinforce_weights
+from gnomon.losses.advantages import dr_grpo, equal_rewards, grpo, rloo
+from gnomon.losses.kl import k3, kl_penalised
+from gnomon.losses.policy import grpo_weights, reinforce_weights
 from gnomon.models.heads import hidden_states, output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.models.logps import sequence_logps
-from gnomon.models.lora import as_reference, has_adapters
+from gnomon.models.lora import has_adapters, reference_of
 from gnomon.records import EncodedRow
 from gnomon.rewards.combine import Reward, shaped
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.training.objective import Micro, StepWork
 from gnomon.training.sft import InstructionTuning
+
+ADVANTAGES = {"rloo": rloo, "grpo": grpo, "dr_grpo": dr_grpo}
 
 RECENT = 2
 """Steps whose KL is remembered: the last, and how fast it grew to it."""
@@ -49,18 +51,22 @@ class MixedIn:
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Samples of one step, `samples` neighbours to a prompt, with what they are worth."""
+    """Samples of one step, `samples` neighbours to a prompt, with what they are worth.
+
+    `log_ratios` are log pi - log pi_ref of each response's tokens, `kl` their sums.
+    """
 
     ids: tuple[str, ...]
     samples: Sequence[Sample]
     scores: Tensor
+    log_ratios: Sequence[Tensor]
     kl: Tensor
     rewards: Tensor
 
 
 class PolicyOptimisation:
-    """RLOO on the KL-regularised reward. The engine is handed in; `reference` is a frozen model where the
-    policy has no adapters."""
+    """RLOO on the KL-regularised reward, or GRPO with KL in the loss. The engine is handed in; `reference` is
+    a frozen model where the policy has no adapters."""
 
     def __init__(
         self,
@@ -97,7 +103,7 @@ class PolicyOptimisation:
             )
         rollouts = self.roll_out(step)
         self.recent_kl = [*self.recent_kl, float(rollouts.kl.mean())][-RECENT:]
-        advantages = rloo(rollouts.rewards.view(-1, self.settings.samples)).flatten()
+        advantages = ADVANTAGES[self.settings.algorithm](self._groups(self._paid(rollouts))).flatten()
         micros = self._micros(rollouts, advantages)
         if self.ptx is not None:
             mixed = self.ptx.prepare(step).micros
@@ -119,13 +125,13 @@ class PolicyOptimisation:
         rows = [self.prompts.rows[i] for i in chosen for _ in range(self.settings.samples)]
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
         samples = self.engine.sample(rows, sampling, self._seeds(step, len(rows)))
-        scores = shaped(self.reward(samples), samples, self.settings)
+        ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
+        scores = shaped(_finite(self.reward(samples), ids, step), samples, self.settings)
         # both by the same forward pass: decoding rounds otherwise, and KL would not start at zero
         own, ref = self._logps(self.lm, samples), self._reference_logps(samples)
-        kl = [float((mine - theirs).sum()) for mine, theirs in zip(own, ref, strict=True)]
-        scores_, kl_ = torch.tensor(scores), torch.tensor(kl)
-        ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
-        return Rollouts(ids, samples, scores_, kl_, kl_penalised(scores_, kl_, self.settings.beta))
+        ratios = [mine - theirs for mine, theirs in zip(own, ref, strict=True)]
+        scores_, kl = torch.tensor(scores), torch.tensor([float(ratio.sum()) for ratio in ratios])
+        return Rollouts(ids, samples, scores_, ratios, kl, kl_penalised(scores_, kl, self.settings.beta))
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off; or of
@@ -138,8 +144,7 @@ class PolicyOptimisation:
         with without_dropout(self.lm.model):  # with it, the policy trained is not the one sampled
             hidden = hidden_states(self.lm.model, batch.input_ids, batch.attention_mask)
         rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
-        each = weights[:, None].expand_as(batch.response_mask[:, 1:])[batch.response_mask[:, 1:]]
-        loss, logps = weighted_nll(rows, self.head, targets, each, self.settings.temperature)
+        loss, logps = weighted_nll(rows, self.head, targets, weights, self.settings.temperature)
         off = (logps - sampled).abs()
         return loss, {"sampler/logp_error": float(off.sum()) / tokens}
 
@@ -166,10 +171,8 @@ class PolicyOptimisation:
         return picks
 
     def _reference_logps(self, samples: Sequence[Sample]) -> list[Tensor]:
-        model = self.reference or self.lm
-        adapters = self.reference is None and has_adapters(self.lm.model)
-        with as_reference(self.lm.model) if adapters else nullcontext():
-            return self._logps(model, samples)
+        with reference_of(self.lm, self.reference) as reference:
+            return self._logps(reference, samples)
 
     def _logps(self, model: LanguageModel, samples: Sequence[Sample]) -> list[Tensor]:
         return sequence_logps(
@@ -188,16 +191,37 @@ class PolicyOptimisation:
             for sample in rollouts.samples
         ]
         tokens = sum(len(sample.response_ids) for sample in rollouts.samples)
-        weights = reinforce_weights(advantages, len(rows))
+        weights = self._weights(rollouts, advantages)
         device = self.lm.device
         micros = []
         for group in by_length([len(row.ids) for row in rows], self.settings.optim.micro_tokens):
             batch = collate([rows[i] for i in group], self.lm.pad_id, device)
             sampled = [logp for i in group for logp in rollouts.samples[i].logps]
-            tensors = (batch, weights[group].to(device), torch.tensor(sampled, device=device), tokens)
+            each = torch.cat([weights[i] for i in group]).to(device)
+            tensors = (batch, each, torch.tensor(sampled, device=device), tokens)
             ids = tuple(rollouts.ids[i] for i in group)
             micros.append(Micro(ids, tensors, sum(len(rows[i].ids) for i in group)))
         return micros
+
+    def _weights(self, rollouts: Rollouts, advantages: Tensor) -> list[Tensor]:
+        """What each token of each response weighs in the loss."""
+        count, beta, ratios = len(rollouts.samples), self.settings.beta, rollouts.log_ratios
+        if self.settings.algorithm == "rloo":
+            weights = reinforce_weights(advantages, count)
+            return [weight.expand(len(ratio)) for weight, ratio in zip(weights, ratios, strict=True)]
+        constant = self.settings.max_new_tokens if self.settings.algorithm == "dr_grpo" else None
+        return [
+            grpo_weights(advantage, ratio, beta=beta, divisor=count * (constant or len(ratio)))
+            for advantage, ratio in zip(advantages.tolist(), ratios, strict=True)
+        ]
+
+    def _paid(self, rollouts: Rollouts) -> Tensor:
+        """What advantages are of: RLOO has KL in the reward, GRPO in the loss."""
+        return rollouts.rewards if self.settings.algorithm == "rloo" else rollouts.scores
+
+    def _groups(self, values: Tensor) -> Tensor:
+        """Values of the samples as [prompts, samples]."""
+        return values.view(-1, self.settings.samples)
 
     def _metrics(self, rollouts: Rollouts, advantages: Tensor) -> dict[str, float]:
         samples = rollouts.samples
@@ -206,10 +230,25 @@ class PolicyOptimisation:
         return watched | {
             "reward/mean": float(rollouts.scores.mean()),
             "reward/penalised": float(rollouts.rewards.mean()),
+            "reward/equal": float(equal_rewards(self._groups(rollouts.scores)).float().mean()),
             "kl/reference": float(rollouts.kl.mean()),
             "kl/token": float(rollouts.kl.sum()) / tokens,
+            "kl/k3": float(k3(torch.cat(list(rollouts.log_ratios))).mean()),
             "length/tokens": tokens / len(samples),
             "ends_turn": sum(sample.ended for sample in samples) / len(samples),
             "entropy/sampled": -sum(sum(sample.logps) for sample in samples) / tokens,
             "advantage/std": float(advantages.std()),
         }
+
+
+def _finite(rewards: list[float], ids: Sequence[str], step: int) -> list[float]:
+    """The same rewards; DivergenceError where one of them is no number, naming the prompts."""
+    wrong = [i for i, value in enumerate(rewards) if not math.isfinite(value)]
+    if wrong:
+        names = ", ".join(dict.fromkeys(ids[i] for i in wrong))
+        raise DivergenceError(
+            f"step {step}: {len(wrong)} of {len(rewards)} samples have a reward of {rewards[wrong[0]]}, for "
+            f"the prompts {names}; nothing was learnt from this step. Look at what the reward model (or the "
+            "reward function) makes of those prompts"
+        )
+    return rewards

@@ -1,65 +1,17 @@
 """Reward modelling: Bradley-Terry on comparisons, both answers of a pair in one forward pass."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gnomon.config import RewardSettings
-from gnomon.data.collate import Epochs, collate
-from gnomon.errors import DataError
-from gnomon.kernels.batching import by_length
+from gnomon.data.collate import Epochs
 from gnomon.losses.reward import bradley_terry, centring, smoothed
-from gnomon.models.load import LanguageModel
 from gnomon.models.reward_model import Scorer
-from gnomon.records import Comparison, EncodedRow
+from gnomon.records import Comparison
 from gnomon.training.objective import Micro, StepWork
-
-
-@dataclass(frozen=True)
-class EncodedPair:
-    """Both answers after the same prompt, and how likely the first is the better."""
-
-    id: str
-    first: EncodedRow
-    second: EncodedRow
-    preference: float
-    weight: float
-
-    @property
-    def length(self) -> int:
-        """Tokens of the longer of the two."""
-        return max(len(self.first.ids), len(self.second.ids))
-
-
-@dataclass(frozen=True)
-class EncodedPairs:
-    """Pairs ready for training, and how many could not be used, by reason."""
-
-    pairs: tuple[EncodedPair, ...]
-    dropped: Mapping[str, int] = field(default_factory=dict)
-
-
-def encode_comparisons(lm: LanguageModel, comparisons: Iterable[Comparison], max_length: int) -> EncodedPairs:
-    """Encode labelled pairs; a pair without a label or too long is dropped and counted."""
-    pairs: list[EncodedPair] = []
-    dropped: dict[str, int] = {}
-    for row in comparisons:
-        if row.label is None:
-            dropped["no label"] = dropped.get("no label", 0) + 1
-            continue
-        first, second = (lm.encode(row.prompt.then(*answer)) for answer in (row.first, row.second))
-        pair = EncodedPair(row.id, first, second, row.label.preference, row.label.weight)
-        if pair.length > max_length:
-            reason = f"longer than {max_length} tokens"
-            dropped[reason] = dropped.get(reason, 0) + 1
-            continue
-        pairs.append(pair)
-    if not pairs:
-        raise DataError(f"no comparison can be trained on ({dropped or 'there is none'}); check the data")
-    return EncodedPairs(tuple(pairs), dropped)
+from gnomon.training.pairs import EncodedPairs, PairBatch, pair_micros
 
 
 class RewardModelling:
@@ -73,17 +25,15 @@ class RewardModelling:
 
     def prepare(self, step: int) -> StepWork:
         """The step's pairs, cut into micro-batches of like length."""
-        chosen = [self.pairs[i] for i in self.order.at(step)]
-        total = sum(pair.weight for pair in chosen)
-        # a pair is two rows, so half the tokens make a micro-batch
-        groups = by_length([pair.length for pair in chosen], self.settings.optim.micro_tokens // 2)
-        micros = [self._micro([chosen[i] for i in group], total) for group in groups]
+        lm, optim = self.scorer.lm, self.settings.optim
+        micros = pair_micros(lm, self.pairs, self.order.at(step), optim.micro_tokens)
         return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the step's mean."""
-        batch, preference, weights = micro.tensors
-        first, second = self.scorer.model(batch.input_ids, batch.attention_mask).chunk(2)
+        batch: PairBatch = micro.tensors
+        preference, weights = batch.preference, batch.weights
+        first, second = self.scorer.model(batch.rows.input_ids, batch.rows.attention_mask).chunk(2)
         margin = first - second
         losses = bradley_terry(margin, smoothed(preference, self.settings.label_smoothing))
         losses = losses + self.settings.centring * centring(first, second)
@@ -100,15 +50,6 @@ class RewardModelling:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to take up."""
-
-    def _micro(self, pairs: Sequence[EncodedPair], total: float) -> Micro:
-        lm = self.scorer.lm
-        rows = [pair.first for pair in pairs] + [pair.second for pair in pairs]
-        batch = collate(rows, lm.pad_id, lm.device)
-        preference = torch.tensor([pair.preference for pair in pairs], device=lm.device)
-        weights = torch.tensor([pair.weight / total for pair in pairs], device=lm.device)
-        ids = tuple(pair.id for pair in pairs)
-        return Micro(ids, (batch, preference, weights), sum(len(row.ids) for row in rows))
 
 
 def score_comparisons(scorer: Scorer, comparisons: Sequence[Comparison]) -> tuple[list[float], list[float]]:
