@@ -135,16 +135,15 @@ def pair_loss(logps):
 
 
 @pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_token_log_probs_and_their_gradients_are_those_of_the_plain_head(dtype, shape, temperature, trains):
+def test_token_log_probs_and_their_gradients_are_those_of_the_plain_head(dtype, shape, trains):
     hidden, head, targets, _ = problem(dtype, **SHAPES[shape], trains=trains)
-    logps = token_logps(hidden, head, targets, temperature)
+    logps = token_logps(hidden, head, targets)
     pair_loss(logps).backward()
     exact = hidden.detach().double().requires_grad_(), head.weight.detach().double().requires_grad_(trains)
     bias = None if head.bias is None else head.bias.double()
-    wanted = plain_logps(exact[0], replace(head, weight=exact[1], bias=bias), targets, temperature)
+    wanted = plain_logps(exact[0], replace(head, weight=exact[1], bias=bias), targets)
     pair_loss(wanted).backward()
     close = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype] * 5, "check_dtype": False}
     assert_close(logps, wanted, **close)
@@ -163,7 +162,7 @@ def test_the_gradient_of_token_log_probs_equals_finite_differences(trains):
     hidden, head, targets, _ = problem(**SHAPES["all"])
 
     def each(rows, matrix):
-        return token_logps(rows, replace(head, weight=matrix), targets, 0.8)
+        return token_logps(rows, replace(head, weight=matrix), targets)
 
     assert gradcheck(each, (hidden, head.weight.detach().requires_grad_(trains)))
 

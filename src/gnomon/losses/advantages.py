@@ -26,8 +26,8 @@ def rloo(rewards: Float[Tensor, "prompts samples"]) -> Float[Tensor, "prompts sa
 def grpo(rewards: Float[Tensor, "prompts samples"]) -> Float[Tensor, "prompts samples"]:
     """(r - mean) / (std + 1e-6) over its prompt's samples (arXiv:2402.03300, section 4.1.2).
 
-    std divides by k - 1. It stretches close rewards and shrinks far ones, so prompts that are nearly solved
-    or nearly hopeless weigh more than under `rloo`.
+    std divides by k - 1; neither that nor the 1e-6 is in the paper. It stretches close rewards and shrinks
+    far ones, so prompts that are nearly solved or nearly hopeless weigh more than under `rloo`.
     """
     scale = rewards.std(dim=1, keepdim=True) + EPS
     return _none_where_equal((rewards - rewards.mean(dim=1, keepdim=True)) / scale, rewards)
