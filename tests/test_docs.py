@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import typer
+from architectures import drawn_head
 
 from gnomon import errors
 from gnomon.cli.main import app
@@ -99,7 +100,7 @@ class Tiny:
         return self.lm.model, InstructionTuning(self.lm, data, OptimSettings(epochs=1), 0)
 
     def reward(self) -> tuple[torch.nn.Module, Objective]:
-        scorer = Scorer(self.lm, RewardModel(self.lm, 0))
+        scorer = Scorer(self.lm, RewardModel(self.lm))
         pair = Comparison.of("a", Conversation.of("Hi"), "Hello.", "Hi Hi Hi", Label(1.0, "constructed"))
         settings = RewardSettings(optim=OptimSettings(epochs=1))
         return scorer.model, RewardModelling(scorer, encode_comparisons(self.lm, [pair], 64), settings, 0)
@@ -113,8 +114,9 @@ class Tiny:
 
     def policy(self) -> tuple[torch.nn.Module, Objective]:
         reference: LanguageModel = load("tiny:0", dtype="float32")
-        reward = ModelReward(Scorer(reference, RewardModel(reference, 0)))
-        prompts = PolicyPrompts(("a",), (tuple(self.lm.encode_prompt(Conversation.of("Hi"))),))
+        reward = ModelReward(Scorer(reference, drawn_head(reference)))
+        prompt = tuple(self.lm.encode_prompt(Conversation.of("Hi")))
+        prompts = PolicyPrompts(("a",), (prompt,), {prompt: ({"kind": "words", "max": 3},)})
         settings = PolicySettings(
             steps=1, samples=2, max_new_tokens=4, ptx_coef=1, optim=OptimSettings(batch_size=2)
         )

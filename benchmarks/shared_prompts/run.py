@@ -81,7 +81,9 @@ def reward_step(lm: LanguageModel, prompt: int, answer: int) -> RewardModelling:
         first, second = (EncodedRow(asked + own, ()) for own in (draw.around(answer), draw.around(answer)))
         pairs.append(EncodedPair(str(i), first, second, 1.0, 1.0))
     settings = RewardSettings(optim=OptimSettings(batch_size=ROWS, epochs=1))
-    return RewardModelling(Scorer(lm, RewardModel(lm, SEED)), EncodedPairs(tuple(pairs)), settings, SEED)
+    model = RewardModel(lm)
+    torch.nn.init.normal_(model.score.weight, std=model.score.in_features**-0.5, generator=draw.generator)
+    return RewardModelling(Scorer(lm, model), EncodedPairs(tuple(pairs)), settings, SEED)
 
 
 def policy_step(lm: LanguageModel) -> PolicyOptimisation:

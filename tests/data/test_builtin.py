@@ -10,7 +10,7 @@ from gnomon.constitution.principles import load_constitution
 from gnomon.data.formats import load
 from gnomon.data.sources import FOLDER, Reader
 from gnomon.data.splits import near_duplicates, opening
-from gnomon.evaluation.suites import builtin
+from gnomon.evaluation.suites import builtin, checked
 from gnomon.judges import counting
 from gnomon.judges.text import boilerplate, closers, continues, loops, role_leak
 from gnomon.judges.verifiable import run_checks
@@ -33,7 +33,7 @@ PREFIX = {
 KEYS = {
     "demonstrations": ["id", "messages"],
     "comparisons": ["id", "prompt", "chosen", "rejected", "reason"],
-    "prompts": ["id", "prompt"],
+    "prompts": ["id", "prompt", "checks"],
     "red_team": ["id", "prompt"],
     "evaluation": ["id", "prompt", "checks"],
 }
@@ -123,12 +123,13 @@ def test_punctuation_is_that_of_a_keyboard(path):
 def test_most_evaluation_prompts_can_be_checked_and_every_check_can_be_run():
     suite = builtin()
     assert sum(bool(prompt.checks) for prompt in suite) > 0.8 * len(suite)
+    assert sum(bool(prompt.checks) for prompt in checked(ROWS["prompts"])) > 100
 
 
 def test_no_prompt_passes_as_its_own_answer():
     fooled = [
         prompt.id
-        for prompt in builtin()
+        for prompt in (*builtin(), *ROWS["prompts"])
         for text in (prompt.conversation.text, f"{prompt.conversation.text}\n\n{prompt.conversation.text}")
         if prompt.checks and all(run_checks(text, prompt.checks))
     ]

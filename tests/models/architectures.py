@@ -22,6 +22,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from gnomon.models.load import LanguageModel
+from gnomon.models.reward_model import RewardModel
+
 VOCABULARY = 259  # the tiny tokenizer's, so that one tokenizer serves them all
 COMMON: dict[str, Any] = {
     "vocab_size": VOCABULARY,
@@ -71,3 +74,11 @@ def random_model(name: str, *, seed: int = 0, dtype: torch.dtype = torch.float32
             if parameter.ndim >= 2:
                 torch.nn.init.normal_(parameter, std=0.3)
     return model.to(dtype).eval()
+
+
+def drawn_head(lm: LanguageModel) -> RewardModel:
+    """A reward model whose scores differ: a new one gives every row 0."""
+    model = RewardModel(lm)
+    generator = torch.Generator().manual_seed(5)
+    torch.nn.init.normal_(model.score.weight, std=model.score.in_features**-0.5, generator=generator)
+    return model

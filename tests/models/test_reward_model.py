@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from architectures import NAMES, random_model
+from architectures import NAMES, drawn_head, random_model
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings, RewardSettings
@@ -24,10 +24,10 @@ PAIRS = [
 ]
 
 
-def scorer(name="llama", seed=0, **more):
+def scorer(name="llama", **more):
     lm = load("tiny:0", dtype="float32")
     lm = LanguageModel(random_model(name), lm.tokenizer, lm.template, "tiny:0")
-    return Scorer(lm, RewardModel(lm, seed), **more)
+    return Scorer(lm, drawn_head(lm), **more)
 
 
 def test_the_score_is_the_head_on_the_last_real_token():
@@ -59,12 +59,27 @@ def test_padding_ids_do_not_reach_the_score():
     assert one.item() == pytest.approx(it.score([ROWS[0]])[0], abs=1e-5)
 
 
-def test_the_head_starts_small_unbiased_and_the_same_for_the_same_seed():
-    head = scorer(seed=3).model.score
-    assert torch.equal(head.weight, scorer(seed=3).model.score.weight)
-    assert not torch.equal(head.weight, scorer(seed=4).model.score.weight)
-    assert head.bias.item() == 0.0
-    assert head.weight.std().item() == pytest.approx(1 / math.sqrt(33), rel=0.4)
+def test_a_new_reward_model_prefers_nothing_and_still_learns():
+    """Its loss starts at log 2; a head that was drawn would start with a preference of its own."""
+    lm = add_lora(load("tiny:0", dtype="float32"), LoraSettings(rank=2), seed=0)
+    it = Scorer(lm, RewardModel(lm))
+    assert it.score(ROWS) == [0.0] * 3
+    objective = RewardModelling(
+        it, encode_comparisons(lm, PAIRS[:1], max_length=200), RewardSettings(), seed=0
+    )
+    (micro,) = objective.prepare(0).micros
+    optimizer = torch.optim.SGD([p for p in it.model.parameters() if p.requires_grad], lr=0.01)
+    losses = []
+    for _ in range(4):
+        loss, _ = objective.loss(micro)
+        loss.backward()
+        losses.append(loss.item())
+        optimizer.step()
+        optimizer.zero_grad()
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert losses[-1] < losses[1] < losses[0]
+    moved = [p for name, p in it.model.named_parameters() if "lora_B" in name and p.abs().max() > 0]
+    assert moved  # from the second step on the body learns too
 
 
 def test_the_same_conversation_has_the_same_ids_and_score_in_training_and_when_scored():
@@ -115,7 +130,7 @@ def test_what_is_saved_scores_the_same_when_loaded(tmp_path, adapters):
     lm = load("tiny:0", dtype="float32")
     if adapters:
         lm = add_lora(lm, LoraSettings(rank=2), seed=0)
-    it = Scorer(lm, RewardModel(lm, seed=1))
+    it = Scorer(lm, drawn_head(lm))
     with torch.no_grad():
         for parameter in it.model.parameters():
             if parameter.requires_grad:
@@ -130,7 +145,7 @@ def test_what_is_saved_scores_the_same_when_loaded(tmp_path, adapters):
 
 def test_a_missing_or_damaged_head_is_named(tmp_path):
     lm = load("tiny:0", dtype="float32")
-    save_scorer(Scorer(lm, RewardModel(lm, seed=1)), tmp_path, "card")
+    save_scorer(Scorer(lm, RewardModel(lm)), tmp_path, "card")
     (tmp_path / HEAD_FILE).write_bytes(b"short")
     with pytest.raises(
         ModelError, match=r"score_head.safetensors cannot be read: .*train the reward model again"
@@ -143,5 +158,5 @@ def test_a_missing_or_damaged_head_is_named(tmp_path):
 
 def test_scores_are_float32_on_a_bfloat16_body():
     lm = load("tiny:0", dtype="bfloat16")
-    assert RewardModel(lm, seed=0).score.weight.dtype == torch.float32
-    assert RewardModel(load("tiny:0", dtype="float64"), seed=0).score.weight.dtype == torch.float64
+    assert RewardModel(lm).score.weight.dtype == torch.float32
+    assert RewardModel(load("tiny:0", dtype="float64")).score.weight.dtype == torch.float64

@@ -143,7 +143,13 @@ def summary() -> dict[str, Any]:
         "evaluation": {"seconds": 131.0, "peak_memory_gib": 2.08, "tokens": 41_950},
     }
     families = dict.fromkeys(family for family, _ in PROMPTS)
-    gate = {"accuracy": estimate(0.542, 0.1, 96), "flip_rate": 0.354, "ece": 0.121, "required": 0.6}
+    gate = {
+        "accuracy": estimate(0.542, 0.1, 96),
+        "flip_rate": 0.354,
+        "flips_allowed": 0.4,
+        "ece": 0.121,
+        "required": 0.6,
+    }
     gate |= {"lower_required": 0.5, "passed": False}
     gate["message"] = (
         "The model agrees with known answers in 54.2% of 96 comparisons; 60% are needed. No AI comparisons."

@@ -2,12 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from architectures import drawn_head
 
 from gnomon.config import PolicySettings
 from gnomon.models.load import load
-from gnomon.models.reward_model import RewardModel, Scorer
+from gnomon.models.reward_model import Scorer
 from gnomon.records import Conversation, Message
-from gnomon.rewards.combine import ModelReward, bounded, length_neutral, shaped
+from gnomon.rewards.combine import ModelReward, Verified, bounded, length_neutral, shaped
 from gnomon.rollouts.engine import Sample
 
 
@@ -61,10 +62,21 @@ def test_both_guards_come_before_the_penalties():
     assert shaped([90.0, 90.0], samples, settings) == pytest.approx([1.0, 0.0])
 
 
+def test_a_sample_is_paid_for_the_share_of_its_prompt_s_checks_that_it_passes():
+    checks = ({"kind": "words", "max": 2}, {"kind": "contains_any", "values": ["yes"]})
+    verified = Verified({(2, 50): checks, (2, 52): ()})
+    told = [
+        Sample((2, 50), (60, 1), (-1.0,) * 2, text, True)
+        for text in ("Yes.", "Yes, it is.", "It is not.", "")
+    ]
+    other = [Sample(prompt, (60, 1), (-1.0,) * 2, "Yes.", True) for prompt in ((2, 51), (2, 52))]
+    assert verified([*told, *other]) == [1.0, 0.5, 0.0, 0.0, None, None]
+
+
 def test_the_reward_reads_exactly_the_ids_that_were_sampled():
     """And they are the ids of the conversation as the reward model was trained on it."""
     lm = load("tiny:0", dtype="float32")
-    scorer = Scorer(lm, RewardModel(lm, seed=0))
+    scorer = Scorer(lm, drawn_head(lm))
     talk = Conversation.of("Hi!")
     prompt = tuple(lm.encode_prompt(talk))
     row = lm.encode(talk.then(Message("assistant", "Hello."))).ids

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from architectures import drawn_head
 from torch import nn
 
 from gnomon.config import LoraSettings, OptimSettings, PolicySettings, PreferenceSettings, RewardSettings
 from gnomon.models.load import load
 from gnomon.models.lora import add_lora, freeze_reference
-from gnomon.models.reward_model import RewardModel, Scorer
+from gnomon.models.reward_model import Scorer
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.rollouts.engine import Sample
 from gnomon.rollouts.local import LocalEngine
@@ -94,7 +95,7 @@ def build(
             )
             return Built(lm.model, objective, settings)
         case "reward":
-            scorer = Scorer(lm, RewardModel(lm, seed=0))
+            scorer = Scorer(lm, drawn_head(lm))
             data = encode_comparisons(lm, COMPARISONS, 200)
             objective = RewardModelling(scorer, data, RewardSettings(optim=settings), seed=0)
             return Built(scorer.model, objective, settings)

@@ -14,6 +14,7 @@ from gnomon.losses.policy import grpo as grpo_loss
 from gnomon.losses.policy import reinforce
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
+from gnomon.rewards.combine import Verified
 from gnomon.rollouts.local import LocalEngine
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.sft import InstructionTuning
@@ -172,6 +173,24 @@ def test_what_is_paid_for_comes_more_often(tmp_path, algorithm):
     first, *_, last = rows(tmp_path)
     assert first["reward/mean"] < 0.05
     assert last["reward/mean"] > 0.5
+
+
+def test_checks_are_paid_for_and_logged(tmp_path):
+    """On top of the score, `checks_weight` for passing them all; prompts without checks get nothing."""
+    built = build("policy", policy={"steps": 1, "checks_weight": 0.5})
+    plain, objective = built.objective.roll_out(0), built.objective
+    checked = plain.samples[0].prompt_ids
+    objective.verified = Verified({checked: ({"kind": "words", "max": 0}, {"kind": "regex", "pattern": "."})})
+    paid = objective.roll_out(0)
+    for sample, share, reward, before in zip(
+        paid.samples, paid.passed, paid.rewards.tolist(), plain.rewards.tolist(), strict=True
+    ):
+        assert (share is None) == (sample.prompt_ids != checked)
+        assert reward == pytest.approx(before + 0.5 * (share or 0.0))
+    assert torch.equal(paid.scores, plain.scores)
+    shares = [share for share in paid.passed if share is not None]
+    assert len(shares) == objective.settings.samples
+    assert objective.prepare(0).metrics["checks"] == pytest.approx(sum(shares) / len(shares))
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])

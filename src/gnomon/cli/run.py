@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -11,12 +11,8 @@ from gnomon.cli.console import out, print_json
 from gnomon.cli.machine import settle
 from gnomon.cli.options import AsJson, Out, Overrides, recipe_of
 from gnomon.cli.progress import reporting
-from gnomon.reports.tables import bread_panel, summary_table
-
-Until = Literal["sft", "constitution", "reward", "policy"]
-
-MODELS = ("sft", "constitutional", "policy")
-"""Stages whose model can be talked to."""
+from gnomon.config import Until
+from gnomon.reports.tables import MODELS, bread_panel, summary_table
 
 
 def run(

@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from gnomon.config import Recipe
 from gnomon.errors import DataError
 from gnomon.evaluation.runner import AnswerRow, answer_all
 from gnomon.models.load import LanguageModel, load
-from gnomon.models.logps import sequence_logps
 from gnomon.models.reward_model import Scorer, load_scorer
 from gnomon.pipeline.account import free_memory
 from gnomon.pipeline.rows import read_lines, read_records, write_lines
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import CLUSTERS, MODEL, Start
 from gnomon.records import Conversation, Message, Prompt
-from gnomon.rollouts.engine import Sampling
+from gnomon.rollouts.engine import Sample, Sampling
+from gnomon.rollouts.kl import log_ratios
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_json
 
@@ -60,9 +59,9 @@ def answers_stage(
         del lm
         free_memory()
         if reference is not None and fresh is not None:
-            far = sequence_kl(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh)
-            for i, kl in zip(fresh.places, far, strict=True):
-                rows[i]["kl/reference"] = kl
+            far = log_ratios(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh.samples)
+            for i, ratio in zip(fresh.places, far, strict=True):
+                rows[i]["kl/reference"] = float(ratio.sum())
             free_memory()
             context.progress(2 * len(rows), parts * len(rows), "sequence KL")
         if second is not None:
@@ -82,7 +81,7 @@ def answers_stage(
     }
     models: Mapping[str, Artefact | None] = {**model.inputs, "second": second, "reference": reference}
     inputs = {"data": given} | {key: made for key, made in models.items() if made is not None}
-    return Stage(f"answers_{name}", 1, settings, inputs, run)
+    return Stage(f"answers_{name}", 2, settings, inputs, run)
 
 
 def refuse_long(engine: LocalEngine, prompts: list[Prompt], sampling: Sampling, *, raw: bool) -> None:
@@ -103,15 +102,10 @@ def answer_rows(artefact: Artefact) -> list[Any]:
 
 @dataclass(frozen=True)
 class Fresh:
-    """Samples at temperature 1, as ids, with the log-probs the model that drew them gives their tokens.
-
-    `places` says which of the evaluation's prompts they answer.
-    """
+    """Samples at temperature 1; `places` says which of the evaluation's prompts they answer."""
 
     places: list[int]
-    prompts: list[tuple[int, ...]]
-    responses: list[tuple[int, ...]]
-    logps: list[Tensor]
+    samples: list[Sample]
 
 
 def fresh_samples(lm: LanguageModel, recipe: Recipe, prompts: list[Prompt]) -> Fresh:
@@ -123,14 +117,7 @@ def fresh_samples(lm: LanguageModel, recipe: Recipe, prompts: list[Prompt]) -> F
         Sampling(recipe.evaluation.max_new_tokens, 1.0),
         zlib.crc32(f"{recipe.seed}/kl".encode()),
     )
-    asked, answered = [s.prompt_ids for s in samples], [s.response_ids for s in samples]
-    return Fresh(places, asked, answered, sequence_logps(lm, asked, answered))
-
-
-def sequence_kl(reference: LanguageModel, fresh: Fresh) -> list[float]:
-    """k1 of each sample, in nats a sequence."""
-    theirs = sequence_logps(reference, fresh.prompts, fresh.responses)
-    return [float((own - ref).sum()) for own, ref in zip(fresh.logps, theirs, strict=True)]
+    return Fresh(places, samples)
 
 
 def score_answers(scorer: Scorer, prompts: list[Prompt], rows: list[AnswerRow]) -> None:

@@ -11,7 +11,7 @@ from gnomon.models.load import load
 from gnomon.pipeline.collect import answer_pairs
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
-from gnomon.pipeline.stages import Start, tune
+from gnomon.pipeline.stages import UNSEEN, Start, tune
 from gnomon.records import Comparison, Critique, Demonstration, Message, Prompt
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
@@ -28,10 +28,11 @@ def revise_stage(
     recipe: Recipe, settings: ConstitutionSettings, constitution: Constitution, data: Artefact, start: Start
 ) -> Stage:
     """Answers to red-team prompts, critiqued and revised by the model itself."""
+    given = data.only("red_team.jsonl")
 
     def run(context: StageContext) -> None:
         lm = load(start.ref, dtype=recipe.model.trained_dtype)
-        prompts = read_records(data.path / "red_team.jsonl", Prompt)
+        prompts = read_records(given.file("red_team.jsonl"), Prompt)
         rows = revise(LocalEngine(lm), prompts, constitution, settings, recipe.seed, context.progress)
         write_records(context.folder / "critiques.jsonl", rows)
         reasons = [reason for row in rows for reason in row.rejected_for]
@@ -57,7 +58,7 @@ def revise_stage(
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    return Stage("revise", 2, chosen, {"data": data.only("red_team.jsonl"), **start.inputs}, run)
+    return Stage("revise", 2, chosen, {"data": given, **start.inputs}, run)
 
 
 def kept_revisions(critiques: Artefact) -> list[Demonstration]:
@@ -78,16 +79,17 @@ def constitutional_stage(
     The published method fine-tunes the pretrained model on revisions and helpful samples (arXiv:2212.08073,
     section 3); this first step goes on from the instruction-tuned model instead, which costs a minute.
     """
+    given = data.only("sft.jsonl", "dev.jsonl")
 
     def run(context: StageContext) -> None:
-        demonstrations = read_records(data.path / "sft.jsonl", Demonstration)
+        demonstrations = read_records(given.file("sft.jsonl"), Demonstration)
         order = np.random.default_rng(recipe.seed).permutation(len(demonstrations))
         helpful = [demonstrations[i] for i in order[: settings.helpful]]
-        dev = read_records(data.path / "dev.jsonl", Demonstration)
+        dev = read_records(given.file("dev.jsonl"), Demonstration)
         tune(context, recipe, start, kept_revisions(critiques) + helpful, settings.optim, dev)
 
     model = recipe.model.model_dump(mode="json", exclude={"ref"})
-    optim = settings.optim.model_dump(mode="json", exclude={"checkpoint_every"})
+    optim = settings.optim.model_dump(mode="json", exclude=UNSEEN)
     chosen = {
         "model": model,
         "optim": optim,
@@ -95,25 +97,25 @@ def constitutional_stage(
         "seed": recipe.seed,
         **start.settings,
     }
-    rows = data.only("sft.jsonl", "dev.jsonl")
-    return Stage("constitutional", 1, chosen, {"data": rows, "critiques": critiques, **start.inputs}, run)
+    return Stage("constitutional", 1, chosen, {"data": given, "critiques": critiques, **start.inputs}, run)
 
 
 def feedback_stage(
     recipe: Recipe, settings: ConstitutionSettings, constitution: Constitution, data: Artefact, start: Start
 ) -> Stage:
     """The model's own comparisons under the constitution, if it is measured to be fit to make them."""
+    given = data.only("reward.jsonl", "red_team.jsonl")
 
     def run(context: StageContext) -> None:
         lm = load(start.ref, dtype=recipe.model.trained_dtype)
         judge = multiple_choice_judge(lm, criteria(constitution, recipe.seed))
-        known = gate_comparisons(read_records(data.path / "reward.jsonl", Comparison), settings, recipe.seed)
+        known = gate_comparisons(read_records(given.file("reward.jsonl"), Comparison), settings, recipe.seed)
         context.progress(0, 2, "measuring the labeller")
         gate = measure(judge, known, settings)
         context.progress(1, 2, "measured")
         labelled: list[Comparison] = []
         if gate.passed:
-            prompts = read_records(data.path / "red_team.jsonl", Prompt)
+            prompts = read_records(given.file("red_team.jsonl"), Prompt)
             sampling = Sampling(settings.max_new_tokens)
             drawn = answer_pairs(
                 LocalEngine(lm), prompts, len(prompts), recipe.seed, sampling=sampling, only_ended=True
@@ -132,8 +134,7 @@ def feedback_stage(
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    rows = data.only("reward.jsonl", "red_team.jsonl")
-    return Stage("feedback", 2, chosen, {"data": rows, **start.inputs}, run)
+    return Stage("feedback", 2, chosen, {"data": given, **start.inputs}, run)
 
 
 def gate_comparisons(rows: list[Comparison], settings: ConstitutionSettings, seed: int) -> list[Comparison]:

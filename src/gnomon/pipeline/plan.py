@@ -158,8 +158,12 @@ def _cost(
 def _sft(recipe: Recipe, counted: Counted, rates: Rates) -> Cost:
     optim = recipe.sft.optim
     tokens = optim.epochs * counted.sft_tokens
-    seconds = tokens * rates.train_token + optim.epochs * counted.sft_labels * rates.train_label
-    return _cost("sft", seconds, tokens, rates, trains=True)
+    return _cost("sft", optim.epochs * _epoch(counted, rates), tokens, rates, trains=True)
+
+
+def _epoch(counted: Counted, rates: Rates) -> float:
+    """Seconds of training once on all demonstrations."""
+    return counted.sft_tokens * rates.train_token + counted.sft_labels * rates.train_label
 
 
 def _rewards(settings: RewardSettings, counted: Counted, rates: Rates) -> list[Cost]:
@@ -178,12 +182,11 @@ def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     labels = rows * response
     prompts = rows // settings.samples if counted.shares else rows
     tokens = prompts * _mean(counted.policy) + labels
-    # sampled, read by the policy and its reference, scored by both reward models; then learnt from
-    sampled = rates.decode(rows, labels, cap) + tokens * (2 * rates.forward_token + 2 / 3 * rates.train_token)
+    # sampled, read by the reference, scored by both reward models; then learnt from
+    sampled = rates.decode(rows, labels, cap) + tokens * (rates.forward_token + 2 / 3 * rates.train_token)
     learnt = tokens * rates.train_token + labels * rates.train_label
     if settings.ptx_coef:
-        mixed = settings.ptx_rows / max(1, counted.demonstrations)
-        learnt += mixed * (counted.sft_tokens * rates.train_token + counted.sft_labels * rates.train_label)
+        learnt += settings.ptx_rows / max(1, counted.demonstrations) * _epoch(counted, rates)
     seconds = (settings.steps + 1) * sampled + settings.steps * learnt
     return _cost("policy", seconds, settings.steps * tokens, rates, held=3, trains=True)
 
@@ -200,11 +203,11 @@ def _constitution(
     revise = _cost("revise", seconds + read * rates.train_token / 3, read + sampled, rates)
     examples = settings.helpful + rows
     share = settings.optim.epochs * examples / max(1, counted.demonstrations)
-    tune = share * (counted.sft_tokens * rates.train_token + counted.sft_labels * rates.train_label)
     judged = 2 * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
+    tuned = share * counted.sft_tokens
     return [
         revise,
-        _cost("constitutional", tune, share * counted.sft_tokens, rates, trains=True),
+        _cost("constitutional", share * _epoch(counted, rates), tuned, rates, trains=True),
         _cost("feedback", judged * rates.train_token / 3, judged, rates),
     ]
 

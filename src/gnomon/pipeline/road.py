@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gnomon.config import Recipe
+from gnomon.config import Recipe, Until
 from gnomon.constitution.principles import load_constitution
 from gnomon.data.sources import read_data
 from gnomon.errors import ConfigError
@@ -18,7 +18,7 @@ from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.stage import Reporter
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.summary import build_summary
-from gnomon.pipeline.walk import Road, Until, names, unmade, walk
+from gnomon.pipeline.walk import Road, names, unmade, walk
 from gnomon.reports.render import render_report
 from gnomon.runs import RunFolder, write_json, write_text
 from gnomon.store import Store
@@ -31,7 +31,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = 
     if recipe.constitution is not None:
         load_constitution(recipe.data.constitution)  # what is wrong with it is better said now than later
     data = read_data(recipe.data, recipe.seed)
-    checked(data.evaluation)
+    checked([*data.evaluation, *data.policy])
     folder = RunFolder(out)
     with folder.open():
         folder.write_config(recipe.model_dump(mode="json"))

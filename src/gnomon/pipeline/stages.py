@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings, SftSettings
@@ -21,7 +22,7 @@ from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.records import Comparison, Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
-from gnomon.runs import write_json
+from gnomon.runs import read_metrics, write_json
 from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Trainer, TrainResult
 from gnomon.training.objective import Objective
@@ -38,6 +39,9 @@ CLUSTERS = "clusters.json"
 
 UNSEEN = {"checkpoint_every"}
 """Settings of an optimiser that cannot change what it makes."""
+
+AGREES = 0.3
+"""Agreement below which a policy's gain is taken to be its reward model's own: none carried over at 0.2."""
 
 WEIGHTS = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 """Endings of the files a model is made of."""
@@ -163,7 +167,7 @@ def reward_stage(
         if extra is not None:
             rows += read_records(extra.path / "comparisons.jsonl", Comparison)
         lm = _trainable(recipe, start)
-        scorer = Scorer(lm, RewardModel(lm, seed))
+        scorer = Scorer(lm, RewardModel(lm))
         encoded = encode_comparisons(lm, rows, recipe.model.max_length)
         objective = RewardModelling(scorer, encoded, settings, seed)
         result = _train(context, lm, objective, settings.optim, module=scorer.model)
@@ -182,7 +186,7 @@ def reward_stage(
 
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
     chosen = _settings(recipe, start, reward=seen(settings), roles=list(roles))
-    return Stage(name, 1, chosen, inputs, run)
+    return Stage(name, 2, chosen, inputs, run)
 
 
 def centre(scorer: Scorer, rows: list[Demonstration]) -> None:
@@ -237,6 +241,7 @@ def policy_stage(
         report = {
             "steps": result.steps,
             "stopped_for": result.stopped_for,
+            "reward/agreement": followed(context),
             "kl/reference": float(objective.roll_out(result.steps).kl.mean()),
             "kl_budget": settings.kl_budget,
         }
@@ -246,15 +251,30 @@ def policy_stage(
     chosen = _settings(recipe, start, policy=seen(settings))
     models = {"reward": reward.artefact, "second": second, **start.inputs}
     inputs = {name: artefact for name, artefact in models.items() if artefact is not None}
-    return Stage("policy", 1, chosen, {"data": given, **inputs}, run)
+    return Stage("policy", 2, chosen, {"data": given, **inputs}, run)
+
+
+def followed(context: StageContext) -> float | None:
+    """Agreement of both reward models on the samples, the mean of all steps; little of it is warned of."""
+    rows = read_metrics(context.metrics.path)
+    logged = [row["reward/agreement"] for row in rows if "reward/agreement" in row]
+    if not logged:
+        return None
+    agreement = fmean(logged)
+    if agreement < AGREES:
+        context.warn(
+            f"on answers to one prompt both reward models agree by {agreement:.2f} only (1 is always, 0 by "
+            "chance): what the policy gained is mostly the first one's own; train them on more comparisons"
+        )
+    return agreement
 
 
 def policy_prompts(
     lm: LanguageModel, rows: list[Prompt], longest: int, context: StageContext
 ) -> PolicyPrompts:
     """Encoded prompts; those that leave no room for a response are left out, and said so."""
-    encoded = [(row.id, tuple(lm.encode_prompt(row.conversation))) for row in rows]
-    fitting = [(name, ids) for name, ids in encoded if len(ids) <= longest]
+    encoded = [(row, tuple(lm.encode_prompt(row.conversation))) for row in rows]
+    fitting = [(row, ids) for row, ids in encoded if len(ids) <= longest]
     if not fitting:
         raise DataError(
             f"none of {len(encoded)} policy prompts leaves room for a response within {longest} tokens; "
@@ -264,7 +284,11 @@ def policy_prompts(
         context.warn(
             f"{len(encoded) - len(fitting)} prompts are longer than {longest} tokens and were left out"
         )
-    return PolicyPrompts(tuple(name for name, _ in fitting), tuple(ids for _, ids in fitting))
+    return PolicyPrompts(
+        tuple(row.id for row, _ in fitting),
+        tuple(ids for _, ids in fitting),
+        {ids: row.checks for row, ids in fitting if row.checks},
+    )
 
 
 def _trainable(recipe: Recipe, start: Start) -> LanguageModel:

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
-from gnomon.config import Recipe
+from gnomon.config import Recipe, Until
 from gnomon.constitution.principles import Constitution, load_constitution
 from gnomon.pipeline.answers import answers_stage
 from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, feedback_stage, revise_stage
@@ -13,8 +12,6 @@ from gnomon.pipeline.stage import Artefact, Reporter, Stage, execute, promised
 from gnomon.pipeline.stages import Start, policy_stage, reward_stage, sft_stage
 from gnomon.runs import RunFolder, read_json
 from gnomon.store import Store
-
-Until = Literal["sft", "constitution", "reward", "policy"]
 
 
 @dataclass

@@ -34,6 +34,11 @@ _POLICY_PANELS = (
         ("reward/mean", "reward/second"),
         "Mean score of the samples. Scales of two reward models differ: compare where they go.",
     ),
+    (
+        "Agreement",
+        ("reward/agreement",),
+        "Correlation of both reward models on samples of one prompt. Near 0, a gain is the first one's own.",
+    ),
     ("KL from reference", ("kl/reference",), "Nats per answer. The run stops before the dashed line."),
     ("Length", ("length/tokens",), "Tokens per answer. Longer for no reason is a way to game a reward."),
     ("Ends its turn", ("ends_turn",), "Share of samples that stop by themselves."),

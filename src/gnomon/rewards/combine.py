@@ -1,13 +1,15 @@
-"""What a sampled response is worth: a reward model's score, less what the recipe takes off."""
+"""What a sampled response is worth: a reward model's score, shaped, and the checks it passes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Protocol
 
 import numpy as np
 
 from gnomon.config import PolicySettings
+from gnomon.judges.verifiable import Check, run_checks
 from gnomon.models.reward_model import Scorer
 from gnomon.rollouts.engine import Sample
 
@@ -29,6 +31,25 @@ class ModelReward:
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """Score prompt and response together."""
         return self.scorer.score([[*sample.prompt_ids, *sample.response_ids] for sample in samples])
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The share of its prompt's checks that a sample passes; None where the prompt has none.
+
+    `checks` are found by the ids of the prompt. A reward model made from a few hundred comparisons knows
+    little of formats and facts; where a program can tell, it is asked.
+    """
+
+    checks: Mapping[tuple[int, ...], Sequence[Check]]
+
+    def __call__(self, samples: Sequence[Sample]) -> list[float | None]:
+        """One share for each sample."""
+        known = [self.checks.get(sample.prompt_ids) for sample in samples]
+        return [
+            fmean(run_checks(sample.text, checks)) if checks else None
+            for sample, checks in zip(samples, known, strict=True)
+        ]
 
 
 def shaped(scores: Sequence[float], samples: Sequence[Sample], settings: PolicySettings) -> list[float]:

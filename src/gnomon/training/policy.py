@@ -1,8 +1,8 @@
 """Policy optimisation: fresh samples, weighed against their prompt's others, one update on each batch."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gnomon.config import PolicySettings
 from gnomon.errors import DivergenceError
+from gnomon.judges.verifiable import Check
 from gnomon.kernels.branches import Branches
 from gnomon.kernels.head import weighted_nll
 from gnomon.losses.advantages import dr_grpo, equal_rewards, grpo, rloo
@@ -20,10 +21,11 @@ from gnomon.losses.policy import grpo_weights, reinforce_weights
 from gnomon.models.branches import batches, branch_states
 from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel
-from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import check_reference, reference_of
-from gnomon.rewards.combine import Reward, shaped
+from gnomon.rewards.combine import Reward, Verified, shaped
 from gnomon.rollouts.engine import Engine, Sample, Sampling
+from gnomon.rollouts.kl import log_ratios
+from gnomon.stats.agreement import agreement_within
 from gnomon.training.objective import Micro, StepWork
 from gnomon.training.sft import InstructionTuning
 
@@ -35,22 +37,26 @@ RECENT = 2
 
 @dataclass(frozen=True)
 class PolicyPrompts:
-    """Encoded prompts and their ids."""
+    """Encoded prompts and their ids; the checks of those that a program can tell a right answer of."""
 
     ids: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
+    checks: Mapping[tuple[int, ...], Sequence[Check]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Rollouts:
     """Samples of one step, `samples` neighbours to a prompt, with what they are worth.
 
-    `log_ratios` are log pi - log pi_ref of each response's tokens, `kl` their sums.
+    `scores` are the reward's, `paid` with the checks `passed`, `rewards` less KL too. `log_ratios` are
+    log pi - log pi_ref of each response's tokens, `kl` their sums.
     """
 
     ids: tuple[str, ...]
     samples: Sequence[Sample]
     scores: Tensor
+    passed: Sequence[float | None]
+    paid: Tensor
     log_ratios: Sequence[Tensor]
     kl: Tensor
     rewards: Tensor
@@ -92,6 +98,7 @@ class PolicyOptimisation:
         self.lm, self.engine, self.reward = lm, engine, reward
         self.prompts, self.settings, self.seed, self.reference = prompts, settings, seed, reference
         self.head = output_head(lm.model)
+        self.verified = Verified(prompts.checks)
         self.steps = settings.steps
         self.recent_kl: list[float] = []
         self.watch: Reward | None = None
@@ -109,7 +116,9 @@ class PolicyOptimisation:
             )
         rollouts = self.roll_out(step)
         self.recent_kl = [*self.recent_kl, float(rollouts.kl.mean())][-RECENT:]
-        advantages = ADVANTAGES[self.settings.algorithm](self._groups(self._paid(rollouts))).flatten()
+        # RLOO has KL in the reward, GRPO in the loss
+        paid = rollouts.rewards if self.settings.algorithm == "rloo" else rollouts.paid
+        advantages = ADVANTAGES[self.settings.algorithm](self._groups(paid)).flatten()
         micros = self._micros(rollouts, advantages)
         if self.ptx is not None:
             micros += self.ptx.prepare(step).micros
@@ -131,14 +140,14 @@ class PolicyOptimisation:
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
         samples = self.engine.sample(rows, sampling, self._seeds(step, len(rows)))
         ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
-        scores = shaped(_finite(self.reward(samples), ids, step), samples, self.settings)
-        # both by the same forward pass: decoding rounds otherwise, and KL would not start at zero
-        own = self._logps(self.lm, samples)
+        scores = torch.tensor(shaped(_finite(self.reward(samples), ids, step), samples, self.settings))
+        passed = self.verified(samples)
+        paid = scores + self.settings.checks_weight * torch.tensor([share or 0.0 for share in passed])
         with reference_of(self.lm, self.reference) as reference:
-            ref = self._logps(reference, samples)
-        ratios = [mine - theirs for mine, theirs in zip(own, ref, strict=True)]
-        scores_, kl = torch.tensor(scores), torch.tensor([float(ratio.sum()) for ratio in ratios])
-        return Rollouts(ids, samples, scores_, ratios, kl, kl_penalised(scores_, kl, self.settings.beta))
+            ratios = log_ratios(reference, samples, self.settings.temperature)
+        kl = torch.stack([ratio.sum() for ratio in ratios])
+        penalised = kl_penalised(paid, kl, self.settings.beta)
+        return Rollouts(ids, samples, scores, passed, paid, ratios, kl, penalised)
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off; or of
@@ -176,14 +185,6 @@ class PolicyOptimisation:
             picks.append(int(np.random.default_rng([self.seed, epoch]).permutation(n)[position]))
         return picks
 
-    def _logps(self, model: LanguageModel, samples: Sequence[Sample]) -> list[Tensor]:
-        return sequence_logps(
-            model,
-            [sample.prompt_ids for sample in samples],
-            [sample.response_ids for sample in samples],
-            self.settings.temperature,
-        )
-
     def _micros(self, rollouts: Rollouts, advantages: Tensor) -> list[Micro]:
         samples, device = rollouts.samples, self.lm.device
         rows = [sample.prompt_ids + sample.response_ids for sample in samples]
@@ -211,21 +212,26 @@ class PolicyOptimisation:
             for advantage, ratio in zip(advantages.tolist(), ratios, strict=True)
         ]
 
-    def _paid(self, rollouts: Rollouts) -> Tensor:
-        """What advantages are of: RLOO has KL in the reward, GRPO in the loss."""
-        return rollouts.rewards if self.settings.algorithm == "rloo" else rollouts.scores
-
     def _groups(self, values: Tensor) -> Tensor:
         """Values of the samples as [prompts, samples]."""
         return values.view(-1, self.settings.samples)
 
+    def _watched(self, rollouts: Rollouts) -> dict[str, float]:
+        if self.watch is None:
+            return {}
+        second = self.watch(rollouts.samples)
+        agreement = agreement_within(rollouts.scores.tolist(), second, self.settings.samples)
+        known = {} if agreement is None else {"reward/agreement": agreement}
+        return {"reward/second": fmean(second)} | known
+
     def _metrics(self, rollouts: Rollouts, advantages: Tensor) -> dict[str, float]:
         samples, tokens = rollouts.samples, rollouts.tokens
-        watched = {} if self.watch is None else {"reward/second": fmean(self.watch(samples))}
-        return watched | {
+        shares = [share for share in rollouts.passed if share is not None]
+        checked = {"checks": fmean(shares)} if shares else {}
+        always = {
             "reward/mean": float(rollouts.scores.mean()),
             "reward/penalised": float(rollouts.rewards.mean()),
-            "reward/equal": float(equal_rewards(self._groups(rollouts.scores)).float().mean()),
+            "reward/equal": float(equal_rewards(self._groups(rollouts.paid)).float().mean()),
             "kl/reference": float(rollouts.kl.mean()),
             "kl/token": float(rollouts.kl.sum()) / tokens,
             "kl/k3": float(k3(torch.cat(list(rollouts.log_ratios))).mean()),
@@ -234,6 +240,7 @@ class PolicyOptimisation:
             "entropy/sampled": -sum(sum(sample.logps) for sample in samples) / tokens,
             "advantage/std": float(advantages.std()),
         }
+        return self._watched(rollouts) | checked | always
 
 
 def _finite(rewards: list[float], ids: Sequence[str], step: int) -> list[float]:
