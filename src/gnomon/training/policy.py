@@ -156,7 +156,7 @@ class PolicyOptimisation:
         if not isinstance(batch, SampleBatch):
             assert self.ptx is not None
             loss, _ = self.ptx.loss(micro)
-            return self.settings.ptx_coef * loss, {"loss/ptx": float(loss)}
+            return self.settings.ptx_coef * loss, {"loss/ptx": loss.item()}
         with without_dropout(self.lm.model):  # with it, the policy trained is not the one sampled
             states = branch_states(self.lm.model, batch.rows)[batch.before]
         loss, logps = weighted_nll(states, self.head, batch.labels, batch.weights, self.settings.temperature)

@@ -100,5 +100,5 @@ def _answer_logps(lm: LanguageModel, batch: PairBatch) -> Tensor:
         states = branch_states(lm.model, batch.rows)
     before, labels = batch.rows.trained(batch.response_masks)
     each = token_logps(states[before], output_head(lm.model), labels)
-    answers = each.split([sum(trained) for trained in batch.response_masks])
+    answers = torch.split(each, [sum(trained) for trained in batch.response_masks])
     return torch.stack([answer.sum() for answer in answers]).view(-1, 2)
