@@ -13,6 +13,7 @@ from torch import Tensor
 from gnomon.config import PolicySettings
 from gnomon.errors import DivergenceError
 from gnomon.judges.verifiable import Check
+from gnomon.kernels.allocator import release
 from gnomon.kernels.branches import Branches
 from gnomon.kernels.head import weighted_nll
 from gnomon.losses.advantages import dr_grpo, equal_rewards, grpo, rloo
@@ -139,12 +140,15 @@ class PolicyOptimisation:
         rows = [self.prompts.rows[i] for i in chosen for _ in range(self.settings.samples)]
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
         samples = self.engine.sample(rows, sampling, self._seeds(step, len(rows)))
+        release()  # decoding, scoring and reading need buffers of other sizes: each leaves holes in the heap
         ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
         scores = torch.tensor(shaped(_finite(self.reward(samples), ids, step), samples, self.settings))
+        release()
         passed = self.verified(samples)
         paid = scores + self.settings.checks_weight * torch.tensor([share or 0.0 for share in passed])
         with reference_of(self.lm, self.reference) as reference:
             ratios = log_ratios(reference, samples, self.settings.temperature)
+        release()
         kl = torch.stack([ratio.sum() for ratio in ratios])
         penalised = kl_penalised(paid, kl, self.settings.beta)
         return Rollouts(ids, samples, scores, passed, paid, ratios, kl, penalised)
