@@ -14,7 +14,7 @@ from architectures import drawn_head
 
 from gnomon import errors
 from gnomon.cli.main import app
-from gnomon.config import OptimSettings, PolicySettings, RewardSettings
+from gnomon.config import OptimSettings, PolicySettings, PreferenceSettings, RewardSettings
 from gnomon.data.dialects import DIALECTS
 from gnomon.evaluation.summary import METRICS
 from gnomon.judges.verifiable import KINDS
@@ -26,8 +26,10 @@ from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog, read_metrics
 from gnomon.training.loop import Trainer
 from gnomon.training.objective import Objective
+from gnomon.training.pairs import encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
-from gnomon.training.reward import RewardModelling, encode_comparisons
+from gnomon.training.preference import PreferenceOptimisation
+from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +105,13 @@ class Tiny:
         settings = RewardSettings(optim=OptimSettings(epochs=1))
         return scorer.model, RewardModelling(scorer, encode_comparisons(self.lm, [pair], 64), settings, 0)
 
+    def preference(self) -> tuple[torch.nn.Module, Objective]:
+        pair = Comparison.of("a", Conversation.of("Hi"), "Hello.", "Hi Hi Hi", Label(1.0, "constructed"))
+        reference: LanguageModel = load("tiny:0", dtype="float32")
+        settings = PreferenceSettings(optim=OptimSettings(epochs=1))
+        data = encode_comparisons(self.lm, [pair], 64)
+        return self.lm.model, PreferenceOptimisation(self.lm, data, settings, 0, reference)
+
     def policy(self) -> tuple[torch.nn.Module, Objective]:
         reference: LanguageModel = load("tiny:0", dtype="float32")
         reward = ModelReward(Scorer(reference, drawn_head(reference)))
@@ -122,7 +131,7 @@ class Tiny:
 def test_what_training_logs_is_defined_and_nothing_else(tmp_path: Path):
     table = rows(section(read("docs/metrics.md"), "While training"))
     tiny = Tiny(tmp_path)
-    for stage in ("sft", "reward", "policy"):
+    for stage in ("sft", "reward", "preference", "policy"):
         defined = {name.strip("`") for name, _, by, _ in table if stage in by.split(", ")}
         assert tiny.logged(stage) == defined, stage
 

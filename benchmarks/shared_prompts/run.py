@@ -28,8 +28,9 @@ from gnomon.records import Conversation, EncodedRow
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.runs import write_json
 from gnomon.training.objective import Objective
+from gnomon.training.pairs import EncodedPair, EncodedPairs
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
-from gnomon.training.reward import EncodedPair, EncodedPairs, RewardModelling
+from gnomon.training.reward import RewardModelling
 
 SEED = 0
 PAIRS = {"long prompts": (256, 64), "short prompts": (48, 192)}

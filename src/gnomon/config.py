@@ -89,13 +89,27 @@ class RewardSettings(Settings):
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken to be flipped")
 
 
+class PreferenceSettings(Settings):
+    """Direct preference optimisation: no reward model and no samples, comparisons alone."""
+
+    optim: OptimSettings = OptimSettings(lr=5e-5, epochs=1.0, batch_size=16)
+    beta: float = Field(0.1, gt=0, description="reward for each nat of log-ratio to the reference")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken to be flipped")
+
+
 class PolicySettings(Settings):
-    """RLOO with the KL penalty in the reward."""
+    """RLOO with the KL penalty in the reward, or GRPO with it in the loss."""
 
     optim: OptimSettings = OptimSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
     steps: int = Field(10, ge=1, description="optimiser steps, each on fresh samples")
     samples: int = Field(4, ge=2, description="samples of each prompt")
-    beta: float = Field(0.1, ge=0, description="reward taken off for each nat of KL")
+    algorithm: Literal["rloo", "grpo", "dr_grpo"] = "rloo"
+    beta: float = Field(
+        0.1,
+        ge=0,
+        description="rloo: reward taken off for each nat of a sequence's KL; grpo and dr_grpo: weight of a "
+        "token's k3 in the loss, for which their papers have 0.04 and 0",
+    )
     kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
     max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
     temperature: float = Field(0.7, gt=0, description="of sampling, and of the log-probs trained on")

@@ -60,6 +60,13 @@ def test_labels_are_predicted_by_what_comes_before_them():
     assert labels.tolist() == [8, 40]
 
 
+def test_trained_tokens_may_lie_apart_and_in_what_is_shared():
+    batch = lay_out(PAIR, [BOTH], pad_id=0)
+    before, labels = batch.trained([[False, True, False, True], [False, True, True]])
+    assert before.tolist() == [0, 2, 0, 1]
+    assert labels.tolist() == [8, 31, 8, 40]
+
+
 def test_rows_that_are_the_same_are_one_and_a_row_may_end_within_another():
     rows = [[5, 6, 7], [5, 6], [5, 6, 7]]
     groups = sharing(rows, longest=9)

@@ -7,7 +7,16 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from gnomon.kernels.head import Head, head_logits, head_pass, labelled, plain_logps, weighted_nll
+from gnomon.kernels import head as kernel
+from gnomon.kernels.head import (
+    Head,
+    head_logits,
+    head_pass,
+    labelled,
+    plain_logps,
+    token_logps,
+    weighted_nll,
+)
 
 ROWS, WIDTH, VOCABULARY = 20, 6, 33
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 3e-2}
@@ -118,6 +127,79 @@ def test_entropy_of_equal_logits_is_the_log_of_their_number():
 def test_log_probs_are_not_differentiable_so_nothing_is_trained_twice():
     hidden, head, targets, weights = problem()
     assert not weighted_nll(hidden, head, targets, weights)[1].requires_grad
+
+
+def pair_loss(logps):
+    """Not a sum of log-probs: each row of the first half against one of the second, as in preferences."""
+    return -torch.nn.functional.logsigmoid(0.3 * (logps[: ROWS // 2] - logps[ROWS // 2 :])).sum()
+
+
+@pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_token_log_probs_and_their_gradients_are_those_of_the_plain_head(dtype, shape, trains):
+    hidden, head, targets, _ = problem(dtype, **SHAPES[shape], trains=trains)
+    logps = token_logps(hidden, head, targets)
+    pair_loss(logps).backward()
+    exact = hidden.detach().double().requires_grad_(), head.weight.detach().double().requires_grad_(trains)
+    bias = None if head.bias is None else head.bias.double()
+    wanted = plain_logps(exact[0], replace(head, weight=exact[1], bias=bias), targets)
+    pair_loss(wanted).backward()
+    close = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype] * 5, "check_dtype": False}
+    assert_close(logps, wanted, **close)
+    assert_close(hidden.grad, exact[0].grad, **close)
+    assert float(exact[0].grad.abs().max()) > 0.1
+    assert hidden.grad.dtype == dtype
+    assert logps.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert (head.weight.grad is not None) == trains
+    if trains:
+        assert_close(head.weight.grad, exact[1].grad, **close)
+        assert head.weight.grad.dtype == dtype
+
+
+@pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
+def test_the_gradient_of_token_log_probs_equals_finite_differences(trains):
+    hidden, head, targets, _ = problem(**SHAPES["all"])
+
+    def each(rows, matrix):
+        return token_logps(rows, replace(head, weight=matrix), targets)
+
+    assert gradcheck(each, (hidden, head.weight.detach().requires_grad_(trains)))
+
+
+def test_a_head_that_trains_under_frozen_states_gets_its_gradient():
+    hidden, head, targets, weights = problem(trains=True)
+    (weights * token_logps(hidden.detach(), head, targets)).sum().backward()
+    assert_close(head.weight.grad, -reference(hidden, head, targets, weights, 1.0)[3])
+
+
+@pytest.mark.parametrize(("trains", "forward", "backward"), [(False, 3, 0), (True, 3, 3)])
+def test_logits_are_computed_again_only_where_the_head_trains(monkeypatch, trains, forward, backward):
+    """Three tiles of at most eight of twenty rows; never all of them."""
+    rows = []
+    monkeypatch.setattr(kernel, "head_logits", lambda h, head: rows.append(len(h)) or head_logits(h, head))
+    hidden, head, targets, _ = problem(trains=trains)
+    logps = token_logps(hidden, head, targets)
+    assert len(rows) == forward
+    logps.sum().backward()
+    assert len(rows) == forward + backward
+    assert max(rows) == 8
+
+
+def test_without_gradients_nothing_is_kept():
+    hidden, head, targets, _ = problem()
+    with torch.no_grad():
+        assert not token_logps(hidden, head, targets).requires_grad
+    assert not token_logps(hidden.detach(), head, targets).requires_grad
+    assert token_logps(hidden, head, targets).requires_grad
+
+
+def test_of_no_rows_there_are_no_log_probs():
+    hidden, head, targets, _ = problem()
+    logps = token_logps(hidden[:0], head, targets[:0])
+    logps.sum().backward()
+    assert logps.shape == (0,)
+    assert not hidden.grad.any()
 
 
 def test_plain_log_probs_are_differentiable():

@@ -1,9 +1,12 @@
+import math
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from gnomon.losses.advantages import rloo
+from gnomon.losses.advantages import dr_grpo, equal_rewards, grpo, rloo
 
 
 def test_worked_numbers():
@@ -17,8 +20,46 @@ def test_prompts_do_not_mix():
     assert_close(rloo(rewards), torch.tensor([[-1.0, 1.0], [-2.0, 2.0]]))
 
 
-def test_equal_rewards_have_no_advantage():
-    assert_close(rloo(torch.full((2, 4), 0.3)), torch.zeros(2, 4))
+@pytest.mark.parametrize("advantages", [rloo, grpo, dr_grpo])
+@pytest.mark.parametrize("samples", range(2, 9))
+def test_equal_rewards_have_no_advantage_at_all(advantages, samples):
+    """Exactly: the mean of three times 0.1 is not 0.1 in float32, and (r - mean) / std would be anything."""
+    rewards = torch.tensor([0.1, 0.3, -7.7, 1e9])[:, None].expand(4, samples)
+    assert torch.equal(advantages(rewards), torch.zeros(4, samples))
+
+
+@pytest.mark.parametrize("advantages", [rloo, grpo, dr_grpo])
+def test_a_reward_that_is_no_number_stays_visible_in_its_own_group(advantages):
+    found = advantages(torch.tensor([[1.0, math.nan], [1.0, 2.0]]))
+    assert found[0].isnan().all()
+    assert found[1].isfinite().all()
+
+
+def test_groups_are_equal_where_every_sample_is():
+    rewards = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 2.0], [0.0, 0.0, 0.0]])
+    assert equal_rewards(rewards).tolist() == [True, False, True]
+
+
+def test_grpo_measures_in_standard_deviations():
+    # mean 3; std of (-2, -1, 3) with k - 1 is sqrt(14 / 2)
+    wanted = torch.tensor([[-2.0, -1.0, 3.0]]) / math.sqrt(7)
+    assert_close(grpo(torch.tensor([[1.0, 2.0, 6.0]])), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_grpo_forgets_the_scale_of_each_prompt_and_rloo_does_not():
+    rewards = torch.tensor([[0.0, 1.0, 5.0], [0.0, 10.0, 50.0]], dtype=torch.float64)
+    assert_close(grpo(rewards)[0], grpo(rewards)[1], rtol=1e-5, atol=1e-5)
+    assert_close(rloo(rewards)[1], 10 * rloo(rewards)[0])
+
+
+def test_grpo_on_rewards_that_nearly_agree_stays_small():
+    """Rewards apart by less than 1e-6 do not become advantages of 1."""
+    rewards = torch.tensor([[0.0, 1e-8]], dtype=torch.float64)
+    assert float(grpo(rewards).abs().max()) < 0.01
+
+
+def test_dr_grpo_is_the_distance_from_the_mean():
+    assert_close(dr_grpo(torch.tensor([[1.0, 2.0, 6.0]])), torch.tensor([[-2.0, -1.0, 3.0]]))
 
 
 @given(st.lists(st.floats(-9, 9), min_size=2, max_size=8))
@@ -26,3 +67,4 @@ def test_equals_the_distance_from_the_mean_stretched_by_k_over_k_minus_1(values)
     rewards = torch.tensor([values], dtype=torch.float64)
     k = len(values)
     assert_close(rloo(rewards), k / (k - 1) * (rewards - rewards.mean()))
+    assert_close(dr_grpo(rewards), (k - 1) / k * rloo(rewards))

@@ -3,7 +3,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from gnomon.losses.kl import kl_penalised, sequence_kl
+from gnomon.losses.kl import k3, kl_penalised, sequence_kl
 
 KEEP = torch.tensor([[True, True, False], [True, False, False]])
 
@@ -26,6 +26,38 @@ def test_k1_weighed_by_its_probabilities_is_the_exact_divergence():
     each = sequence_kl(policy.log()[:, None], reference.log()[:, None], torch.ones(3, 1, dtype=torch.bool))
     exact = 0.7 * math.log(0.7 / 0.2) + 0.2 * math.log(0.2 / 0.3) + 0.1 * math.log(0.1 / 0.5)
     assert_close((policy * each).sum(), torch.tensor(exact))
+
+
+POLICY, REFERENCE = torch.tensor([0.7, 0.2, 0.1]).double(), torch.tensor([0.2, 0.3, 0.5]).double()
+
+
+def test_k3_in_worked_numbers():
+    # a token twice and half as likely as under the reference: 1/2 + ln 2 - 1, and 2 - ln 2 - 1
+    ratios = torch.tensor([math.log(2), -math.log(2), 0.0], dtype=torch.float64)
+    wanted = torch.tensor([math.log(2) - 0.5, 1 - math.log(2), 0.0], dtype=torch.float64)
+    assert_close(k3(ratios), wanted)
+
+
+def test_k3_is_never_negative_however_small():
+    ratios = torch.linspace(-3, 3, 1001).double() ** 7
+    assert bool((k3(ratios) >= 0).all())
+
+
+def test_k3_weighed_by_its_probabilities_is_the_exact_divergence():
+    exact = (POLICY * (POLICY / REFERENCE).log()).sum()
+    assert_close((POLICY * k3((POLICY / REFERENCE).log())).sum(), exact)
+
+
+def test_k3_as_a_loss_descends_the_divergence_the_other_way_round():
+    logits = POLICY.log().requires_grad_()
+
+    def descended(divergence):
+        return torch.autograd.grad(divergence(torch.log_softmax(logits, dim=0)), logits)[0]
+
+    sampled = descended(lambda logps: (POLICY * k3(logps - REFERENCE.log())).sum())
+    assert_close(sampled, descended(lambda logps: (REFERENCE * (REFERENCE.log() - logps)).sum()))
+    own = descended(lambda logps: (logps.exp() * (logps - REFERENCE.log())).sum())
+    assert not torch.allclose(sampled, own, rtol=0.1)
 
 
 def test_the_penalty_is_taken_off_the_score():

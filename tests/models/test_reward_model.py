@@ -14,7 +14,8 @@ from gnomon.models.load import LanguageModel, load
 from gnomon.models.lora import add_lora
 from gnomon.models.reward_model import HEAD_FILE, RewardModel, Scorer, load_scorer, save_scorer
 from gnomon.records import Comparison, Conversation, Label
-from gnomon.training.reward import RewardModelling, encode_comparisons, score_comparisons
+from gnomon.training.pairs import encode_comparisons
+from gnomon.training.reward import RewardModelling, score_comparisons
 
 ROWS = [[2, 50, 60, 70, 1], [2, 80, 1], [2, 50, 60, 70, 90, 91, 92, 1]]
 PAIRS = [

@@ -8,7 +8,7 @@ from typing import Any
 from architectures import drawn_head
 from torch import nn
 
-from gnomon.config import LoraSettings, OptimSettings, PolicySettings, RewardSettings
+from gnomon.config import LoraSettings, OptimSettings, PolicySettings, PreferenceSettings, RewardSettings
 from gnomon.models.load import load
 from gnomon.models.lora import add_lora, freeze_reference
 from gnomon.models.reward_model import Scorer
@@ -18,11 +18,13 @@ from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
 from gnomon.training.loop import Trainer
 from gnomon.training.objective import Objective
+from gnomon.training.pairs import encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
-from gnomon.training.reward import RewardModelling, encode_comparisons
+from gnomon.training.preference import PreferenceOptimisation
+from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 
-KINDS = ("sft", "reward", "policy")
+KINDS = ("sft", "reward", "preference", "policy")
 DEMONSTRATIONS = [
     Demonstration(f"d{i}", Conversation.of(prompt, response))
     for i, (prompt, response) in enumerate(
@@ -99,6 +101,11 @@ def build(
             return Built(scorer.model, objective, settings)
     if lora is not None:
         freeze_reference(lm.model)
+    reference = load("tiny:0", dtype=dtype) if lora is None else None
+    if kind == "preference":
+        data = encode_comparisons(lm, COMPARISONS, 200)
+        objective = PreferenceOptimisation(lm, data, PreferenceSettings(optim=settings), 0, reference)
+        return Built(lm.model, objective, settings)
     prompts = PolicyPrompts(
         PROMPTS, tuple(tuple(lm.encode_prompt(Conversation.of(prompt))) for prompt in PROMPTS)
     )
@@ -111,6 +118,6 @@ def build(
         prompts,
         PolicySettings(optim=settings, **own),
         seed=0,
-        reference=load("tiny:0", dtype=dtype) if lora is None else None,
+        reference=reference,
     )
     return Built(lm.model, objective, settings)

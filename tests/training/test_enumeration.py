@@ -7,26 +7,44 @@ import torch
 from torch.testing import assert_close
 
 from gnomon.kernels.head import Head, weighted_nll
-from gnomon.losses.advantages import rloo
+from gnomon.losses.advantages import dr_grpo, grpo, rloo
 from gnomon.losses.kl import kl_penalised, sequence_kl
-from gnomon.losses.policy import reinforce_weights
+from gnomon.losses.policy import grpo_weights, reinforce_weights
 
 REWARDS = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
 REFERENCE = torch.log_softmax(torch.tensor([0.3, 0.1, -1.0, 0.2], dtype=torch.float64), dim=0)
+KEEP = torch.ones(3, 1, dtype=torch.bool)
 START = [[0.5], [-0.4], [1.2], [0.0]]
 
 
-def expected_gradient(logits, samples, beta):
+def rloo_weights(tokens, log_ratios, beta):
+    kl = sequence_kl(log_ratios[:, None], torch.zeros(len(tokens), 1).double(), KEEP[: len(tokens)])
+    rewards = kl_penalised(REWARDS[tokens], kl, beta)
+    return reinforce_weights(rloo(rewards[None]).flatten(), len(tokens))
+
+
+def weights_of(advantages):
+    """GRPO's and Dr. GRPO's: of responses of one token, in groups."""
+
+    def weights(tokens, log_ratios, beta):
+        found = advantages(REWARDS[tokens][None]).flatten().tolist()
+        each = [
+            grpo_weights(advantage, ratio, beta=beta, divisor=len(tokens))
+            for advantage, ratio in zip(found, log_ratios.split(1), strict=True)
+        ]
+        return torch.cat(each)
+
+    return weights
+
+
+def expected_gradient(logits, samples, beta, weigh=rloo_weights):
     """Sum over all groups of samples of the group's probability times what one step would descend."""
     logps = torch.log_softmax(logits.detach().squeeze(1), dim=0)
-    keep = torch.ones(samples, 1, dtype=torch.bool)
     hidden = torch.ones(samples, 1, dtype=torch.float64)
     total = torch.zeros_like(logits)
     for group in product(range(len(REWARDS)), repeat=samples):
         tokens = torch.tensor(group)
-        kl = sequence_kl(logps[tokens, None], REFERENCE[tokens, None], keep)
-        rewards = kl_penalised(REWARDS[tokens], kl, beta)
-        weights = reinforce_weights(rloo(rewards[None]).flatten(), samples)
+        weights = weigh(tokens, logps[tokens] - REFERENCE[tokens], beta)
         loss, _ = weighted_nll(hidden, Head(logits), tokens, weights)
         (gradient,) = torch.autograd.grad(loss, logits)
         total += logps[tokens].sum().exp() * gradient
@@ -47,3 +65,30 @@ def test_at_the_optimum_the_expected_step_is_zero():
     """The optimum is the reference, each token weighed by exp(reward / beta)."""
     best = (REFERENCE + REWARDS / 0.7)[:, None].requires_grad_()
     assert_close(expected_gradient(best, 2, 0.7), torch.zeros(4, 1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("samples", [2, 3])
+def test_dr_grpo_s_optimum_is_another_one(samples):
+    """Not exp(reward / beta) times the reference, but beta / (mu - share * reward) times it, where mu makes
+    the probabilities add up to 1 and share is (k-1)/k: k3 in the loss pulls by KL(pi_ref || pi)."""
+    share = (samples - 1) / samples
+    low, high = share * float(REWARDS.max()), 100.0
+    for _ in range(200):
+        mu = (low + high) / 2
+        best = 0.7 * REFERENCE.exp() / (mu - share * REWARDS)
+        low, high = (mu, high) if best.sum() > 1 else (low, mu)
+    zero = torch.zeros(4, 1, dtype=torch.float64)
+    logits = best.log()[:, None].requires_grad_()
+    assert_close(expected_gradient(logits, samples, 0.7, weights_of(dr_grpo)), zero)
+    regularised = (REFERENCE + REWARDS / 0.7)[:, None].requires_grad_()
+    assert expected_gradient(regularised, samples, 0.7, weights_of(dr_grpo)).abs().max() > 0.01
+
+
+def test_without_kl_dr_grpo_climbs_the_mean_reward_and_grpo_does_not():
+    """Dr. GRPO with (k-1)/k of its slope; GRPO's std turns the direction too."""
+    logits = torch.tensor(START, dtype=torch.float64, requires_grad=True)
+    probabilities = torch.softmax(logits.squeeze(1), dim=0)
+    (truth,) = torch.autograd.grad((probabilities * REWARDS).sum(), logits)
+    assert_close(-expected_gradient(logits, 3, 0.0, weights_of(dr_grpo)), 2 / 3 * truth)
+    ours = -expected_gradient(logits, 3, 0.0, weights_of(grpo)).flatten()
+    assert torch.cosine_similarity(ours, truth.flatten(), dim=0) < 0.999

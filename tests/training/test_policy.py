@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import torch
@@ -7,8 +8,9 @@ from torch.testing import assert_close
 
 from gnomon.config import LoraSettings, load_recipe
 from gnomon.errors import ConfigError, DivergenceError, ModelError
-from gnomon.losses.advantages import rloo
+from gnomon.losses.advantages import dr_grpo, grpo, rloo
 from gnomon.losses.kl import kl_penalised
+from gnomon.losses.policy import grpo as grpo_loss
 from gnomon.losses.policy import reinforce
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
@@ -80,34 +82,42 @@ def test_the_kl_of_a_sample_is_the_sum_over_its_tokens(tmp_path):
     assert rollouts.scores.tolist() == pytest.approx(low(rollouts.samples))
 
 
+def gradients(built):
+    return [p.grad.clone() for p in built.module.parameters() if p.requires_grad]
+
+
+def logps_of(lm, sample, temperature):
+    """[1, tokens], by the whole model and log_softmax."""
+    ids = torch.tensor([[*sample.prompt_ids, *sample.response_ids]])
+    logits = lm.model(input_ids=ids).logits[:, len(sample.prompt_ids) - 1 : -1] / temperature
+    chosen = torch.tensor(sample.response_ids)[None, :, None]
+    return torch.log_softmax(logits, dim=-1).gather(2, chosen).squeeze(2)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_the_gradient_is_reinforce_s_on_the_tempered_policy(temperature):
     built = build("policy", dtype="float64", policy={"temperature": temperature}, optim={"micro_tokens": 160})
     lm = built.objective.lm
     for micro in built.objective.prepare(0).micros:
         built.objective.loss(micro)[0].backward()
-    ours = [p.grad.clone() for p in built.module.parameters() if p.requires_grad]
+    ours = gradients(built)
     built.module.zero_grad()
     rollouts = built.objective.roll_out(0)
     advantages = rloo(rollouts.rewards.view(4, 2)).flatten().double()
     assert float(advantages.abs().max()) > 0.01
     losses = []
     for sample, advantage in zip(rollouts.samples, advantages, strict=True):
-        ids = torch.tensor([[*sample.prompt_ids, *sample.response_ids]])
-        logits = lm.model(input_ids=ids).logits[:, len(sample.prompt_ids) - 1 : -1] / temperature
-        logps = torch.log_softmax(logits, dim=-1).gather(2, torch.tensor(sample.response_ids)[None, :, None])
         keep = torch.ones(1, len(sample.response_ids), dtype=torch.bool)
-        losses.append(reinforce(logps.squeeze(2), advantage[None], keep))
+        losses.append(reinforce(logps_of(lm, sample, temperature), advantage[None], keep))
     (sum(losses) / 8).backward()
-    theirs = [p.grad for p in built.module.parameters() if p.requires_grad]
-    for mine, other in zip(ours, theirs, strict=True):
+    for mine, other in zip(ours, gradients(built), strict=True):
         assert_close(mine, other, rtol=1e-4, atol=1e-9)
 
 
 def test_the_samples_of_a_prompt_are_trained_on_in_one_row():
     built = build("policy")
     (micro,) = built.objective.prepare(0).micros
-    batch, samples = micro.tensors[0], built.objective.roll_out(0).samples
+    batch, samples = micro.tensors.rows, built.objective.roll_out(0).samples
     assert batch.input_ids.shape[0] == 4
     assert [batch.input_ids.flatten()[places].tolist() for places in batch.places.values()] == [
         [*sample.prompt_ids, *sample.response_ids] for sample in samples
@@ -115,13 +125,48 @@ def test_the_samples_of_a_prompt_are_trained_on_in_one_row():
     assert micro.tokens == sum(len(sample.prompt_ids) + len(sample.response_ids) for sample in samples)
 
 
-def test_what_is_paid_for_comes_more_often(tmp_path):
+@pytest.mark.usefixtures("float64_throughout")
+@pytest.mark.parametrize(("algorithm", "advantages"), [("grpo", grpo), ("dr_grpo", dr_grpo)])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_the_gradient_is_grpo_s_with_kl_in_the_loss(algorithm, advantages, temperature):
+    """On a policy that has left its reference, so that there is KL; ragged responses, four to a prompt."""
+    own = {"algorithm": algorithm, "beta": 0.5, "samples": 4, "temperature": temperature}
+    built = build("policy", dtype="float64", policy=own, optim={"micro_tokens": 160})
+    with torch.no_grad():
+        for name, parameter in built.module.named_parameters():
+            if "lora_B.default" in name:
+                parameter.normal_(std=0.3, generator=torch.Generator().manual_seed(2))
+    lm = built.objective.lm
+    lm.template.stop_ids = frozenset(range(60))  # of 259: responses end sooner or later
+    for micro in built.objective.prepare(0).micros:
+        built.objective.loss(micro)[0].backward()
+    ours = gradients(built)
+    built.module.zero_grad()
+    rollouts = built.objective.roll_out(0)
+    assert len({len(sample.response_ids) for sample in rollouts.samples}) > 1
+    worth = advantages(rollouts.scores.view(2, 4)).flatten().double()
+    reference = load("tiny:0", dtype="float64")  # fresh adapters were zero
+    losses = []
+    for sample, advantage in zip(rollouts.samples, worth, strict=True):
+        keep = torch.ones(1, len(sample.response_ids), dtype=torch.bool)
+        logps = logps_of(lm, sample, temperature)
+        ref_logps = logps_of(reference, sample, temperature).detach()
+        assert float((logps.detach() - ref_logps).abs().max()) > 0.01
+        divisor = built.objective.settings.max_new_tokens if algorithm == "dr_grpo" else None
+        losses.append(grpo_loss(logps, ref_logps, advantage[None], keep, beta=0.5, divisor=divisor))
+    (sum(losses) / 8).backward()
+    for mine, other in zip(ours, gradients(built), strict=True):
+        assert_close(mine, other, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_what_is_paid_for_comes_more_often(tmp_path, algorithm):
     """A random model, paid for one byte."""
     built = build(
         "policy",
         lora=None,
         optim={"batch_size": 32, "lr": 5e-3, "schedule": "constant", "checkpoint_every": 1000},
-        policy={"steps": 25, "samples": 8, "beta": 0.0, "kl_budget": 1000.0},
+        policy={"steps": 25, "samples": 8, "beta": 0.0, "kl_budget": 1000.0, "algorithm": algorithm},
         reward=share,
     )
     built.trainer(tmp_path).run()
@@ -148,48 +193,70 @@ def test_checks_are_paid_for_and_logged(tmp_path):
     assert objective.prepare(0).metrics["checks"] == pytest.approx(sum(shares) / len(shares))
 
 
-def test_a_penalty_on_kl_keeps_the_policy_near(tmp_path):
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_a_penalty_on_kl_keeps_the_policy_near(tmp_path, algorithm):
     ends = []
     for beta in (0.0, 1.0):
         built = build(
             "policy",
             lora=None,
             optim={"batch_size": 16, "lr": 3e-3, "schedule": "constant", "checkpoint_every": 1000},
-            policy={"steps": 25, "samples": 8, "beta": beta, "kl_budget": 1000.0},
+            policy={
+                "steps": 25,
+                "samples": 8,
+                "beta": beta,
+                "kl_budget": 1000.0,
+                "algorithm": algorithm,
+            },
         )
         built.trainer(tmp_path / str(beta)).run()
         ends.append(rows(tmp_path / str(beta))[-1]["kl/reference"])
     assert ends[1] < 0.5 * ends[0]
 
 
-def test_equal_rewards_without_kl_move_nothing(tmp_path):
-    built = build("policy", policy={"beta": 0.0, "steps": 3}, reward=lambda samples: [0.3] * len(samples))
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo", "dr_grpo"])
+@pytest.mark.parametrize("samples", [2, 8])
+def test_equal_rewards_without_kl_move_nothing(tmp_path, algorithm, samples):
+    own = {"beta": 0.0, "steps": 3, "algorithm": algorithm, "samples": samples}
+    built = build("policy", policy=own, reward=lambda samples: [0.1] * len(samples))
     before = weights(built)
     built.trainer(tmp_path).run()
     assert all(torch.equal(value, before[name]) for name, value in weights(built).items())
     assert [row["advantage/std"] for row in rows(tmp_path)] == [0.0] * 3
     assert [row["grad_norm"] for row in rows(tmp_path)] == [0.0] * 3
+    assert [row["reward/equal"] for row in rows(tmp_path)] == [1.0] * 3
 
 
-def test_a_group_with_equal_rewards_keeps_its_place_in_the_denominator():
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo", "dr_grpo"])
+def test_a_group_with_equal_rewards_is_counted_and_keeps_its_place_in_the_denominator(algorithm):
     """Half the prompts pay the same for all samples: the others weigh as they would beside paying ones."""
 
     def some(samples):
         return [0.0 if i < 4 else float(i % 2) for i in range(len(samples))]
 
-    built = build("policy", policy={"beta": 0.0}, reward=some)
-    micros = built.objective.prepare(0).micros
-    weights = sorted(float(w) for micro in micros for w in micro.tensors[1])
-    paid = [0.0] * 4 + [-1 / 8, 1 / 8] * 2  # each token weighs what its sample does
-    samples = built.objective.roll_out(0).samples
-    wanted = [w for w, sample in zip(paid, samples, strict=True) for _ in sample.response_ids]
-    assert weights == pytest.approx(sorted(wanted))
+    built = build("policy", policy={"beta": 0.0, "algorithm": algorithm}, reward=some)
+    work = built.objective.prepare(0)
+    counts = [len(sample.response_ids) for sample in built.objective.roll_out(0).samples]
+    (micro,) = work.micros
+    each = micro.tensors.weights.split(counts)
+    # rewards 0 and 1: advantages -1 and 1, or -1/2 and 1/2, these over a std of sqrt(1/2) or over 6 tokens
+    wanted, divisors = {
+        "rloo": (1.0, [1] * 8),
+        "grpo": (math.sqrt(0.5), counts),
+        "dr_grpo": (0.5, [6] * 8),
+    }[algorithm]
+    whole = [float(weights[0]) * 8 * divisor for weights, divisor in zip(each, divisors, strict=True)]
+    assert all(bool((weights == weights[0]).all()) for weights in each)
+    assert sorted(whole) == pytest.approx([-wanted] * 2 + [0.0] * 4 + [wanted] * 2, rel=1e-4)
+    assert work.metrics["reward/equal"] == 0.5
 
 
 def test_a_reward_that_is_no_number_stops_and_names_its_prompts(tmp_path):
     built = build("policy", reward=lambda samples: [float("nan"), *[0.0] * (len(samples) - 1)])
     before = weights(built)
-    with pytest.raises(DivergenceError, match=r"step 0: loss is nan, on rows "):
+    with pytest.raises(
+        DivergenceError, match=r"step 0: 1 of 8 samples have a reward of nan, for the prompts"
+    ):
         built.trainer(tmp_path).run()
     assert all(torch.equal(value, before[name]) for name, value in weights(built).items())
 
@@ -247,6 +314,7 @@ def test_metrics_are_of_the_samples():
     assert work.metrics["reward/mean"] == pytest.approx(sum(low(rollouts.samples)) / 8)
     logps = [logp for sample in rollouts.samples for logp in sample.logps]
     assert work.metrics["entropy/sampled"] == pytest.approx(-sum(logps) / len(logps))
+    assert work.metrics["reward/equal"] == 0.0
     assert work.metrics["kl/token"] == pytest.approx(float(rollouts.kl.sum()) / sum(lengths), abs=1e-9)
 
 
@@ -285,3 +353,11 @@ def test_what_the_demonstrations_lose_is_logged(tmp_path):
     built.objective.ptx = InstructionTuning(built.objective.lm, demonstrations, built.settings, seed=0)
     built.trainer(tmp_path).run()
     assert all(0 < row["loss/ptx"] < 10 for row in rows(tmp_path))
+
+
+def test_k3_is_never_negative_and_grows_with_kl(tmp_path):
+    built = build("policy", policy={"steps": 3, "beta": 0.0, "algorithm": "grpo"})
+    built.trainer(tmp_path).run()
+    first, *_, last = rows(tmp_path)
+    assert 0 <= first["kl/k3"] < 1e-6
+    assert last["kl/k3"] > 1e-4

@@ -51,8 +51,8 @@ def state(trainer, folder):
     rows = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
     weights = {name: p.detach().clone() for name, p in trainer.trained.items()}
     moments = trainer.optimizer.state_dict()["state"]
-    kl = getattr(trainer.objective, "recent_kl", None)
-    return weights, moments, rows, kl, trainer.tokens, torch.get_rng_state()
+    own = {name: torch.as_tensor(value) for name, value in trainer.objective.state_dict().items()}
+    return weights, moments, rows, own, trainer.tokens, torch.get_rng_state()
 
 
 def same(ours, theirs):
@@ -60,7 +60,9 @@ def same(ours, theirs):
     assert all(torch.equal(value, theirs[0][name]) for name, value in ours[0].items())
     for index, moment in ours[1].items():
         assert all(torch.equal(value, theirs[1][index][name]) for name, value in moment.items())
-    assert ours[2:5] == theirs[2:5]
+    assert (ours[2], ours[4]) == (theirs[2], theirs[4])
+    assert ours[3].keys() == theirs[3].keys()
+    assert all(torch.equal(value, theirs[3][name]) for name, value in ours[3].items())
     assert torch.equal(ours[5], theirs[5])
 
 

@@ -14,14 +14,18 @@ CUTS = (1, 150, 100_000)
 """micro_tokens: eight micro-batches of one row, some of some rows, one of eight."""
 
 
-def after_two_steps(kind, tmp_path, lora, micro_tokens):
+CASES = [(kind, "rloo") for kind in KINDS] + [("policy", "grpo"), ("policy", "dr_grpo")]
+
+
+def after_two_steps(case, tmp_path, lora, micro_tokens):
+    kind, algorithm = case
     cuts = []
     built = build(
         kind,
         dtype="float64",
         lora=lora,
         optim={"micro_tokens": micro_tokens, "lr": 1e-3, "epochs": 2},
-        policy={"steps": 2, "beta": 0.1},
+        policy={"steps": 2, "beta": 0.1, "algorithm": algorithm},
     )
     prepare = built.objective.prepare
 
@@ -39,10 +43,10 @@ def after_two_steps(kind, tmp_path, lora, micro_tokens):
 
 @pytest.mark.usefixtures("float64_throughout")
 @pytest.mark.parametrize("lora", [LoraSettings(rank=2), None], ids=["adapters", "full"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_parameters_do_not_depend_on_the_cut(kind, lora, tmp_path, monkeypatch):
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_parameters_do_not_depend_on_the_cut(case, lora, tmp_path, monkeypatch):
     monkeypatch.setattr(batching, "SLACK", 1.0)  # ragged rows in one micro-batch too, for the test's sake
-    results = {size: after_two_steps(kind, tmp_path, lora, size) for size in CUTS}
+    results = {size: after_two_steps(case, tmp_path, lora, size) for size in CUTS}
     for parameters, cuts, _ in results.values():
         assert [sum(cut) for cut in cuts] == [8, 8]
         for name, parameter in parameters.items():
@@ -50,16 +54,16 @@ def test_parameters_do_not_depend_on_the_cut(kind, lora, tmp_path, monkeypatch):
     single, some, whole = ({len(cut) for cut in cuts} for _, cuts, _ in results.values())
     assert (single, whole) == ({8}, {1})
     assert all(1 < count < 8 for count in some)
-    start = dict(build(kind, dtype="float64", lora=lora).module.named_parameters())
+    start = dict(build(case[0], dtype="float64", lora=lora).module.named_parameters())
     moved = [float((p - start[n].detach()).abs().max()) for n, p in results[1][0].items()]
     assert max(moved) > 1e-4
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_neither_do_loss_and_metrics(kind, tmp_path):
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_neither_do_loss_and_metrics(case, tmp_path):
     results = []
     for size in CUTS:
-        _, _, rows = after_two_steps(kind, tmp_path, LoraSettings(rank=2), size)
+        _, _, rows = after_two_steps(case, tmp_path, LoraSettings(rank=2), size)
         results.append([json.loads(row) for row in rows.splitlines()])
         for row in results[-1]:
             del row["seconds"]

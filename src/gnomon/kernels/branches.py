@@ -90,8 +90,20 @@ class Branches:
 
     def after(self, starts: Sequence[int]) -> tuple[Int[Tensor, "labels"], Int[Tensor, "labels"]]:
         """The tokens of each row i from `starts[i]` on: where they are predicted, and what they are."""
-        before = [place for i, places in self.places.items() for place in places[starts[i] - 1 : -1]]
-        labels = [place for i, places in self.places.items() for place in places[starts[i] :]]
+        return self._labels({i: range(starts[i], len(places)) for i, places in self.places.items()})
+
+    def trained(
+        self, response_masks: Sequence[Sequence[bool]]
+    ) -> tuple[Int[Tensor, "labels"], Int[Tensor, "labels"]]:
+        """The tokens of each row i that `response_masks[i]` covers: where they are predicted, and what they
+        are."""
+        return self._labels({i: [k for k, on in enumerate(response_masks[i]) if on] for i in self.places})
+
+    def _labels(
+        self, wanted: Mapping[int, Sequence[int]]
+    ) -> tuple[Int[Tensor, "labels"], Int[Tensor, "labels"]]:
+        before = [self.places[i][k - 1] for i, own in wanted.items() for k in own]
+        labels = [self.places[i][k] for i, own in wanted.items() for k in own]
         return self._tensor(before), self.input_ids.flatten()[self._tensor(labels)]
 
     def _tensor(self, places: Sequence[int]) -> Tensor:

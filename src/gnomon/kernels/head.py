@@ -2,10 +2,11 @@
 
 Logits of a vocabulary of 262,144 words are the largest tensor of a training step and mostly of no use: here
 they live for one tile of rows at a time. Where the loss is a weighted sum of log-probs the gradient is
-computed in the forward pass, the weights being known: a tile costs two products, logits and gradient.
+computed in the forward pass, the weights being known: a tile costs two products, logits and gradient. Where
+it is another function of log-probs (pairs), the forward pass of a frozen head keeps each row's own gradient.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -148,6 +149,44 @@ def weighted_nll(
         hidden, head.weight, head, targets, weights, temperature
     )
     return loss, logps
+
+
+class _TokenLogps(torch.autograd.Function):
+    """Log-probs whose gradient upstream is known only in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, head: Head, targets: Tensor) -> Tensor:
+        ctx.head, ctx.frozen = head, not weight.requires_grad
+        # a row's log-prob depends on that row alone, so the gradient of their sum has each row's own in it
+        each = -torch.ones_like(targets, dtype=wide(hidden.dtype)) if ctx.frozen else None
+        done = head_pass(hidden, head, targets, each)
+        ctx.save_for_backward(*((done.grad_hidden,) if ctx.frozen else (hidden, weight, targets)))
+        return done.logps
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (upstream,) = grads
+        if ctx.frozen:
+            (each,) = ctx.saved_tensors
+            return (each * upstream[:, None]).to(each.dtype), None, None, None
+        hidden, weight, targets = ctx.saved_tensors
+        done = head_pass(hidden, replace(ctx.head, weight=weight), targets, -upstream)
+        assert done.grad_weight is not None
+        return done.grad_hidden, done.grad_weight.to(weight.dtype), None, None
+
+
+def token_logps(
+    hidden: Float[Tensor, "rows width"], head: Head, targets: Int[Tensor, "rows"]
+) -> Float[Tensor, "rows"]:
+    """Log-probs of `targets`, differentiable, for losses that are not a sum of them (preferences).
+
+    A frozen head costs two products a tile and keeps one [rows, width] tensor for the backward pass; a head
+    that trains costs four, its logits being computed again. The bias of a head is not trained.
+    """
+    if not torch.is_grad_enabled() or not (hidden.requires_grad or head.weight.requires_grad):
+        return head_pass(hidden, head, targets).logps
+    logps: Tensor = _TokenLogps.apply(hidden, head.weight, head, targets)  # type: ignore[no-untyped-call]
+    return logps
 
 
 def labelled(

@@ -1,5 +1,6 @@
 """How far a policy is from its reference, estimated on its own samples."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -17,6 +18,15 @@ def sequence_kl(
     sums each response's log-probabilities without padding, and tests hold that against this.
     """
     return sequence_sum(logps - ref_logps, response_mask)
+
+
+def k3(log_ratios: Float[Tensor, "*tokens"]) -> Float[Tensor, "*tokens"]:
+    """pi_ref/pi - log(pi_ref/pi) - 1 of each token's log pi - log pi_ref, in nats (arXiv:2402.03300, eq. 4).
+
+    As a value it is unbiased on samples of pi, and never negative. As a loss its gradient on such samples is
+    that of the divergence the other way round, KL(pi_ref || pi): its optimum is not that of `kl_penalised`.
+    """
+    return torch.expm1(-log_ratios) + log_ratios
 
 
 def kl_penalised(

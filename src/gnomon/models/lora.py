@@ -12,7 +12,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
 from gnomon.config import LoraSettings, ModelSettings
-from gnomon.errors import ConfigError
+from gnomon.errors import ConfigError, ModelError
 from gnomon.kernels.lora import lora_linear
 from gnomon.models.load import LanguageModel, adapter_base, load, resolve, with_adapter
 from gnomon.models.reference import parse_model_ref
@@ -119,3 +119,22 @@ def as_reference(model: Any) -> Iterator[None]:
         model.set_adapter(TRAINED)
         for parameter, trains in trainable.items():
             parameter.requires_grad_(requires_grad=trains)
+
+
+def check_reference(lm: LanguageModel, reference: LanguageModel | None) -> None:
+    """ModelError where `reference_of` would have nothing to answer with."""
+    if reference is None and not (has_adapters(lm.model) and REFERENCE in lm.model.peft_config):
+        raise ModelError(
+            "the policy has no frozen copy of itself to be measured against; call freeze_reference before it "
+            "is trained, or hand in a reference model"
+        )
+
+
+@contextmanager
+def reference_of(lm: LanguageModel, reference: LanguageModel | None) -> Iterator[LanguageModel]:
+    """What answers as the policy's reference: a frozen model, or inside the block its own frozen adapters."""
+    if reference is not None:
+        yield reference
+    else:
+        with as_reference(lm.model):
+            yield lm

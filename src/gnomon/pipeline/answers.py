@@ -18,7 +18,7 @@ from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import CLUSTERS, MODEL, Start
 from gnomon.records import Conversation, Message, Prompt
 from gnomon.rollouts.engine import Sample, Sampling
-from gnomon.rollouts.kl import sampled_kl
+from gnomon.rollouts.kl import log_ratios
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_json
 
@@ -59,9 +59,9 @@ def answers_stage(
         del lm
         free_memory()
         if reference is not None and fresh is not None:
-            far = sampled_kl(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh.samples)
-            for i, kl in zip(fresh.places, far, strict=True):
-                rows[i]["kl/reference"] = kl
+            far = log_ratios(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh.samples)
+            for i, ratio in zip(fresh.places, far, strict=True):
+                rows[i]["kl/reference"] = float(ratio.sum())
             free_memory()
             context.progress(2 * len(rows), parts * len(rows), "sequence KL")
         if second is not None:

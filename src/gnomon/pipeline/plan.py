@@ -12,7 +12,7 @@ from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.records import Comparison, EncodedRow, Prompt
-from gnomon.training.reward import encode_comparisons
+from gnomon.training.pairs import encode_comparisons
 from gnomon.training.sft import encode_demonstrations
 
 CRITIQUE_TOKENS = 330

@@ -26,8 +26,9 @@ from gnomon.runs import read_metrics, write_json
 from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Trainer, TrainResult
 from gnomon.training.objective import Objective
+from gnomon.training.pairs import encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
-from gnomon.training.reward import RewardModelling, encode_comparisons, score_comparisons
+from gnomon.training.reward import RewardModelling, score_comparisons
 from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_out_loss
 
 MODEL = "model"
@@ -203,7 +204,7 @@ def policy_stage(
     reward: Start,
     second: Artefact | None = None,
 ) -> Stage:
-    """RLOO against the reward model, from the start model and staying near it, watched by the second one."""
+    """Optimise the start model against the reward model, staying near it, watched by the second one."""
     given = data.only("policy.jsonl", *(["sft.jsonl"] if settings.ptx_coef else []))
 
     def run(context: StageContext) -> None:

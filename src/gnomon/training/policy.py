@@ -1,33 +1,36 @@
-"""Policy optimisation: fresh samples, scored, KL in the reward, leave-one-out advantages, one update each."""
+"""Policy optimisation: fresh samples, weighed against their prompt's others, one update on each batch."""
 
+import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gnomon.config import PolicySettings
-from gnomon.errors import ModelError
+from gnomon.errors import DivergenceError
 from gnomon.judges.verifiable import Check
 from gnomon.kernels.allocator import release
+from gnomon.kernels.branches import Branches
 from gnomon.kernels.head import weighted_nll
-from gnomon.losses.advantages import rloo
-from gnomon.losses.kl import kl_penalised
-from gnomon.losses.policy import reinforce_weights
+from gnomon.losses.advantages import dr_grpo, equal_rewards, grpo, rloo
+from gnomon.losses.kl import k3, kl_penalised
+from gnomon.losses.policy import grpo_weights, reinforce_weights
 from gnomon.models.branches import batches, branch_states
 from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel
-from gnomon.models.lora import as_reference, has_adapters
+from gnomon.models.lora import check_reference, reference_of
 from gnomon.rewards.combine import Reward, Verified, shaped
 from gnomon.rollouts.engine import Engine, Sample, Sampling
-from gnomon.rollouts.kl import sampled_kl
+from gnomon.rollouts.kl import log_ratios
 from gnomon.stats.agreement import agreement_within
 from gnomon.training.objective import Micro, StepWork
 from gnomon.training.sft import InstructionTuning
+
+ADVANTAGES = {"rloo": rloo, "grpo": grpo, "dr_grpo": dr_grpo}
 
 RECENT = 2
 """Steps whose KL is remembered: the last, and how fast it grew to it."""
@@ -43,27 +46,43 @@ class PolicyPrompts:
 
 
 @dataclass(frozen=True)
-class MixedIn:
-    """What a micro-batch of demonstrations holds, among those of samples."""
-
-    tensors: Any
-
-
-@dataclass(frozen=True)
 class Rollouts:
-    """Samples of one step, `samples` neighbours to a prompt, with what they are worth."""
+    """Samples of one step, `samples` neighbours to a prompt, with what they are worth.
+
+    `scores` are the reward's, `paid` with the checks `passed`, `rewards` less KL too. `log_ratios` are
+    log pi - log pi_ref of each response's tokens, `kl` their sums.
+    """
 
     ids: tuple[str, ...]
     samples: Sequence[Sample]
     scores: Tensor
     passed: Sequence[float | None]
+    paid: Tensor
+    log_ratios: Sequence[Tensor]
     kl: Tensor
     rewards: Tensor
 
+    @property
+    def tokens(self) -> int:
+        """Response tokens of all samples."""
+        return sum(len(sample.response_ids) for sample in self.samples)
+
+
+class SampleBatch(NamedTuple):
+    """Samples laid out for one forward pass, and of each of their tokens: where it is predicted, what it is,
+    what it weighs, and its log-prob when it was drawn. `tokens` are the whole step's."""
+
+    rows: Branches
+    before: Tensor
+    labels: Tensor
+    weights: Tensor
+    drawn: Tensor
+    tokens: int
+
 
 class PolicyOptimisation:
-    """RLOO on the KL-regularised reward. The engine is handed in; `reference` is a frozen model where the
-    policy has no adapters."""
+    """RLOO on the KL-regularised reward, or GRPO with KL in the loss. The engine is handed in; `reference` is
+    a frozen model where the policy has no frozen adapters of its own."""
 
     def __init__(
         self,
@@ -76,10 +95,7 @@ class PolicyOptimisation:
         seed: int,
         reference: LanguageModel | None = None,
     ) -> None:
-        if reference is None and not has_adapters(lm.model):
-            raise ModelError(
-                "a policy without adapters has no frozen copy of itself; hand in a reference model"
-            )
+        check_reference(lm, reference)
         self.lm, self.engine, self.reward = lm, engine, reward
         self.prompts, self.settings, self.seed, self.reference = prompts, settings, seed, reference
         self.head = output_head(lm.model)
@@ -101,11 +117,12 @@ class PolicyOptimisation:
             )
         rollouts = self.roll_out(step)
         self.recent_kl = [*self.recent_kl, float(rollouts.kl.mean())][-RECENT:]
-        advantages = rloo(rollouts.rewards.view(-1, self.settings.samples)).flatten()
+        # RLOO has KL in the reward, GRPO in the loss
+        paid = rollouts.rewards if self.settings.algorithm == "rloo" else rollouts.paid
+        advantages = ADVANTAGES[self.settings.algorithm](self._groups(paid)).flatten()
         micros = self._micros(rollouts, advantages)
         if self.ptx is not None:
-            mixed = self.ptx.prepare(step).micros
-            micros += [replace(micro, tensors=MixedIn(micro.tensors)) for micro in mixed]
+            micros += self.ptx.prepare(step).micros
         return StepWork(micros, self._metrics(rollouts, advantages))
 
     def ahead(self) -> float:
@@ -124,27 +141,31 @@ class PolicyOptimisation:
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
         samples = self.engine.sample(rows, sampling, self._seeds(step, len(rows)))
         release()  # decoding, scoring and reading need buffers of other sizes: each leaves holes in the heap
-        scores = torch.tensor(shaped(self.reward(samples), samples, self.settings))
-        release()
-        passed, kl = self.verified(samples), torch.tensor(self._kl(samples))
-        release()
-        paid = scores + self.settings.checks_weight * torch.tensor([share or 0.0 for share in passed])
         ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
-        return Rollouts(ids, samples, scores, passed, kl, kl_penalised(paid, kl, self.settings.beta))
+        scores = torch.tensor(shaped(_finite(self.reward(samples), ids, step), samples, self.settings))
+        release()
+        passed = self.verified(samples)
+        paid = scores + self.settings.checks_weight * torch.tensor([share or 0.0 for share in passed])
+        with reference_of(self.lm, self.reference) as reference:
+            ratios = log_ratios(reference, samples, self.settings.temperature)
+        release()
+        kl = torch.stack([ratio.sum() for ratio in ratios])
+        penalised = kl_penalised(paid, kl, self.settings.beta)
+        return Rollouts(ids, samples, scores, passed, paid, ratios, kl, penalised)
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off; or of
         the demonstrations' cross-entropy."""
-        if isinstance(micro.tensors, MixedIn):
+        batch = micro.tensors
+        if not isinstance(batch, SampleBatch):
             assert self.ptx is not None
-            loss, _ = self.ptx.loss(replace(micro, tensors=micro.tensors.tensors))
-            return self.settings.ptx_coef * loss, {"loss/ptx": float(loss)}
-        batch, weights, (before, labels), sampled, tokens = micro.tensors
+            loss, _ = self.ptx.loss(micro)
+            return self.settings.ptx_coef * loss, {"loss/ptx": loss.item()}
         with without_dropout(self.lm.model):  # with it, the policy trained is not the one sampled
-            states = branch_states(self.lm.model, batch)
-        loss, logps = weighted_nll(states[before], self.head, labels, weights, self.settings.temperature)
-        off = (logps - sampled).abs()
-        return loss, {"sampler/logp_error": float(off.sum()) / tokens}
+            states = branch_states(self.lm.model, batch.rows)[batch.before]
+        loss, logps = weighted_nll(states, self.head, batch.labels, batch.weights, self.settings.temperature)
+        off = (logps - batch.drawn).abs()
+        return loss, {"sampler/logp_error": float(off.sum()) / batch.tokens}
 
     def state_dict(self) -> dict[str, Any]:
         """The KL of the last steps; samples follow from seed, step and weights."""
@@ -168,27 +189,36 @@ class PolicyOptimisation:
             picks.append(int(np.random.default_rng([self.seed, epoch]).permutation(n)[position]))
         return picks
 
-    def _kl(self, samples: Sequence[Sample]) -> list[float]:
-        adapters = self.reference is None and has_adapters(self.lm.model)
-        with as_reference(self.lm.model) if adapters else nullcontext():
-            return sampled_kl(self.reference or self.lm, samples, self.settings.temperature)
-
     def _micros(self, rollouts: Rollouts, advantages: Tensor) -> list[Micro]:
         samples, device = rollouts.samples, self.lm.device
         rows = [sample.prompt_ids + sample.response_ids for sample in samples]
         starts = [len(sample.prompt_ids) for sample in samples]
-        tokens = sum(len(sample.response_ids) for sample in samples)
-        weights = reinforce_weights(advantages, len(rows))
+        weights = self._weights(rollouts, advantages)
         micros = []
-        for batch in batches(self.lm, rows, self.settings.optim.micro_tokens):
-            own = list(batch.places)
-            lengths = torch.tensor([len(samples[i].response_ids) for i in own])
-            sampled = torch.tensor([logp for i in own for logp in samples[i].logps], device=device)
-            each = weights[own].repeat_interleave(lengths).to(device)
-            tensors = (batch, each, batch.after(starts), sampled, tokens)
+        for laid in batches(self.lm, rows, self.settings.optim.micro_tokens):
+            own = list(laid.places)
+            each = torch.cat([weights[i] for i in own]).to(device)
+            drawn = torch.tensor([logp for i in own for logp in samples[i].logps], device=device)
+            batch = SampleBatch(laid, *laid.after(starts), each, drawn, rollouts.tokens)
             ids = tuple(rollouts.ids[i] for i in own)
-            micros.append(Micro(ids, tensors, sum(len(rows[i]) for i in own)))
+            micros.append(Micro(ids, batch, sum(len(rows[i]) for i in own)))
         return micros
+
+    def _weights(self, rollouts: Rollouts, advantages: Tensor) -> list[Tensor]:
+        """What each token of each response weighs in the loss."""
+        count, beta, ratios = len(rollouts.samples), self.settings.beta, rollouts.log_ratios
+        if self.settings.algorithm == "rloo":
+            weights = reinforce_weights(advantages, count)
+            return [weight.expand(len(ratio)) for weight, ratio in zip(weights, ratios, strict=True)]
+        constant = self.settings.max_new_tokens if self.settings.algorithm == "dr_grpo" else None
+        return [
+            grpo_weights(advantage, ratio, beta=beta, divisor=count * (constant or len(ratio)))
+            for advantage, ratio in zip(advantages.tolist(), ratios, strict=True)
+        ]
+
+    def _groups(self, values: Tensor) -> Tensor:
+        """Values of the samples as [prompts, samples]."""
+        return values.view(-1, self.settings.samples)
 
     def _watched(self, rollouts: Rollouts) -> dict[str, float]:
         if self.watch is None:
@@ -199,18 +229,32 @@ class PolicyOptimisation:
         return {"reward/second": fmean(second)} | known
 
     def _metrics(self, rollouts: Rollouts, advantages: Tensor) -> dict[str, float]:
-        samples = rollouts.samples
-        tokens = sum(len(sample.response_ids) for sample in samples)
+        samples, tokens = rollouts.samples, rollouts.tokens
         shares = [share for share in rollouts.passed if share is not None]
         checked = {"checks": fmean(shares)} if shares else {}
         always = {
             "reward/mean": float(rollouts.scores.mean()),
             "reward/penalised": float(rollouts.rewards.mean()),
+            "reward/equal": float(equal_rewards(self._groups(rollouts.paid)).float().mean()),
             "kl/reference": float(rollouts.kl.mean()),
             "kl/token": float(rollouts.kl.sum()) / tokens,
+            "kl/k3": float(k3(torch.cat(list(rollouts.log_ratios))).mean()),
             "length/tokens": tokens / len(samples),
             "ends_turn": sum(sample.ended for sample in samples) / len(samples),
             "entropy/sampled": -sum(sum(sample.logps) for sample in samples) / tokens,
             "advantage/std": float(advantages.std()),
         }
         return self._watched(rollouts) | checked | always
+
+
+def _finite(rewards: list[float], ids: Sequence[str], step: int) -> list[float]:
+    """The same rewards; DivergenceError where one of them is no number, naming the prompts."""
+    wrong = [i for i, value in enumerate(rewards) if not math.isfinite(value)]
+    if wrong:
+        names = ", ".join(dict.fromkeys(ids[i] for i in wrong))
+        raise DivergenceError(
+            f"step {step}: {len(wrong)} of {len(rewards)} samples have a reward of {rewards[wrong[0]]}, for "
+            f"the prompts {names}; nothing was learnt from this step. Look at what the reward model (or the "
+            "reward function) makes of those prompts"
+        )
+    return rewards

@@ -1,0 +1,124 @@
+"""Comparisons as both objectives on pairs read them: encoded, and laid out with each prompt once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gnomon.errors import DataError
+from gnomon.kernels.batching import by_length
+from gnomon.kernels.branches import Branches, Group, lay_out
+from gnomon.models.branches import groups_of
+from gnomon.models.load import LanguageModel
+from gnomon.records import Comparison, EncodedRow
+from gnomon.training.objective import Micro
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """Both answers after the same prompt, and how likely the first is the better.
+
+    The masks cover the answers alone, not the assistant's earlier turns.
+    """
+
+    id: str
+    first: EncodedRow
+    second: EncodedRow
+    preference: float
+    weight: float
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer of the two."""
+        return max(len(self.first.ids), len(self.second.ids))
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Pairs ready for training, and how many could not be used, by reason."""
+
+    pairs: tuple[EncodedPair, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+class PairBatch(NamedTuple):
+    """Pairs laid out for one forward pass: rows 2k and 2k + 1 are the first and the second answer of pair k.
+
+    Weights add up to 1 over the step; `indices` are the pairs' places among all of them.
+    """
+
+    rows: Branches
+    response_masks: tuple[tuple[bool, ...], ...]
+    preference: Tensor
+    weights: Tensor
+    indices: tuple[int, ...]
+
+
+def encode_comparisons(lm: LanguageModel, comparisons: Iterable[Comparison], max_length: int) -> EncodedPairs:
+    """Encode labelled pairs; one that cannot be used is dropped and counted."""
+    pairs: list[EncodedPair] = []
+    dropped: dict[str, int] = {}
+    for row in comparisons:
+        pair = _encoded(lm, row, max_length)
+        if isinstance(pair, str):
+            dropped[pair] = dropped.get(pair, 0) + 1
+        else:
+            pairs.append(pair)
+    if not pairs:
+        raise DataError(f"no comparison can be trained on ({dropped or 'there is none'}); check the data")
+    return EncodedPairs(tuple(pairs), dropped)
+
+
+def _encoded(lm: LanguageModel, row: Comparison, max_length: int) -> EncodedPair | str:
+    """The pair, or why it cannot be trained on."""
+    if row.label is None:
+        return "no label"
+    prompt = tuple(lm.encode_prompt(row.prompt))
+    answers = []
+    for turns in (row.first, row.second):
+        whole = lm.encode(row.prompt.then(*turns))
+        if len(whole.ids) > max_length:
+            return f"longer than {max_length} tokens"
+        mask = (False,) * len(prompt) + whole.response_mask[len(prompt) :]
+        if whole.ids[: len(prompt)] != prompt or not any(mask):
+            return "an answer without a trained turn of the assistant"
+        answers.append(EncodedRow(whole.ids, mask))
+    first, second = answers
+    return EncodedPair(row.id, first, second, row.label.preference, row.label.weight)
+
+
+def pair_micros(
+    lm: LanguageModel, pairs: Sequence[EncodedPair], chosen: Sequence[int], micro_tokens: int
+) -> list[Micro]:
+    """A step's pairs, those `chosen` of all, in micro-batches of like length; a pair is never parted."""
+    total = sum(pairs[i].weight for i in chosen)
+    laid = {i: groups_of(lm, (pairs[i].first.ids, pairs[i].second.ids), micro_tokens) for i in chosen}
+    micros: list[Micro] = []
+    for rows in (1, 2):  # of a pair that shares its prompt, and of one that does not
+        own = [i for i in chosen if len(laid[i]) == rows]
+        lengths = [max(group.length for group in laid[i]) for i in own]
+        picks = by_length(lengths, micro_tokens // rows)
+        micros += [_micro(lm, pairs, {own[k]: laid[own[k]] for k in picked}, total) for picked in picks]
+    return micros
+
+
+def _micro(
+    lm: LanguageModel, pairs: Sequence[EncodedPair], laid: Mapping[int, Sequence[Group]], total: float
+) -> Micro:
+    chosen = [pairs[i] for i in laid]
+    rows = [row for pair in chosen for row in (pair.first, pair.second)]
+    groups = [
+        replace(group, members=tuple(tuple(2 * k + i for i in same) for same in group.members))
+        for k, own in enumerate(laid.values())
+        for group in own
+    ]
+    batch = PairBatch(
+        rows=lay_out([row.ids for row in rows], groups, lm.pad_id, lm.device),
+        response_masks=tuple(row.response_mask for row in rows),
+        preference=torch.tensor([pair.preference for pair in chosen], device=lm.device),
+        weights=torch.tensor([pair.weight / total for pair in chosen], device=lm.device),
+        indices=tuple(laid),
+    )
+    return Micro(tuple(pair.id for pair in chosen), batch, sum(len(row.ids) for row in rows))
