@@ -128,7 +128,7 @@ def kept_by_sorting(values, top_k, top_p):
 @pytest.mark.parametrize("spread", [4.0, 1.0, 0.1])
 @pytest.mark.parametrize(("top_k", "top_p"), [(7, None), (None, 0.5), (None, 0.99), (40, 0.8), (1400, 0.97)])
 def test_filters_keep_what_sorting_keeps(monkeypatch, spread, top_k, top_p):
-    """Nuclei of one token and of nearly all; wider than where they are first looked for, in some rows only."""
+    """Nuclei of one token and of nearly all, in some rows wider than where they are first looked for."""
     monkeypatch.setattr(sampling, "NUCLEUS", 64)
     values = spread * torch.randn(6, VOCABULARY, generator=torch.Generator().manual_seed(5)).double()
     values[0] *= 10
@@ -156,7 +156,7 @@ def test_a_nucleus_is_sorted_for_only_where_it_is_wide(monkeypatch):
 
 def test_a_nucleus_is_the_fewest_tokens_of_its_probability():
     values = torch.tensor([0.4, 0.1, 0.3, 0.2]).log()[None].double()
-    for top_p, kept in [(0.4, [0]), (0.41, [0, 2]), (0.69, [0, 2]), (0.71, [0, 2, 3]), (1.0, [0, 1, 2, 3])]:
+    for top_p, kept in [(0.39, [0]), (0.41, [0, 2]), (0.69, [0, 2]), (0.71, [0, 2, 3]), (1.0, [0, 1, 2, 3])]:
         assert filtered(values, top_p=top_p)[0].isfinite().nonzero().flatten().tolist() == kept
     # of the two that top_k keeps the first has 4/7 of the probability
     assert filtered(values, top_k=2, top_p=0.57)[0].isfinite().nonzero().flatten().tolist() == [0]

@@ -36,6 +36,8 @@ def test_a_tiny_models_seed_is_a_whole_number(text):
     [
         ("endpoint:http://localhost:8000/v1#org/model", "http://localhost:8000/v1", "org/model"),
         ("endpoint:https://api.example/v1#m:2024#b", "https://api.example/v1", "m:2024#b"),
+        ("endpoint:http://[::1]:80/v1#m", "http://[::1]:80/v1", "m"),
+        ("endpoint:http://host#m", "http://host", "m"),
     ],
 )
 def test_endpoints_are_parsed_and_written_back(text, url, model):
@@ -47,7 +49,7 @@ def test_endpoints_are_parsed_and_written_back(text, url, model):
 @pytest.mark.parametrize(
     "text",
     [
-        "endpoint:http://localhost:8000/v1",
+        "endpoint:http://host/v1",
         "endpoint:#m",
         "endpoint:localhost:8000#m",
         "endpoint:ftp://h#m",

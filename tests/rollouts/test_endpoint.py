@@ -315,8 +315,8 @@ def test_so_many_requests_go_out_together(server):
     assert server.most == QUICK.requests
 
 
-def test_requests_and_tokens_are_counted(server):
-    it = engine(server)
+def test_requests_and_tokens_are_counted(server, tmp_path):
+    it = engine(server, tmp_path / "kept.jsonl")
     samples = it.sample(PROMPTS, SAMPLING, SEEDS)
     it.sample(PROMPTS, SAMPLING, SEEDS)
     assert (it.usage.requests, it.usage.kept) == (12, 12)
@@ -332,6 +332,14 @@ def test_equal_requests_are_one(server):
     assert one == two == three
     it.sample([PROMPTS[0]] * 2, SAMPLING, [1, 2])
     assert len(server.seen) == 3
+
+
+def test_without_a_file_nothing_outlives_its_call(server):
+    """The weights behind the name may have changed."""
+    it = engine(server)
+    for _ in range(2):
+        it.sample(PROMPTS[:1], Sampling(4, 0.0), [1])
+    assert len(server.seen) == 2
 
 
 def test_what_was_answered_before_an_error_is_not_asked_for_again(server, local, tmp_path):

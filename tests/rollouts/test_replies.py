@@ -59,6 +59,8 @@ def test_another_kind_of_file_is_refused_and_left_alone(tmp_path):
     with pytest.raises(StorageError, match="holds something else than an endpoint's replies"):
         Replies(path)
     assert path.read_text() == '{"prompt": "a"}\n'
+    with pytest.raises(StorageError, match="Is a directory"):
+        Replies(tmp_path)
 
 
 def test_without_a_path_replies_are_remembered_all_the_same():

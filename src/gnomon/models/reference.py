@@ -1,10 +1,14 @@
 """How a model is named: parsed once, before anything is loaded."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
-from urllib.parse import urlsplit
 
 from gnomon.errors import ConfigError
+
+_ENDPOINT = re.compile(
+    r"endpoint:(https?://([^\s/?#@]*@)?(?:[\w.-]+|\[[\da-fA-F:]+\])(?::\d{1,5})?(?:/[^\s?#]*)?)#(\S+)"
+)
 
 Kind = Literal["hub", "path", "gguf", "tiny"]
 
@@ -51,15 +55,14 @@ class EndpointRef:
 
 def parse_endpoint_ref(text: str) -> EndpointRef:
     """`endpoint:URL#MODEL`; ConfigError for anything else, and for a URL with a password in it."""
-    kind, _, name = text.partition(":")
-    url, _, model = name.partition("#")
-    parts = urlsplit(url)
-    if kind != "endpoint" or parts.scheme not in ("http", "https") or not parts.netloc or not model:
+    found = _ENDPOINT.fullmatch(text)
+    if not found:
         raise ConfigError(
             f"endpoint {text!r}: write endpoint:URL#MODEL, for example "
             "endpoint:http://localhost:8000/v1#Qwen/Qwen3-0.6B"
         )
-    if "@" in parts.netloc:
+    url, secret, model = found.groups()
+    if secret:
         raise ConfigError(
             f"the endpoint of {model!r} has a name or a password in its URL, which would be written to logs; "
             "leave it out and set GNOMON_API_KEY"

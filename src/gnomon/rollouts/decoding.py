@@ -27,7 +27,7 @@ class Limits:
     """What a batch may hold: rows, and tokens in its cache once every row is as long as it may get."""
 
     rows: int = 128
-    tokens: int = 1 << 16
+    tokens: int = 1 << 17
 
 
 DEFAULT = Limits()
@@ -127,7 +127,7 @@ class Decoding:
             sampling.top_p,
         )
         rows.tokens.scatter_(1, place, token[:, None])
-        rows.logps.scatter_(1, place, logp[:, None])
+        rows.logps.scatter_(1, place, logp[:, None].to(rows.logps.dtype))
         rows.steps.add_(~rows.done)
         rows.done.logical_or_(torch.isin(token, self.stops) | (rows.steps == sampling.max_new_tokens))
 

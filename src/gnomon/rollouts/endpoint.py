@@ -31,7 +31,7 @@ class EndpointEngine:
 
     def __init__(self, ref: EndpointRef, kept: Path | None = None, patience: Patience | None = None) -> None:
         self.ref, self.patience, self.usage = ref, patience or Patience(), Usage()
-        self._kept = Replies(kept)
+        self._kept = None if kept is None else Replies(kept)
 
     def sample(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
@@ -70,13 +70,14 @@ class EndpointEngine:
 
     def _ask(self, path: str, bodies: Sequence[Reply], read: Callable[[Reply], Sample]) -> list[Sample]:
         requests = [{"model": self.ref.model, **body} for body in bodies]
+        kept = Replies() if self._kept is None else self._kept
         keys = [content_id([self.ref.url, path, request]) for request in requests]
-        missing = {key: i for i, key in enumerate(keys) if key not in self._kept}
+        missing = {key: i for i, key in enumerate(keys) if key not in kept}
         self.usage.kept += len(keys) - len(missing)
 
         async def ask(server: Server, key: str, i: int) -> None:
             reply = await server.reply(path, requests[i], f"prompt {i}")
-            self._kept.add(key, self._checked(reply, read))
+            kept.add(key, self._checked(reply, read))
             self.usage.count(reply)
 
         async def ask_all() -> None:
@@ -89,7 +90,7 @@ class EndpointEngine:
                 asyncio.run(ask_all())
             except BaseExceptionGroup as problems:
                 raise problems.exceptions[0] from None
-        return [self._kept[key] for key in keys]
+        return [kept[key] for key in keys]
 
     def _checked(self, reply: Reply, read: Callable[[Reply], Sample]) -> Sample:
         """The sample in a reply; ModelError where another model gave it, or it is no such reply."""

@@ -17,7 +17,10 @@ class Replies:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        content = path.read_bytes() if path is not None and path.exists() else b""
+        content = b""
+        if path is not None and path.exists():
+            with storing(path.parent):
+                content = path.read_bytes()
         self._whole = not content or content.endswith(b"\n")
         self._samples: dict[str, Sample] = {}
         for line in content.splitlines():
@@ -45,7 +48,7 @@ class Replies:
         self._samples[id] = sample
         if self.path is None:
             return
-        line = json.dumps({"id": id, **asdict(sample)}, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps({"id": id, **asdict(sample)}).encode() + b"\n"
         with storing(self.path.parent, len(line)):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             begun, self._whole = self._whole, False

@@ -113,7 +113,7 @@ class Server:
                 response = await self._client.post(path, json=body)
         except TimeoutError:
             raise NotNowError(f"no reply within {self.patience.timeout:g} s") from None
-        except httpx.TransportError as problem:
+        except httpx.RequestError as problem:
             raise NotNowError(f"{type(problem).__name__} {problem}".strip()) from None
         if response.status_code in FOR_NOW or response.status_code >= 500:
             said = f"HTTP {response.status_code} {self._said(response)}".strip()
@@ -137,8 +137,8 @@ class Server:
         """The error that a reply of 3xx or 4xx amounts to."""
         code, said = response.status_code, self._said(response)
         if code in NOT_ALLOWED:  # what is said may tell the key in part
-            sent = "the key in" if self._key else "no key was sent; set"
-            return ConfigError(f"{self.ref}: HTTP {code}, {sent} {KEY}{' is refused' if self._key else ''}")
+            wrong = f"the key in {KEY} is refused" if self._key else f"no key was sent; set {KEY}"
+            return ConfigError(f"{self.ref}: HTTP {code}, {wrong}")
         if code == 404:
             return ConfigError(
                 f"{self.ref}: HTTP 404 {said}; check the model's name, and that the URL is where the API "
