@@ -22,9 +22,12 @@ SAMPLING = Sampling(max_new_tokens=12)
 
 
 def engine(name="llama", limits=DEFAULT, *, stops=range(3, 40), model=None):
-    """In float64, so that a sample is the same to the last token; many tokens end a row."""
+    """In float64, so that a sample is the same to the last token; many tokens end a row.
+
+    Gemma 2's own attention to padding is not a number in float64.
+    """
     tokenizer = load("tiny:0").tokenizer
-    model = model or random_model(name, dtype=torch.float64)
+    model = model or random_model(name, dtype=torch.float32 if name == "gemma2" else torch.float64)
     return LocalEngine(LanguageModel(model, tokenizer, Template(tokenizer, stops), "tiny:0"), limits)
 
 
@@ -40,10 +43,10 @@ def passes(engine):
     return seen
 
 
-def same(ours, theirs):
+def same(ours, theirs, off=1e-9):
     assert [sample.response_ids for sample in ours] == [sample.response_ids for sample in theirs]
     for one, other in zip(ours, theirs, strict=True):
-        assert one.logps == pytest.approx(other.logps, abs=1e-9, rel=0)
+        assert one.logps == pytest.approx(other.logps, abs=off, rel=0)
         assert (one.text, one.ended, one.prompt_ids) == (other.text, other.ended, other.prompt_ids)
 
 
@@ -60,7 +63,7 @@ def test_a_row_that_takes_a_place_is_sampled_as_if_alone(name, limits):
     seen = passes(it)
     together = it.sample(PROMPTS, SAMPLING, SEEDS)
     assert len([shape for shape in seen if shape[1] > 1]) > 2, "the batch was refilled"
-    same(together, alone(it))
+    same(together, alone(it), 1e-5 if name == "gemma2" else 1e-9)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma3"])
@@ -173,5 +176,5 @@ def test_caches_that_cannot_be_joined_are_decoded_batch_after_batch():
     del seen[:]
     it.sample(PROMPTS, SAMPLING, SEEDS)
     read = [i for i, (_, length, _) in enumerate(seen) if length > 1]
-    assert [seen[i][0] for i in read] == [4, 4, 4, 2]
+    assert [seen[i][0] for i in read] == [4, 4, 3, 2], "two of the prompts are one"
     assert {seen[i - 1][0] for i in read[1:]} <= {1, 2, 3}, "each batch dwindles before the next begins"

@@ -29,9 +29,9 @@ class Replies:
             except ValueError:
                 continue
             try:
-                self._samples[row.pop("id")] = Sample(
-                    **row | {name: tuple(row[name]) for name in ("prompt_ids", "response_ids", "logps")}
-                )
+                key = row.pop("id")
+                lists = {name: tuple(row[name]) for name in ("prompt_ids", "response_ids", "logps")}
+                self._samples[key] = Sample(**row | lists)
             except (AttributeError, KeyError, TypeError) as problem:
                 raise StorageError(
                     f"{path} holds something else than an endpoint's replies; name another file {AGAIN}"
