@@ -81,7 +81,7 @@ def _edge(
 ) -> tuple[Float[Tensor, "rows 1"], Float[Tensor, "rows"]]:
     """The first logit, in falling order, up to which the probability is `top_p`; and that of all of them."""
     mass = (ordered - total).exp().double().cumsum(dim=-1)
-    place = (mass <= top_p - 0.02).sum(dim=-1, keepdim=True).clamp(max=ordered.shape[1] - 1)
+    place = (mass < top_p).sum(dim=-1, keepdim=True).clamp(max=ordered.shape[1] - 1)
     return ordered.gather(1, place), mass[:, -1]
 
 
