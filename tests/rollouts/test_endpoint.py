@@ -235,6 +235,9 @@ def test_it_gives_up_in_the_end_and_says_what_it_met(server):
     it = engine(server, patience=Patience(attempts=3, first_wait=0.01))
     with pytest.raises(ModelError, match="did not answer prompt 0 in 3 attempts: HTTP 503 still loading"):
         it.sample(PROMPTS[:1], SAMPLING, SEEDS[:1])
+    server.faults = [hang]
+    with pytest.raises(ModelError, match=r"in 1 attempts: no reply within 0.2 s; see that"):
+        engine(server, patience=Patience(attempts=1, timeout=0.2)).sample(PROMPTS[:1], SAMPLING, SEEDS[:1])
     server.faults = [status(429, "quota", Retry_After="7200")]
     with pytest.raises(ModelError, match="in 1 attempts: HTTP 429 quota, and asks to wait 7200 s"):
         it.sample(PROMPTS[:1], SAMPLING, SEEDS[:1])
