@@ -14,7 +14,6 @@ from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import add_lora
 from gnomon.models.templates import Template
 from gnomon.records import Conversation
-from gnomon.rollouts import local
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 
@@ -116,31 +115,12 @@ def test_samples_of_one_prompt_share_its_prefill():
     assert seen[1:] == [(8, 1)] * 11
 
 
-def test_finished_rows_leave_the_batch_and_the_others_do_not_notice(monkeypatch):
-    it = engine()
-    seen = shapes(it)
-    compacted = it.sample(PROMPTS, SAMPLING, SEEDS)
-    widths = [rows for rows, length in seen if length == 1]
-    assert widths[0] > widths[-1]
-    monkeypatch.setattr(local, "COMPACT", -1.0)
-    seen.clear()
-    same(compacted, it.sample(PROMPTS, SAMPLING, SEEDS))
-    assert len({rows for rows, length in seen if length == 1}) == 1
-
-
 def test_no_step_is_taken_once_every_row_ended():
     it = engine(stops=range(3, 259))
     seen = shapes(it)
     samples = it.sample(PROMPTS, SAMPLING, SEEDS)
     assert [len(sample.response_ids) for sample in samples] == [1] * 8
     assert len(seen) == 1
-
-
-def test_rows_beyond_a_batch_are_taken_in_turn(monkeypatch):
-    it = engine()
-    whole = it.sample(PROMPTS, SAMPLING, SEEDS)
-    monkeypatch.setattr(local, "ROWS", 3)
-    same(it.sample(PROMPTS, SAMPLING, SEEDS), whole)
 
 
 def test_a_response_ends_with_its_first_stop_token_or_at_the_limit():

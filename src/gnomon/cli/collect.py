@@ -7,8 +7,8 @@ import typer
 from rich.text import Text
 
 from gnomon.cli.console import out, print_json, warn
-from gnomon.cli.machine import open_model
-from gnomon.cli.options import BUILTIN, AsJson, Prompts, model_ref
+from gnomon.cli.machine import open_engine
+from gnomon.cli.options import BUILTIN, AsJson, Prompts, engine_ref
 from gnomon.cli.progress import counting, reporting
 from gnomon.data.sources import Reader
 from gnomon.errors import ConfigError
@@ -26,11 +26,11 @@ def collect(
     as_json: AsJson = False,
 ) -> None:
     """Sample two answers to each prompt and write them as comparisons that wait for a label."""
-    ref = model_ref(policy)
+    ref = engine_ref(policy)
     if file.exists():
         raise ConfigError(f"{file} is there already, perhaps with labels; name another with --out")
     asked = Reader().read("prompts", Prompt, (prompts,))
-    engine = open_model(ref)
+    engine = open_engine(ref)
     with reporting() as reporter, counting(reporter, "pairs") as told:
         collected = answer_pairs(engine, asked, pairs, seed, told)
     write_records(file, collected.pairs)
