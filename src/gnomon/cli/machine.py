@@ -52,8 +52,11 @@ def open_model(ref: str) -> "LocalEngine":
         return LocalEngine(load(ref))
 
 
-def open_engine(ref: str) -> "LocalEngine | EndpointEngine":
-    """A model by its checked reference, on this machine or on a server, ready to answer."""
+def open_engine(ref: str, kept: Path | None = None) -> "LocalEngine | EndpointEngine":
+    """A model by its checked reference, on this machine or on a server, ready to answer.
+
+    What a server answers is added to the file `kept`, and not asked for again where it is there.
+    """
     if not ref.startswith("endpoint:"):
         return open_model(ref)
     try:
@@ -62,4 +65,4 @@ def open_engine(ref: str) -> "LocalEngine | EndpointEngine":
         raise ConfigError(
             f"model {ref} needs a package that is missing ({problem}): pip install 'gnomon[endpoint]'"
         ) from problem
-    return EndpointEngine(parse_endpoint_ref(ref))
+    return EndpointEngine(parse_endpoint_ref(ref), kept)

@@ -1,8 +1,9 @@
 """Key-value caches of batches of different widths, joined and trimmed.
 
-Every row ends at the right edge and is padded on the left. A layer holds the last columns, all of them or
-those its sliding window still sees, so that distances within a row are distances between columns whatever the
-batch's width; `cumulative_length` is the width that a sliding layer takes itself to be of.
+Keys and values are [rows, heads, columns, head width]. Every row ends at the right edge and is padded on the
+left. A layer holds the last columns, all of them or those its sliding window still sees, so that distances
+within a row are distances between columns whatever the batch's width; `cumulative_length` is the width that a
+sliding layer takes itself to be of.
 """
 
 from typing import Any

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from gnomon.kernels.head import head_logits, wide
 from gnomon.kernels.sampling import sample_tokens
 from gnomon.models.heads import body, output_head
 from gnomon.models.load import LanguageModel
-from gnomon.rollouts.cache import join, joinable, trim
+from gnomon.rollouts.batch import Batch, Rows
+from gnomon.rollouts.cache import joinable
 from gnomon.rollouts.engine import Sample, Sampling
 
 REFILL = 0.75
@@ -33,54 +34,12 @@ class Limits:
 DEFAULT = Limits()
 
 
-class Rows(NamedTuple):
-    """What is known of each row; a row that is done is kept up until it leaves, and nothing of it changes."""
-
-    prompt: Tensor  # [batch] which prompt it answers
-    hidden: Tensor  # [batch, width] what its next token follows from
-    lengths: Tensor  # [batch] columns of the cache that are its own, the last ones
-    steps: Tensor  # [batch] tokens sampled
-    done: Tensor  # [batch] whether the last of them is a stop token or the last there may be
-    tokens: Tensor  # [batch, max_new_tokens + 1]; after the first `steps` stands nothing of use
-    logps: Tensor  # like tokens
-    uniform: Tensor  # like tokens: the numbers they are drawn by
-
-    def take(self, which: Tensor) -> "Rows":
-        """Some of the rows."""
-        return Rows(*(values[which] for values in self))
-
-    def then(self, other: "Rows") -> "Rows":
-        """These rows and others after them."""
-        return Rows(*map(torch.cat, zip(self, other, strict=True)))
-
-
-@dataclass
-class Batch:
-    """Rows decoded together, and their cache of `width` columns."""
-
-    rows: Rows
-    cache: Any
-    width: int
-
-    def keep(self, which: Tensor) -> None:
-        """Let the other rows go."""
-        self.rows = self.rows.take(which)
-        self.cache.reorder_cache(which)
-
-    def trim(self, width: int) -> None:
-        """Drop the columns that no row on its way has a token in."""
-        if width < self.width and joinable(self.cache):
-            trim(self.cache, width)
-            self.width = width
-
-    def add(self, other: "Batch") -> None:
-        """Go on with the rows of another batch as well."""
-        join(self.cache, other.cache)
-        self.rows, self.width = self.rows.then(other.rows), max(self.width, other.width)
-
-
 class Decoding:
-    """Prompts on their way to samples. A row's sample follows from its own prompt and seed alone."""
+    """Prompts on their way to samples.
+
+    A row's sample follows from its own prompt and seed alone; in bfloat16 as far as rounding, which other
+    batch mates may change, moves no token across the number it is drawn by.
+    """
 
     def __init__(
         self,
@@ -198,7 +157,10 @@ class Decoding:
         return Batch(rows, cache, width)
 
     def _forward(self, ids: Tensor, lengths: Tensor, width: int, cache: Any) -> Tensor:
-        """Read the last columns' ids; the hidden state of the very last."""
+        """Read the ids [rows, columns] of the last columns; the hidden states [rows, width] of the very last.
+
+        Of the cache's `width` columns the last `lengths` [rows] are a row's own.
+        """
         places = torch.arange(width, device=ids.device) - (width - lengths)[:, None]  # padding is below 0
         output = self.body(
             input_ids=ids,

@@ -1,17 +1,19 @@
 """The `Engine` of a model on a server: requests go out together, and none that was answered once more."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gnomon.errors import ModelError
+from gnomon.errors import ConfigError, ModelError
 from gnomon.models.reference import EndpointRef
 from gnomon.records import Conversation, Message
 from gnomon.rollouts.engine import UNKNOWN, Sample, Sampling
 from gnomon.rollouts.replies import Replies
 from gnomon.rollouts.server import Patience, Server, Usage
+from gnomon.runs import AGAIN
 from gnomon.store import content_id
 
 Reply = Mapping[str, Any]
@@ -19,27 +21,51 @@ Reply = Mapping[str, Any]
 TOKEN_ID = "token_id:"
 """What a server writes before a token's number where it is asked for numbers."""
 
+TOLD = {"logprobs": 1, "return_tokens_as_token_ids": True}
+WHOLE = {"top_k": -1, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+"""No filter and no penalty, said aloud: what a request leaves out a server may take from the model's own
+`generation_config.json`, as vLLM does, and draw from another distribution than was asked for."""
+
+FINISHED = ("stop", "length")
+
 
 class EndpointEngine:
     """The `Engine` of a model on an OpenAI-compatible server; `kept` is a file of its answers.
 
-    `sample` needs a server that takes token ids and tells them, as vLLM does. Its log-probs are of the
-    distribution sampled from where the temperature is 1 and nothing is filtered; otherwise only if the server
-    is set so (vLLM: `--logprobs-mode processed_logprobs`). An answer is kept by URL, model and request:
-    weights that change behind one name go unnoticed, so name each version.
+    `sample` needs a server that takes token ids and tells them, as vLLM does. A response ends where the
+    server's own settings end it. The log-probs told are the model's own, or with `processed_logprobs`, which
+    says that the server is set so (vLLM: `--logprobs-mode processed_logprobs`), those of the distribution
+    drawn from. `answer` leaves to the server's defaults what `sampling` leaves out. An answer is kept by URL,
+    model and request: weights that change behind one name go unnoticed, so name each version.
     """
 
-    def __init__(self, ref: EndpointRef, kept: Path | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        ref: EndpointRef,
+        kept: Path | None = None,
+        patience: Patience | None = None,
+        *,
+        processed_logprobs: bool = False,
+    ) -> None:
         self.ref, self.patience, self.usage = ref, patience or Patience(), Usage()
+        self.processed_logprobs = processed_logprobs
         self._kept = None if kept is None else Replies(kept)
 
     def sample(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[Sample]:
-        """Sample one response for each prompt of token ids; ModelError where its log-probs are not told."""
-        ids = {"logprobs": 1, "return_tokens_as_token_ids": True}
+        """Sample one response for each prompt of token ids.
+
+        ModelError where ids or log-probs are not told; ConfigError where the log-probs would be of another
+        distribution than the one drawn from.
+        """
+        if not (sampling.plain or self.processed_logprobs):
+            raise ConfigError(
+                f"{self.ref} tells the model's own log-probs, and {sampling} draws from others; serve with "
+                "vLLM's --logprobs-mode processed_logprobs and say processed_logprobs=True"
+            )
         bodies = [
-            {"prompt": list(prompt), **ids, **_settings(sampling, seed)}
+            {"prompt": list(prompt), **TOLD, **WHOLE, **_settings(sampling, seed)}
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         samples = self._ask("completions", bodies, self._sampled)
@@ -78,7 +104,6 @@ class EndpointEngine:
         async def ask(server: Server, key: str, i: int) -> None:
             reply = await server.reply(path, requests[i], f"prompt {i}")
             kept.add(key, self._checked(reply, read))
-            self.usage.count(reply)
 
         async def ask_all() -> None:
             async with Server(self.ref, self.patience, self.usage) as server, asyncio.TaskGroup() as group:
@@ -93,8 +118,10 @@ class EndpointEngine:
         return [kept[key] for key in keys]
 
     def _checked(self, reply: Reply, read: Callable[[Reply], Sample]) -> Sample:
-        """The sample in a reply; ModelError where another model gave it, or it is no such reply."""
+        """The sample in a reply, its tokens counted; ModelError where another model gave it, or it is no such
+        reply."""
         try:
+            self.usage.count(reply)
             told, sample = reply["model"], read(reply)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
             raise ModelError(
@@ -111,19 +138,25 @@ class EndpointEngine:
     def _sampled(self, reply: Reply) -> Sample:
         """The sample in a reply to a prompt of ids, which the caller knows."""
         choice = reply["choices"][0]
-        logprobs = choice.get("logprobs") or {}
+        logprobs, finish = choice.get("logprobs") or {}, choice["finish_reason"]
         tokens, logps = logprobs.get("tokens"), logprobs.get("token_logprobs")
         if not tokens or not logps or not all(token.startswith(TOKEN_ID) for token in tokens):
             raise ModelError(
                 f"{self.ref} does not tell the ids and log-probs of what it sampled; "
                 "serve the model with vLLM, which does"
             )
+        if len(tokens) != len(logps) or not all(map(math.isfinite, logps)):
+            raise ValueError(f"{len(tokens)} tokens with the log-probs {logps}")
+        if finish not in FINISHED:
+            raise ModelError(
+                f"{self.ref} broke an answer off ({finish}); see that the server is well {AGAIN}"
+            )
         return Sample(
             prompt_ids=(),
             response_ids=tuple(int(token.removeprefix(TOKEN_ID)) for token in tokens),
             logps=tuple(map(float, logps)),
             text=choice["text"].strip(),
-            ended=choice["finish_reason"] == "stop",
+            ended=finish == "stop",
         )
 
 

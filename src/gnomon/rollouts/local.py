@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import torch
-
 from gnomon.errors import DataError
 from gnomon.models.heads import without_dropout
 from gnomon.models.load import LanguageModel
@@ -18,7 +16,6 @@ class LocalEngine:
     def __init__(self, lm: LanguageModel, limits: Limits = DEFAULT) -> None:
         self.lm, self.limits = lm, limits
 
-    @torch.no_grad()
     def sample(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[Sample]:

@@ -56,10 +56,6 @@ class Usage:
         self.prompt_tokens += counted.get("prompt_tokens") or 0
         self.response_tokens += counted.get("completion_tokens") or 0
 
-    def cost(self, prompt: float, response: float) -> float:
-        """What it cost, at prices for a million tokens."""
-        return (prompt * self.prompt_tokens + response * self.response_tokens) / 1e6
-
 
 class NotNowError(Exception):
     """To be asked for again; `wait` is how many seconds the server asks for."""
@@ -74,7 +70,7 @@ class Server:
 
     def __init__(self, ref: EndpointRef, patience: Patience, usage: Usage) -> None:
         self.ref, self.patience, self.usage = ref, patience, usage
-        self._key = os.environ.get(KEY, "")
+        self._key = _key()
         self._turns = asyncio.Semaphore(patience.requests)
         self._client = httpx.AsyncClient(
             base_url=f"{ref.url}/",
@@ -160,6 +156,14 @@ class Server:
             said = response.text
         said = " ".join(said.split())[:300]
         return said.replace(self._key, "***") if self._key else said
+
+
+def _key() -> str:
+    """The key, without a file's line break; ConfigError, without the key, where no header can hold it."""
+    key = os.environ.get(KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"the key in {KEY} holds characters that no key has; set it again")
+    return key
 
 
 def _asked_wait(text: str) -> float:
