@@ -1,53 +1,32 @@
 """Rows come and go; what each of them says depends on neither."""
 
+import engines
 import pytest
 import torch
-from architectures import NAMES, random_model
+from architectures import NAMES
+from engines import passes, random_prompts
 from transformers import Lfm2Config, Lfm2ForCausalLM
 
-from gnomon.models.heads import body
-from gnomon.models.load import LanguageModel, load
-from gnomon.models.templates import Template
 from gnomon.rollouts import decoding
 from gnomon.rollouts.decoding import DEFAULT, Limits
 from gnomon.rollouts.engine import Sampling
-from gnomon.rollouts.local import LocalEngine
 
-GENERATOR = torch.Generator().manual_seed(3)
-LENGTHS = (3, 17, 1, 9, 17, 5, 30, 2, 2, 11, 24, 8)
-PROMPTS = [[2, *torch.randint(3, 259, (n,), generator=GENERATOR).tolist()] for n in LENGTHS]
-PROMPTS += [PROMPTS[1], PROMPTS[0]]
+PROMPTS = random_prompts(3, 17, 1, 9, 17, 5, 30, 2, 2, 11, 24, 8, seed=3)
 SEEDS = list(range(60, 60 + len(PROMPTS)))
 SAMPLING = Sampling(max_new_tokens=12)
 
 
-def engine(name="llama", limits=DEFAULT, *, stops=range(3, 40), model=None):
-    """In float64, so that a sample is the same to the last token; many tokens end a row.
+def engine(name="llama", limits=DEFAULT, **more):
+    """In float64, so that a sample is the same to the last token.
 
     Gemma 2's own attention to padding is not a number in float64.
     """
-    tokenizer = load("tiny:0").tokenizer
-    model = model or random_model(name, dtype=torch.float32 if name == "gemma2" else torch.float64)
-    return LocalEngine(LanguageModel(model, tokenizer, Template(tokenizer, stops), "tiny:0"), limits)
-
-
-def passes(engine):
-    """The shapes of ids, and of the columns that can be seen, that go through the body from now on."""
-    seen = []
-    body(engine.lm.model).register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(
-            (*kwargs["input_ids"].shape, kwargs["attention_mask"].shape[1])
-        ),
-        with_kwargs=True,
-    )
-    return seen
+    dtype = torch.float32 if name == "gemma2" else torch.float64
+    return engines.engine(name, limits, dtype=dtype, **more)
 
 
 def same(ours, theirs, off=1e-9):
-    assert [sample.response_ids for sample in ours] == [sample.response_ids for sample in theirs]
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.logps == pytest.approx(other.logps, abs=off, rel=0)
-        assert (one.text, one.ended, one.prompt_ids) == (other.text, other.ended, other.prompt_ids)
+    engines.same(ours, theirs, off)
 
 
 def alone(it):
