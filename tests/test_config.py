@@ -117,6 +117,12 @@ def test_a_value_out_of_range_is_refused_with_its_place(tmp_path, override, wher
     assert f"(got {got})" in message
 
 
+@pytest.mark.parametrize("name", ["top_p", "top_k"])
+def test_a_filter_is_refused_where_samples_are_trained_on(tmp_path, name):
+    told = complaint(tmp_path, "", f"policy.{name}=1")
+    assert f"policy: {name}: samples that are trained on come from the whole distribution" in told
+
+
 @pytest.mark.parametrize("override", ["steps", "=3", ""])
 def test_an_override_without_key_or_value_is_refused(tmp_path, override):
     assert "write key.path=value" in complaint(tmp_path, "", override)

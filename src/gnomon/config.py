@@ -121,6 +121,17 @@ class PolicySettings(Settings):
     missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")
     length_penalty: float = Field(0.0, ge=0, description="taken off the score per response token")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_distribution(cls, values: Any) -> Any:
+        filters = [name for name in ("top_k", "top_p") if isinstance(values, dict) and name in values]
+        if filters:
+            raise ValueError(
+                f"{' and '.join(filters)}: samples that are trained on come from the whole distribution, for "
+                "what a filter takes out biases the gradient; leave it out, or lower temperature"
+            )
+        return values
+
     @model_validator(mode="after")
     def _whole_groups(self) -> Self:
         if self.optim.batch_size % self.samples:
@@ -247,6 +258,8 @@ def describe(problem: ValidationError, kind: type[BaseModel]) -> str:
     """The first thing wrong, with the known keys where one was misspelt."""
     error = problem.errors()[0]
     where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "value_error":  # of ours, and it says what it got
+        return f"{where}: {error['ctx']['error']}"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']} (got {error['input']!r})"
     return f"unknown setting {where!r}; {_suggest(error['loc'], kind)}"

@@ -21,6 +21,19 @@ def test_in_a_pipe_every_line_gets_an_answer(gnomon):
     assert done.out == ":::::\n:::::\n"
 
 
+@pytest.mark.parametrize("option", [("--top-k", "1"), ("--top-p", "0.0001")])
+def test_a_narrow_filter_takes_the_likeliest_token_at_any_temperature(gnomon, option):
+    settings = ("--max-new-tokens", "12")
+    wanted = gnomon("chat", "tiny:0", *settings, "--temperature", "0", piped="hello\n").out
+    assert gnomon("chat", "tiny:0", *settings, "--temperature", "2", *option, piped="hello\n").out == wanted
+    assert gnomon("chat", "tiny:0", *settings, "--temperature", "2", piped="hello\n").out != wanted
+
+
+def test_a_probability_above_1_is_refused(gnomon):
+    done = gnomon("chat", "tiny:0", "--top-p", "1.5", piped="hello\n")
+    assert (done.code, "top_p is 1.5" in done.err) == (2, True)
+
+
 def test_a_model_cannot_move_the_cursor(gnomon):
     done = gnomon("chat", "tiny:0", "--temperature", "1.5", "--max-new-tokens", "300", piped="hello\n")
     assert not {c for c in done.out if ord(c) < 32} - {"\n", "\t"}

@@ -1,4 +1,7 @@
 import json
+import math
+
+from serving import local_engine, running
 
 from gnomon.data.formats import load
 from gnomon.records import Comparison, from_json
@@ -28,3 +31,21 @@ def test_a_prompt_longer_than_the_context_is_told(gnomon, tmp_path):
     assert done.code == 3
     assert "beyond the model's context of 2048" in done.err
     assert not (tmp_path / "pairs.jsonl").exists()
+
+
+def test_what_an_endpoint_answered_before_it_failed_is_not_asked_for_again(gnomon, tmp_path):
+    (tmp_path / "asked.jsonl").write_text('{"prompt": "1+1?"}\n{"prompt": "Name a colour."}\n')
+    kept = tmp_path / ".pairs.jsonl.answers"
+    with running(local_engine()) as server:
+        command = ("collect", "--policy", server.ref, "--pairs", "12", "--prompts", "asked.jsonl")
+        server.limit = 10
+        failed = gnomon(*command)
+        assert (failed.code, "HTTP 400 no more" in failed.err) == (2, True)
+        answers, asked = len(kept.read_text().splitlines()), len(server.seen)
+        assert 0 < answers <= 10
+        server.limit = math.inf
+        assert gnomon(*command).code == 0
+        wanted = {json.dumps(body, sort_keys=True) for _, body, _ in server.seen}
+        assert len(server.seen) - asked == len(wanted) - answers
+    assert len((tmp_path / "pairs.jsonl").read_text("utf-8").splitlines()) == 12
+    assert not kept.exists()

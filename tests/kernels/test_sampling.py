@@ -3,7 +3,8 @@ import torch
 from scipy.stats import chisquare
 from torch.testing import assert_close
 
-from gnomon.kernels.sampling import BLOCK, greedy_tokens, sample_tokens
+from gnomon.kernels import sampling
+from gnomon.kernels.sampling import BLOCK, NUCLEUS, filtered, greedy_tokens, sample_tokens
 
 VOCABULARY = 2 * BLOCK + 77
 ALMOST_ONE = 1 - 2**-53
@@ -108,3 +109,93 @@ def test_temperature_0_takes_the_best_with_its_untempered_log_prob():
     assert torch.equal(token, values.argmax(dim=-1))
     assert_close(logp, torch.log_softmax(values, dim=-1).amax(dim=-1))
     assert torch.equal(greedy_tokens(values)[0], token)
+
+
+def kept_by_sorting(values, top_k, top_p):
+    """Which tokens stay, the obvious way: one row at a time, over the whole sorted vocabulary."""
+    keep = torch.zeros_like(values, dtype=torch.bool)
+    for row, logits in enumerate(values.double()):
+        order = sorted(range(len(logits)), key=lambda i: -float(logits[i]))[:top_k]
+        probs = torch.softmax(logits[order], dim=0).tolist()
+        mass = 0.0
+        for token, prob in zip(order, probs, strict=True):
+            if top_p is None or mass < top_p:
+                keep[row, token] = True
+            mass += prob
+    return keep
+
+
+@pytest.mark.parametrize("spread", [4.0, 1.0, 0.1])
+@pytest.mark.parametrize(("top_k", "top_p"), [(7, None), (None, 0.5), (None, 0.99), (40, 0.8), (1400, 0.97)])
+def test_filters_keep_what_sorting_keeps(monkeypatch, spread, top_k, top_p):
+    """Nuclei of one token and of nearly all, in some rows wider than where they are first looked for."""
+    monkeypatch.setattr(sampling, "NUCLEUS", 64)
+    values = spread * torch.randn(6, VOCABULARY, generator=torch.Generator().manual_seed(5)).double()
+    values[0] *= 10
+    kept = filtered(values, top_k, top_p)
+    assert torch.equal(kept.isfinite(), kept_by_sorting(values, top_k, top_p))
+    assert torch.equal(kept[kept.isfinite()], values[kept.isfinite()])
+
+
+def test_a_nucleus_is_sorted_for_only_where_it_is_wide(monkeypatch):
+    asked = []
+    sort = torch.Tensor.sort
+    monkeypatch.setattr(
+        torch.Tensor, "sort", lambda self, **how: asked.append(len(self)) or sort(self, **how)
+    )
+    peaked, flat = torch.zeros(3, 4 * NUCLEUS), torch.zeros(2, 4 * NUCLEUS)
+    peaked[:, 7] = 20.0
+    flat += torch.linspace(0, 0.1, 4 * NUCLEUS)
+    assert filtered(peaked, top_p=0.9).isfinite().sum(dim=-1).tolist() == [1, 1, 1]
+    assert asked == []
+    wide = filtered(torch.cat([peaked, flat]), top_p=0.9).isfinite().sum(dim=-1).tolist()
+    assert wide[:3] == [1, 1, 1]
+    assert min(wide[3:]) > 3 * NUCLEUS
+    assert asked == [2]
+
+
+def test_a_nucleus_is_the_fewest_tokens_of_its_probability():
+    values = torch.tensor([0.4, 0.1, 0.3, 0.2]).log()[None].double()
+    for top_p, kept in [(0.39, [0]), (0.41, [0, 2]), (0.69, [0, 2]), (0.71, [0, 2, 3]), (1.0, [0, 1, 2, 3])]:
+        assert filtered(values, top_p=top_p)[0].isfinite().nonzero().flatten().tolist() == kept
+    # of the two that top_k keeps the first has 4/7 of the probability
+    assert filtered(values, top_k=2, top_p=0.57)[0].isfinite().nonzero().flatten().tolist() == [0]
+    assert filtered(values, top_k=2, top_p=0.58)[0].isfinite().nonzero().flatten().tolist() == [0, 2]
+
+
+def test_tokens_as_likely_as_the_last_one_stay_with_it():
+    values = torch.tensor([[2.0, 1.0, 1.0, 1.0, 0.0]])
+    assert filtered(values, top_k=2)[0].isfinite().tolist() == [True, True, True, True, False]
+    assert filtered(values, top_p=0.6)[0].isfinite().tolist() == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(("top_k", "top_p"), [(5, None), (None, 0.7), (20, 0.9)])
+def test_filtered_tokens_come_as_often_as_the_log_probs_say(top_k, top_p):
+    values, temperature = logits(), 0.7
+    numbers = uniform(10_000)
+    token, logp = sample_tokens(values.expand(len(numbers), -1), numbers, temperature, top_k, top_p)
+    keep = kept_by_sorting(values / temperature, top_k, top_p)
+    exact = torch.log_softmax((values.double() / temperature).masked_fill(~keep, -torch.inf), dim=-1)[0]
+    assert_close(logp.double(), exact[token], rtol=0, atol=5e-6)
+    drawn = torch.bincount(token, minlength=VOCABULARY)[keep[0]]
+    assert drawn.sum() == len(numbers)
+    often = exact[keep[0]].exp() * len(numbers) >= 5
+    seen, wanted = drawn[often].double(), exact[keep[0]].exp()[often] * len(numbers)
+    assert chisquare(seen, wanted * seen.sum() / wanted.sum()).pvalue > 0.01
+
+
+def test_a_filtered_row_does_not_depend_on_its_batch_mates():
+    values, numbers = logits(rows=9), uniform(9)
+    values[::2] *= 0.05
+    together = sample_tokens(values, numbers, 0.8, 900, 0.95)
+    for row in range(9):
+        alone = sample_tokens(values[row : row + 1], numbers[row : row + 1], 0.8, 900, 0.95)
+        assert torch.equal(together[0][row : row + 1], alone[0])
+        assert torch.equal(together[1][row : row + 1], alone[1])
+
+
+def test_filters_do_not_change_a_greedy_answer():
+    values = logits(rows=5)
+    plain, narrow = sample_tokens(values, uniform(5), 0.0), sample_tokens(values, uniform(5), 0.0, 3, 0.1)
+    assert torch.equal(plain[0], narrow[0])
+    assert torch.equal(plain[1], narrow[1])

@@ -47,6 +47,15 @@ def test_at_the_first_step_policy_and_reference_are_one(tmp_path, lora, temperat
     assert row["sampler/logp_error"] < 1e-4
 
 
+def test_samples_are_drawn_from_the_whole_distribution_at_the_temperature_trained_at():
+    """What a filter takes out counts in the gradient and never comes."""
+    objective = build("policy", policy={"temperature": 0.6}).objective
+    asked, sample = [], objective.engine.sample
+    objective.engine.sample = lambda *of: asked.append(of[1]) or sample(*of)
+    objective.roll_out(0)
+    assert [(it.temperature, it.top_k, it.top_p) for it in asked] == [(0.6, None, None)]
+
+
 def test_the_reference_is_the_policy_as_it_was_in_memory(tmp_path):
     """Trained before, never saved: the reference is not read from anywhere else."""
     built = build("policy", policy={"steps": 3, "beta": 0.0})

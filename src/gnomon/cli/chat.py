@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gnomon.cli.console import say
-from gnomon.cli.machine import open_model
-from gnomon.cli.options import ModelArgument, model_ref
+from gnomon.cli.machine import open_engine
+from gnomon.cli.options import EngineArgument, engine_ref
 from gnomon.errors import DataError
 from gnomon.markup import visible
 from gnomon.records import Conversation, Message
 from gnomon.rollouts.engine import Sampling
 
 if TYPE_CHECKING:
+    from gnomon.rollouts.endpoint import EndpointEngine
     from gnomon.rollouts.local import LocalEngine
 
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Talk:
     """A conversation in progress; a raw one has no memory, each line is a text to go on from."""
 
-    engine: "LocalEngine"
+    engine: "LocalEngine | EndpointEngine"
     sampling: Sampling
     system: str | None = None
     raw: bool = False
@@ -46,18 +47,22 @@ class Talk:
 
 
 def chat(
-    model: ModelArgument,
+    model: EngineArgument,
     system: Annotated[str | None, typer.Option(help="What the model is told before the first turn.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="No chat template: go on from each line.")] = False,
     temperature: Annotated[float, typer.Option(min=0, help="0 always takes the likeliest token.")] = 0.7,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 256,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Draw from this many likeliest tokens.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the likeliest tokens of this probability together.")
+    ] = None,
 ) -> None:
     """Talk to a model: /reset begins anew, /quit or Ctrl-D leaves, Ctrl-C stops an answer.
 
     In a pipe every line is a turn and every answer ends with a line break.
     """
-    engine = open_model(model_ref(model))
-    talk = Talk(engine, Sampling(max_new_tokens, temperature), system, raw)
+    ref, sampling = engine_ref(model), Sampling(max_new_tokens, temperature, top_k, top_p)
+    talk = Talk(open_engine(ref), sampling, system, raw)
     if sys.stdin.isatty():
         say("/reset begins anew, /quit or Ctrl-D leaves, Ctrl-C stops an answer", "dim")
         _converse(talk, _typed())

@@ -7,8 +7,8 @@ import typer
 from rich.text import Text
 
 from gnomon.cli.console import out, print_json, warn
-from gnomon.cli.machine import open_model
-from gnomon.cli.options import BUILTIN, AsJson, Prompts, model_ref
+from gnomon.cli.machine import open_engine
+from gnomon.cli.options import BUILTIN, AsJson, Prompts, engine_ref
 from gnomon.cli.progress import counting, reporting
 from gnomon.data.sources import Reader
 from gnomon.errors import ConfigError
@@ -25,15 +25,20 @@ def collect(
     seed: Annotated[int, typer.Option(min=0, help="Draws prompts, answers and their order.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Sample two answers to each prompt and write them as comparisons that wait for a label."""
-    ref = model_ref(policy)
+    """Sample two answers to each prompt and write them as comparisons that wait for a label.
+
+    What an endpoint answered is not lost where it fails in the end: the same command goes on from there.
+    """
+    ref = engine_ref(policy)
     if file.exists():
         raise ConfigError(f"{file} is there already, perhaps with labels; name another with --out")
     asked = Reader().read("prompts", Prompt, (prompts,))
-    engine = open_model(ref)
+    kept = file.with_name(f".{file.name}.answers")
+    engine = open_engine(ref, kept)
     with reporting() as reporter, counting(reporter, "pairs") as told:
         collected = answer_pairs(engine, asked, pairs, seed, told)
     write_records(file, collected.pairs)
+    kept.unlink(missing_ok=True)
     if as_json:
         print_json({"pairs": len(collected.pairs), "file": str(file), "skipped": dict(collected.skipped)})
         return

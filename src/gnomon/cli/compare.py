@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gnomon.cli.console import out, print_json
-from gnomon.cli.machine import open_model
-from gnomon.cli.options import BUILTIN, AsJson, ModelArgument, Prompts, model_ref
+from gnomon.cli.machine import open_engine
+from gnomon.cli.options import BUILTIN, AsJson, EngineArgument, Prompts, engine_ref
 from gnomon.cli.progress import counting, reporting
 from gnomon.data.sources import Reader
 from gnomon.data.splits import take
@@ -25,8 +25,8 @@ COLOURS = ("dodger_blue1", "dark_orange")
 
 
 def compare(
-    model_a: ModelArgument,
-    model_b: ModelArgument,
+    model_a: EngineArgument,
+    model_b: EngineArgument,
     prompts: Prompts = BUILTIN,
     limit: Annotated[int, typer.Option(min=1, help="Ask this many prompts, a seeded slice.")] = 20,
     raw_first: Annotated[
@@ -35,7 +35,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Show two models' answers side by side, then how the second differs from the first."""
-    first, second = model_ref(model_a), model_ref(model_b)
+    first, second = engine_ref(model_a), engine_ref(model_b)
     name = f"{first} (raw)" if raw_first else first
     if name == second:
         raise ConfigError(f"both models are {first}; name two, or ask the first one raw with --raw-first")
@@ -53,7 +53,7 @@ def compare(
 
 def _answers(name: str, ref: str, prompts: list[Prompt], *, raw: bool) -> list[AnswerRow]:
     """The model's answers; it is not kept in memory while the other one answers."""
-    engine = open_model(ref)
+    engine = open_engine(ref)
     with reporting() as reporter, counting(reporter, name) as told:
         return answer_all(
             {name: engine},

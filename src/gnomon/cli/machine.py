@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gnomon.cli.console import err
-from gnomon.errors import ModelError
+from gnomon.errors import ConfigError, ModelError
 from gnomon.kernels import allocator
+from gnomon.models.reference import parse_endpoint_ref
 
 if TYPE_CHECKING:
+    from gnomon.rollouts.endpoint import EndpointEngine
     from gnomon.rollouts.local import LocalEngine
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -48,3 +50,19 @@ def open_model(ref: str) -> "LocalEngine":
                 f"model {ref} is a reward model, which scores answers and gives none; name another"
             )
         return LocalEngine(load(ref))
+
+
+def open_engine(ref: str, kept: Path | None = None) -> "LocalEngine | EndpointEngine":
+    """A model by its checked reference, on this machine or on a server, ready to answer.
+
+    What a server answers is added to the file `kept`, and not asked for again where it is there.
+    """
+    if not ref.startswith("endpoint:"):
+        return open_model(ref)
+    try:
+        from gnomon.rollouts.endpoint import EndpointEngine  # noqa: PLC0415  only here is its extra needed
+    except ImportError as problem:
+        raise ConfigError(
+            f"model {ref} needs a package that is missing ({problem}): pip install 'gnomon[endpoint]'"
+        ) from problem
+    return EndpointEngine(parse_endpoint_ref(ref), kept)

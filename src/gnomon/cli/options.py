@@ -8,7 +8,7 @@ import typer
 
 from gnomon.config import Recipe, load_recipe
 from gnomon.errors import ConfigError
-from gnomon.models.reference import parse_model_ref
+from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
 
 BUILTIN = "builtin"
 
@@ -23,6 +23,12 @@ Model = Annotated[
 ModelArgument = Annotated[
     str, typer.Argument(help="hub:ORG/NAME, path:DIR, gguf:PACKAGE/FILE, tiny:SEED, or a folder.")
 ]
+EngineArgument = Annotated[
+    str,
+    typer.Argument(
+        help="hub:ORG/NAME, path:DIR, gguf:PACKAGE/FILE, tiny:SEED, endpoint:URL#MODEL, or a folder."
+    ),
+]
 Rows = Annotated[list[str] | None, typer.Option("--data", help="A file of rows; may be given several times.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The folder to write; runs/NAME if not given.")]
 Prompts = Annotated[str, typer.Option("--prompts", help="A file of prompts, or builtin.")]
@@ -35,6 +41,11 @@ def model_ref(text: str) -> str:
     ref = f"path:{text}" if Path(text).is_dir() else text
     parse_model_ref(ref)
     return ref
+
+
+def engine_ref(text: str) -> str:
+    """A model that only has to answer: like `model_ref`, or a model on a server; ConfigError otherwise."""
+    return str(parse_endpoint_ref(text)) if text.startswith("endpoint:") else model_ref(text)
 
 
 def recipe_of(

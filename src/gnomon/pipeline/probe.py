@@ -13,8 +13,9 @@ from gnomon.models.load import LanguageModel
 from gnomon.models.logps import sequence_logps
 from gnomon.pipeline.account import peak_memory_gib
 from gnomon.records import EncodedRow
+from gnomon.rollouts.decoding import DEFAULT
 from gnomon.rollouts.engine import Sampling
-from gnomon.rollouts.local import ROWS, LocalEngine
+from gnomon.rollouts.local import LocalEngine
 from gnomon.training.sft import EncodedRows, InstructionTuning
 
 REPEATS = 3
@@ -38,7 +39,7 @@ class Rates:
 
     def decode(self, rows: int, tokens: float, longest: int) -> float:
         """Seconds to sample `tokens` in all for `rows` prompts; a batch lasts as long as its longest row."""
-        return math.ceil(rows / ROWS) * longest * self.step + tokens * self.row
+        return math.ceil(rows / DEFAULT.rows) * longest * self.step + tokens * self.row
 
 
 def measure(lm: LanguageModel, recipe: Recipe, rows: Sequence[EncodedRow], load: float) -> Rates:

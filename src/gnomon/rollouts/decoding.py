@@ -1,0 +1,193 @@
+"""Decoding with a batch that refills: rows that are done leave, prompts that wait take their places."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from gnomon.kernels.head import head_logits, wide
+from gnomon.kernels.sampling import sample_tokens
+from gnomon.models.heads import body, output_head
+from gnomon.models.load import LanguageModel
+from gnomon.rollouts.batch import Batch, Rows
+from gnomon.rollouts.cache import joinable
+from gnomon.rollouts.engine import Sample, Sampling
+
+REFILL = 0.75
+"""Rows leave, and others come, when no more than this share of the batch is still going: each time the whole
+cache is copied, and what comes is read in one forward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a batch may hold: rows, and tokens in its cache once every row is as long as it may get."""
+
+    rows: int = 128
+    tokens: int = 1 << 17
+
+
+DEFAULT = Limits()
+
+
+class Decoding:
+    """Prompts on their way to samples.
+
+    A row's sample follows from its own prompt and seed alone; in bfloat16 as far as rounding, which other
+    batch mates may change, moves no token across the number it is drawn by.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        limits: Limits,
+    ) -> None:
+        self.lm, self.prompts, self.sampling, self.seeds, self.limits = lm, prompts, sampling, seeds, limits
+        self.head, self.body = output_head(lm.model), body(lm.model)
+        self.stops = torch.tensor(sorted(lm.stop_ids), device=lm.device)
+        # neighbours are of like length, and equal prompts are read once
+        self.waiting = deque(sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), list(prompts[i]))))
+        self.samples: dict[int, Sample] = {}
+
+    def run(self) -> list[Sample]:
+        """One sample for each prompt."""
+        for _ in self.steps():
+            pass
+        return [self.samples[i] for i in range(len(self.prompts))]
+
+    @torch.no_grad()
+    def steps(self) -> Iterator[Rows]:
+        """The rows of the batch after each of its steps, until every prompt has its sample."""
+        batch = self._refilled(None)
+        while batch:
+            self._sample(batch.rows)
+            yield batch.rows
+            batch = self._next(batch)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What a response's ids say, without the stop token."""
+        kept = ids[:-1] if ids and ids[-1] in self.lm.stop_ids else ids
+        return str(self.lm.tokenizer.decode(list(kept), skip_special_tokens=True)).strip()
+
+    def _sample(self, rows: Rows) -> None:
+        place, sampling = rows.steps[:, None].clone(), self.sampling
+        token, logp = sample_tokens(
+            head_logits(rows.hidden, self.head),
+            rows.uniform.gather(1, place).squeeze(1),
+            sampling.temperature,
+            sampling.top_k,
+            sampling.top_p,
+        )
+        rows.tokens.scatter_(1, place, token[:, None])
+        rows.logps.scatter_(1, place, logp[:, None].to(rows.logps.dtype))
+        rows.steps.add_(~rows.done)
+        rows.done.logical_or_(torch.isin(token, self.stops) | (rows.steps == sampling.max_new_tokens))
+
+    def _next(self, batch: Batch) -> Batch | None:
+        """The batch that the next tokens are sampled from."""
+        going = ~batch.rows.done
+        left, width = torch.stack([going.sum(), (batch.rows.lengths * going).max()]).tolist()
+        renew = left <= REFILL * len(going)
+        if renew:
+            self._leave(batch.rows.take(batch.rows.done))
+            if not left:
+                return self._refilled(None)
+            batch.keep(going.nonzero().squeeze(1))
+        batch.trim(width)
+        self._step(batch)
+        return self._refilled(batch) if renew and joinable(batch.cache) else batch
+
+    def _step(self, batch: Batch) -> None:
+        """Read the tokens that were sampled last; of a row that is done, nothing it reads matters."""
+        last = batch.rows.tokens.gather(1, batch.rows.steps[:, None] - 1)
+        batch.width += 1
+        lengths = batch.rows.lengths + ~batch.rows.done  # a position past the context would be an error
+        hidden = self._forward(last, lengths, batch.width, batch.cache)
+        batch.rows = batch.rows._replace(hidden=hidden, lengths=lengths)
+
+    def _refilled(self, batch: Batch | None) -> Batch | None:
+        """The batch with as many waiting prompts as there is room for; an empty one takes one in any case."""
+        inside = [] if batch is None else batch.rows.prompt.tolist()
+        longest = max((len(self.prompts[i]) for i in inside), default=0)
+        fresh: list[int] = []
+        while self.waiting:
+            longest = max(longest, len(self.prompts[self.waiting[0]]))
+            rows = len(inside) + len(fresh) + 1
+            tokens = rows * (longest + self.sampling.max_new_tokens)
+            if rows > 1 and (rows > self.limits.rows or tokens > self.limits.tokens):
+                break
+            fresh.append(self.waiting.popleft())
+        if not fresh:
+            return batch
+        if batch is None:
+            return self._prefilled(fresh)
+        batch.add(self._prefilled(fresh))
+        return batch
+
+    def _prefilled(self, which: Sequence[int]) -> Batch:
+        """A batch of prompts that are read, equal ones once."""
+        device, columns = self.lm.device, self.sampling.max_new_tokens + 1
+        distinct = list(dict.fromkeys(tuple(self.prompts[i]) for i in which))
+        width = max(map(len, distinct))
+        padded = [[self.lm.pad_id] * (width - len(prompt)) + list(prompt) for prompt in distinct]
+        lengths = torch.tensor([len(prompt) for prompt in distinct], device=device)
+        cache = DynamicCache(config=self.lm.model.config)
+        hidden = self._forward(torch.tensor(padded, device=device), lengths, width, cache)
+        place = {prompt: i for i, prompt in enumerate(distinct)}
+        shared = torch.tensor([place[tuple(self.prompts[i])] for i in which], device=device)
+        cache.reorder_cache(shared)
+        tokens = torch.zeros(len(which), columns, dtype=torch.long, device=device)
+        rows = Rows(
+            prompt=torch.tensor(which, device=device),
+            hidden=hidden[shared],
+            lengths=lengths[shared],
+            steps=torch.zeros_like(shared),
+            done=torch.zeros_like(shared, dtype=torch.bool),
+            tokens=tokens,
+            logps=torch.zeros_like(tokens, dtype=wide(self.lm.model.dtype)),
+            uniform=_uniforms([self.seeds[i] for i in which], columns).to(device),
+        )
+        return Batch(rows, cache, width)
+
+    def _forward(self, ids: Tensor, lengths: Tensor, width: int, cache: Any) -> Tensor:
+        """Read the ids [rows, columns] of the last columns; the hidden states [rows, width] of the very last.
+
+        Of the cache's `width` columns the last `lengths` [rows] are a row's own.
+        """
+        places = torch.arange(width, device=ids.device) - (width - lengths)[:, None]  # padding is below 0
+        output = self.body(
+            input_ids=ids,
+            attention_mask=(places >= 0).long(),
+            position_ids=places[:, -ids.shape[1] :].clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        hidden: Tensor = output.last_hidden_state[:, -1]
+        return hidden
+
+    def _leave(self, rows: Rows) -> None:
+        """Write down the samples of rows that are done."""
+        for i, count, tokens, logps in zip(
+            rows.prompt.tolist(), rows.steps.tolist(), rows.tokens.tolist(), rows.logps.tolist(), strict=True
+        ):
+            ids = tuple(tokens[:count])
+            self.samples[i] = Sample(
+                prompt_ids=tuple(self.prompts[i]),
+                response_ids=ids,
+                logps=tuple(logps[:count]),
+                text=self.text(ids),
+                ended=ids[-1] in self.lm.stop_ids,
+            )
+
+
+def _uniforms(seeds: Sequence[int], count: int) -> Tensor:
+    """[rows, count] numbers in [0, 1), each row from its own seed."""
+    rows = [np.random.Generator(np.random.Philox(key=seed)).random(count) for seed in seeds]
+    return torch.from_numpy(np.stack(rows))

@@ -1,0 +1,164 @@
+"""What training relies on: samples come from the distribution that their log-probs are of.
+
+Each test is a mistake that others made and that no error tells.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from architectures import NAMES
+from engines import engine, random_prompts, same
+from torch.testing import assert_close
+
+from gnomon.config import LoraSettings
+from gnomon.kernels.head import labelled, weighted_nll
+from gnomon.models.heads import hidden_states, output_head
+from gnomon.models.load import load
+from gnomon.models.logps import sequence_logps
+from gnomon.models.lora import add_lora
+from gnomon.records import Conversation, Message
+from gnomon.rollouts.decoding import DEFAULT, Decoding, Limits
+from gnomon.rollouts.engine import Sampling
+from gnomon.rollouts.local import LocalEngine
+
+PROMPTS = random_prompts(3, 17, 1, 9, 17, 5)
+SEEDS = list(range(40, 48))
+SAMPLING = Sampling(max_new_tokens=12)
+
+
+def by_the_model(it, sample, temperature=1.0):
+    """Log-probs [response, vocabulary] by the model's own logits of the row alone, unpadded and uncached."""
+    ids = torch.tensor([[*sample.prompt_ids, *sample.response_ids]])
+    with torch.no_grad():
+        logits = it.lm.model(input_ids=ids).logits[0, len(sample.prompt_ids) - 1 : -1]
+    return torch.log_softmax(logits.double() / temperature, dim=-1)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("name", NAMES)
+def test_log_probs_are_those_of_the_training_forward(name, temperature):
+    it = engine(name)
+    samples = it.sample(PROMPTS, Sampling(12, temperature), SEEDS)
+    wanted = sequence_logps(
+        it.lm, [s.prompt_ids for s in samples], [s.response_ids for s in samples], temperature
+    )
+    for sample, logps in zip(samples, wanted, strict=True):
+        assert sample.logps == pytest.approx(logps.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_ratio_is_1_in_float64(temperature):
+    """Also of rows that took a place in a batch under way."""
+    it = engine("qwen3", Limits(rows=3), dtype=torch.float64)
+    for sample in it.sample(PROMPTS, Sampling(12, temperature), SEEDS):
+        ids = torch.tensor([[*sample.prompt_ids, *sample.response_ids]])
+        mask = torch.arange(ids.shape[1])[None] >= len(sample.prompt_ids)
+        hidden = hidden_states(it.lm.model, ids, torch.ones_like(mask))
+        rows, targets = labelled(hidden, ids, mask)
+        weights = torch.ones(len(targets))
+        _, logps = weighted_nll(rows, output_head(it.lm.model), targets, weights, temperature)
+        ratio = (logps - torch.tensor(sample.logps, dtype=torch.float64)).exp()
+        # the architecture itself computes some of its parts in float32
+        assert_close(ratio, torch.ones_like(ratio), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("top_k", "top_p"), [(5, None), (None, 0.6), (20, 0.8)])
+def test_filtered_log_probs_are_of_the_tokens_that_were_kept(top_k, top_p):
+    """By a sort of the model's own logits; settings that train on filtered samples are refused."""
+    it, temperature = engine(dtype=torch.float64), 0.7
+    for sample in it.sample(PROMPTS, Sampling(6, temperature, top_k, top_p), SEEDS):
+        steps = zip(
+            by_the_model(it, sample, temperature).exp(), sample.response_ids, sample.logps, strict=True
+        )
+        for probs, token, logp in steps:
+            likeliest, order = probs.sort(descending=True)
+            mass = likeliest[:top_k] / likeliest[:top_k].sum()
+            if top_p is not None:
+                mass = mass[: int((mass.cumsum(0) < top_p).sum()) + 1]
+            kept = dict(zip(order[: len(mass)].tolist(), (mass / mass.sum()).tolist(), strict=True))
+            assert logp == pytest.approx(math.log(kept[token]), abs=1e-5)
+
+
+def test_greedy_log_probs_are_the_models_own_whatever_the_filters():
+    it = engine(dtype=torch.float64)
+    for sample in it.sample(PROMPTS, Sampling(6, 0.0, 3, 0.5), SEEDS):
+        best = by_the_model(it, sample).max(dim=-1)
+        assert sample.response_ids == tuple(best.indices.tolist())
+        assert sample.logps == pytest.approx(best.values.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma3"])
+def test_a_prompt_may_hold_the_token_that_fills_the_batch(name):
+    """A tokenizer without padding fills with a turn's end, which is in earlier turns as well."""
+    it = engine(name, dtype=torch.float64)
+    it.lm.tokenizer.pad_token = None
+    filler = it.lm.pad_id
+    assert filler in it.lm.stop_ids
+    prompts = [[2, filler, 50, 60, filler], [2, 70], [2, *range(90, 99)], [filler, filler]]
+    for sample in it.sample(prompts, SAMPLING, range(4)):
+        logps = by_the_model(it, sample).gather(1, torch.tensor(sample.response_ids)[:, None])
+        assert sample.logps == pytest.approx(logps.squeeze(1).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "talk", [Conversation.of("Hi!"), Conversation.of("1+1?", "2", "Sure?"), Conversation.of("a", system="b")]
+)
+def test_the_prompt_sampled_from_is_the_one_trained_on_and_has_one_bos(talk):
+    it = engine()
+    (sample,) = it.answer([talk], SAMPLING)
+    row, start = it.lm.encode(talk.then(Message("assistant", "Hello."))), len(sample.prompt_ids)
+    assert row.ids[:start] == sample.prompt_ids
+    assert row.response_mask[start - 1 : start + 1] == (False, True)
+    assert (sample.prompt_ids[0], sample.prompt_ids.count(2)) == (2, 1)
+
+
+def test_the_global_random_state_is_neither_read_nor_moved():
+    """What a resumed run samples is what an uninterrupted one does."""
+    it = engine()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        wanted = it.sample(PROMPTS, SAMPLING, SEEDS)
+        torch.manual_seed(2)
+        before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+        same(it.sample(PROMPTS, SAMPLING, SEEDS), wanted)
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert np.random.get_state()[1].tolist() == before[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_log_probs_are_float32_or_wider_whatever_the_weights_are(dtype):
+    it = engine(dtype=dtype)
+    logps = next(Decoding(it.lm, PROMPTS, SAMPLING, SEEDS, DEFAULT).steps()).logps[:, 0]
+    assert logps.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert not torch.equal(logps, logps.to(torch.bfloat16).to(logps.dtype)), "not rounded on the way"
+
+
+def test_the_sampler_follows_the_adapters_after_a_step():
+    """Adapters are not merged: no rounding keeps a small update from the sampler."""
+    lm = add_lora(load("tiny:0", dtype="bfloat16"), LoraSettings(rank=2), seed=0)
+    before = LocalEngine(lm).sample(PROMPTS, Sampling(12), SEEDS)
+    with torch.no_grad():
+        for name, parameter in lm.model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.05, generator=torch.Generator().manual_seed(1))
+    after = LocalEngine(lm).sample(PROMPTS, Sampling(12), SEEDS)
+    ids = [s.prompt_ids for s in after], [s.response_ids for s in after]
+    off = [
+        abs(a - b)
+        for s, ref in zip(after, sequence_logps(lm, *ids), strict=True)
+        for a, b in zip(s.logps, ref.tolist(), strict=True)
+    ]
+    assert sum(off) / len(off) < 0.03
+    assert [s.logps for s in after] != [s.logps for s in before]
+
+
+def test_first_tokens_come_as_often_as_the_model_says():
+    it = engine(stops=range(3, 259))
+    draws = 3000
+    samples = it.sample([PROMPTS[0]] * draws, Sampling(1), range(draws))
+    best = max(samples, key=lambda sample: sample.logps[0])
+    share = sum(sample.response_ids == best.response_ids for sample in samples) / draws
+    expected = math.exp(best.logps[0])
+    assert share == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / draws))
