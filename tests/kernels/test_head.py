@@ -29,6 +29,12 @@ SHAPES = {
 }
 
 
+@pytest.fixture(params=[8, 8192], ids=["five parts", "one part"], autouse=True)
+def part(request, monkeypatch):
+    """The vocabulary of these tests in parts, and as a whole."""
+    monkeypatch.setattr(kernel, "PART", request.param)
+
+
 def problem(dtype=torch.float64, *, bias=False, scale=1.0, softcap=None, trains=False, tile_bytes=1):
     """A head in tiles of 8 rows (the least), hidden states, targets, and weights of both signs."""
     generator = torch.Generator().manual_seed(0)
@@ -177,7 +183,8 @@ def test_a_head_that_trains_under_frozen_states_gets_its_gradient():
 def test_logits_are_computed_again_only_where_the_head_trains(monkeypatch, trains, forward, backward):
     """Three tiles of at most eight of twenty rows; never all of them."""
     rows = []
-    monkeypatch.setattr(kernel, "head_logits", lambda h, head: rows.append(len(h)) or head_logits(h, head))
+    tile = kernel._Tile
+    monkeypatch.setattr(kernel, "_Tile", lambda held, *rest: rows.append(len(held)) or tile(held, *rest))
     hidden, head, targets, _ = problem(trains=trains)
     logps = token_logps(hidden, head, targets)
     assert len(rows) == forward

@@ -3,12 +3,20 @@ import torch
 from scipy.stats import chisquare
 from torch.testing import assert_close
 
+from gnomon.kernels import head as kernel
 from gnomon.kernels import sampling
-from gnomon.kernels.sampling import BLOCK, NUCLEUS, filtered, greedy_tokens, sample_tokens
+from gnomon.kernels.head import Head, head_logits
+from gnomon.kernels.sampling import BLOCK, NUCLEUS, filtered, sample_states, sample_tokens
 
 VOCABULARY = 2 * BLOCK + 77
 ALMOST_ONE = 1 - 2**-53
 DRAWS = 40_000
+
+
+@pytest.fixture(params=[BLOCK, 16 * BLOCK], ids=["three parts", "one part"], autouse=True)
+def part(request, monkeypatch):
+    """The vocabulary of these tests in parts of a block each, and as a whole."""
+    monkeypatch.setattr(kernel, "PART", request.param)
 
 
 def logits(rows=1, seed=0):
@@ -108,7 +116,31 @@ def test_temperature_0_takes_the_best_with_its_untempered_log_prob():
     token, logp = sample_tokens(values, uniform(5), 0.0)
     assert torch.equal(token, values.argmax(dim=-1))
     assert_close(logp, torch.log_softmax(values, dim=-1).amax(dim=-1))
-    assert torch.equal(greedy_tokens(values)[0], token)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("temperature", "filters"), [(1.0, {}), (0.6, {}), (0.0, {}), (0.8, {"top_k": 40, "top_p": 0.9})]
+)
+@pytest.mark.parametrize("shape", [{}, {"scale": 0.5, "softcap": 3.0}, {"bias": True, "scale": 2.0}])
+def test_states_give_the_tokens_of_their_logits(shape, temperature, filters, dtype):
+    """Bit by bit the log-probs of float64; in bfloat16 products are rounded on both ways, and alike."""
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(VOCABULARY, 8, generator=generator).to(dtype)
+    bias = torch.randn(VOCABULARY, generator=generator).to(dtype) if shape.get("bias") else None
+    head = Head(weight, **shape | {"bias": bias})
+    hidden = torch.randn(200, 8, generator=generator).to(dtype)
+    ours = sample_states(hidden, head, uniform(200), temperature, **filters)
+    plain = sample_tokens(head_logits(hidden, head), uniform(200), temperature, **filters)
+    assert torch.equal(ours[0], plain[0])
+    assert_close(ours[1], plain[1])
+    assert len(set(ours[0].tolist())) > 50
+
+
+def test_of_equally_likely_tokens_the_first_is_the_greedy_one():
+    values = torch.zeros(1, VOCABULARY)
+    values[0, [700, 1000]] = 1.0
+    assert sample_tokens(values, uniform(1), 0.0)[0].tolist() == [700]
 
 
 def kept_by_sorting(values, top_k, top_p):

@@ -13,8 +13,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gnomon.kernels.packed import Product
+
 TILE_BYTES = 96 << 20
 """Float32 logits held at a time."""
+
+PART = 8192
+"""Words looked at together: of 128 rows their logits take 4 MiB, which a processor's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,12 @@ class Head:
     scale: float = 1.0
     softcap: float | None = None
     tile_bytes: int = TILE_BYTES
+    product: Product | None = None
+    """Multiplies with the weight, faster than is written here."""
+
+    def products(self, hidden: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocab"]:
+        """h @ weight.T, in the dtype of both."""
+        return hidden @ self.weight.T if self.product is None else self.product(hidden)
 
     @property
     def tile(self) -> int:
@@ -40,12 +51,23 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 def head_logits(hidden: Float[Tensor, "rows width"], head: Head) -> Float[Tensor, "rows vocab"]:
     """The plain head, float32 (float64 for a float64 model): the reference for what is fused below."""
-    logits = (hidden @ head.weight.T).to(wide(hidden.dtype))
+    return finished(head.products(hidden), slice(None), head)
+
+
+def finished(products: Float[Tensor, "rows words"], words: slice | Tensor, head: Head) -> Tensor:
+    """Logits (`wide`) of some of the vocabulary's words from the products of their weights, in whose dtype
+    those are; `words` are a slice of the vocabulary, or ids [rows, words]."""
+    logits = products.to(wide(products.dtype))
     if head.bias is not None:
-        logits = logits + head.bias.to(logits.dtype)
+        logits = logits + head.bias[words].to(logits.dtype)
     if head.scale != 1.0:
         logits = logits * head.scale
     return logits if head.softcap is None else head.softcap * torch.tanh(logits / head.softcap)
+
+
+def parts(vocab: int) -> list[slice]:
+    """The vocabulary in slices of `PART` words."""
+    return [slice(start, min(start + PART, vocab)) for start in range(0, vocab, PART)]
 
 
 def plain_logps(
@@ -84,26 +106,57 @@ def head_pass(
     grad_weight = torch.zeros_like(head.weight, dtype=logps.dtype) if trains_head else None
     for start in range(0, rows, head.tile):
         part = slice(start, start + head.tile)
-        logits = head_logits(hidden[part], head)
-        scaled = logits if temperature == 1.0 else logits / temperature
-        probs = torch.softmax(scaled, dim=-1)
-        # the largest logit and its probability give the log-sum-exp without another pass of exponentials
-        lse = scaled.amax(dim=-1) - probs.amax(dim=-1).log()
-        logps[part] = scaled.gather(1, targets[part, None]).squeeze(1) - lse
+        tile = _Tile(head.products(hidden[part]), head, targets[part, None], temperature)
+        logps[part] = tile.logps
         if entropies is not None:
-            entropies[part] = lse - torch.linalg.vecdot(probs, scaled)
+            entropies[part] = tile.entropy()
         if weights is None or grad_hidden is None:
             continue
-        grad = probs.scatter_add_(1, targets[part, None], torch.full_like(lse, -1.0)[:, None]).mul_(
-            (weights[part].to(logps.dtype) / temperature * head.scale)[:, None]
-        )
-        if head.softcap is not None:
-            grad.mul_(1 - (logits / head.softcap) ** 2)
-        grad = grad.to(hidden.dtype)
+        grad = tile.into_gradient(weights[part, None].to(logps.dtype))
         grad_hidden[part] = grad @ head.weight
         if grad_weight is not None:
             grad_weight += (grad.T @ hidden[part]).to(logps.dtype)
     return HeadPass(logps, entropies, grad_hidden, grad_weight)
+
+
+class _Tile:
+    """Some rows against the whole vocabulary: `products` are all that is held of it, what is made of them
+    is made of a part of the words at a time, while it is in the processor's cache."""
+
+    def __init__(self, products: Tensor, head: Head, targets: Tensor, temperature: float) -> None:
+        self.products, self.head, self.targets, self.temperature = products, head, targets, temperature
+        each = [self._logits(words).div_(temperature).logsumexp(dim=-1) for words in parts(products.shape[1])]
+        self.lse = torch.stack(each, dim=-1).logsumexp(dim=-1, keepdim=True)
+        self.own = finished(products.gather(1, targets), targets, head)
+        self.logps = (self.own / temperature - self.lse).squeeze(1)
+
+    def entropy(self) -> Tensor:
+        """Of each row's distribution, in nats."""
+        mean = torch.zeros_like(self.logps)
+        for words in parts(self.products.shape[1]):
+            scaled = self._logits(words).div_(self.temperature)
+            mean += torch.linalg.vecdot(torch.exp(scaled - self.lse), scaled)
+        return self.lse.squeeze(1) - mean
+
+    def into_gradient(self, weights: Tensor) -> Tensor:
+        """The gradient of sum(weights * -logps) by the products, in their place."""
+        weights = weights * (self.head.scale / self.temperature)
+        own = (torch.expm1(self.own / self.temperature - self.lse) * weights).mul_(self._slope(self.own))
+        for words in parts(self.products.shape[1]):
+            logits = self._logits(words)
+            slope = self._slope(logits)
+            self.products[:, words] = logits.div_(self.temperature).sub_(self.lse).exp_().mul_(weights * slope)
+        return self.products.scatter_(1, self.targets, own.to(self.products.dtype))
+
+    def _logits(self, words: slice) -> Tensor:
+        """In a tensor of their own."""
+        products = self.products[:, words]
+        logits = finished(products, words, self.head)
+        return logits.clone() if logits.dtype == products.dtype else logits
+
+    def _slope(self, logits: Tensor) -> Tensor | float:
+        """How fast capped logits follow those that are not."""
+        return 1.0 if self.head.softcap is None else 1 - (logits / self.head.softcap) ** 2
 
 
 class _WeightedNll(torch.autograd.Function):

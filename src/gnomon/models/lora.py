@@ -45,23 +45,25 @@ def fused(lm: LanguageModel) -> LanguageModel:
     return lm
 
 
-def _fused_forward(layer: Any, plain: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """The kernel where it computes what peft would: one adapter, no dropout, no variant, nothing merged."""
-    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1 or args or kwargs:
-        return plain(x, *args, **kwargs)
+def only_adapter(layer: Any) -> tuple[Tensor, Tensor, float] | None:
+    """Both factors and the scale of the update, where the layer computes what `kernels.lora` does: one
+    adapter, no dropout, no variant, nothing merged."""
+    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
+        return None
     name = layer.active_adapters[0]
-    drops = layer.training and not isinstance(layer.lora_dropout[name], nn.Identity)
-    if name not in layer.lora_A or drops or layer.lora_variant or layer.lora_bias[name]:
-        return plain(x)
-    base = layer.base_layer
-    return lora_linear(
-        x,
-        base.weight,
-        base.bias,
-        layer.lora_A[name].weight,
-        layer.lora_B[name].weight,
-        layer.scaling[name],
-    )
+    if name not in layer.lora_A or layer.lora_variant or layer.lora_bias[name]:
+        return None
+    if layer.training and not isinstance(layer.lora_dropout[name], nn.Identity):
+        return None
+    return layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name]
+
+
+def _fused_forward(layer: Any, plain: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The kernel where it computes what peft would."""
+    adapter = None if args or kwargs else only_adapter(layer)
+    if adapter is None:
+        return plain(x, *args, **kwargs)
+    return lora_linear(x, layer.base_layer.weight, layer.base_layer.bias, *adapter)
 
 
 def load_trainable(ref: str, settings: ModelSettings, seed: int) -> LanguageModel:

@@ -1,4 +1,4 @@
-"""Key-value caches of batches of different widths, joined and trimmed.
+"""Key-value caches of batches of different widths: grown without copying, joined and trimmed.
 
 Keys and values are [rows, heads, columns, head width]. Every row ends at the right edge and is padded on the
 left. A layer holds the last columns, all of them or those its sliding window still sees, so that distances
@@ -10,15 +10,90 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-JOINABLE = (DynamicLayer, DynamicSlidingWindowLayer)
-"""Layers known to hold columns and nothing else; a subclass may hold more."""
+ROOM = 64
+"""Columns for which a buffer has room beside those it holds."""
+
+
+class Growing:
+    """Columns that are written behind those held so far, in a buffer that is copied only when it is full."""
+
+    def __init__(self) -> None:
+        self.held: Tensor | None = None
+
+    def grown(self, held: Tensor, new: Tensor) -> Tensor:
+        """The columns `held` and then the `new` ones; a copy where `held` is not what was given last."""
+        columns, whole = held.shape[2], held.shape[2] + new.shape[2]
+        if held is not self.held or whole > self.buffer.shape[2]:
+            self.buffer = held.new_empty(*held.shape[:2], whole + ROOM, held.shape[3])
+            self.buffer[:, :, :columns] = held
+        self.buffer[:, :, columns:whole] = new
+        self.held = self.buffer[:, :, :whole]
+        return self.held
+
+
+class Columns(DynamicLayer):
+    """All columns of a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grow = Growing(), Growing()
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Take columns up; all there are now."""
+        self.keys, self.values = _grown(self, key_states, value_states)
+        return self.keys, self.values
+
+
+class WindowColumns(DynamicSlidingWindowLayer):
+    """Those columns of a layer that its sliding window will still see."""
+
+    def __init__(self, sliding_window: int) -> None:
+        super().__init__(sliding_window)
+        self.grow = Growing(), Growing()
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Take columns up; what they themselves see."""
+        keys, values = _grown(self, key_states, value_states)
+        self.cumulative_length += key_states.shape[2]
+        kept = self.sliding_window - 1
+        full = keys.shape[2] > kept
+        self.keys, self.values = (keys[:, :, -kept:], values[:, :, -kept:]) if full else (keys, values)
+        return keys, values
+
+
+def _grown(layer: Any, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    if not layer.is_initialized:
+        layer.lazy_initialization(keys, values)
+        return keys, values
+    of_keys, of_values = layer.grow
+    return of_keys.grown(layer.keys, keys), of_values.grown(layer.values, values)
+
+
+def new_cache(config: Any) -> DynamicCache:
+    """An empty cache of a model: its usual layers grow without copying, unusual ones are as transformers has
+    them."""
+    cache = DynamicCache(config=config)
+    cache.layers = [_growing(layer) for layer in cache.layers]
+    return cache
+
+
+def _growing(layer: Any) -> Any:
+    """A subclass may hold more than columns, and stays."""
+    if type(layer) is DynamicLayer:
+        return Columns()
+    return WindowColumns(layer.sliding_window) if type(layer) is DynamicSlidingWindowLayer else layer
 
 
 def joinable(cache: Any) -> bool:
     """Whether `join` and `trim` know every layer of the cache."""
-    return all(type(layer) in JOINABLE and layer.is_initialized for layer in cache.layers)
+    return all(isinstance(layer, Columns | WindowColumns) and layer.is_initialized for layer in cache.layers)
 
 
 def trim(cache: Any, width: int) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
-from gnomon.kernels.head import head_logits, wide
-from gnomon.kernels.sampling import sample_tokens
-from gnomon.models.heads import body, output_head
+from gnomon.kernels.head import wide
+from gnomon.kernels.sampling import sample_states
+from gnomon.models.heads import body
+from gnomon.models.inference import ready_head
 from gnomon.models.load import LanguageModel
 from gnomon.rollouts.batch import Batch, Rows
-from gnomon.rollouts.cache import joinable
+from gnomon.rollouts.cache import joinable, new_cache
 from gnomon.rollouts.engine import Sample, Sampling
 
 REFILL = 0.75
@@ -50,7 +50,7 @@ class Decoding:
         limits: Limits,
     ) -> None:
         self.lm, self.prompts, self.sampling, self.seeds, self.limits = lm, prompts, sampling, seeds, limits
-        self.head, self.body = output_head(lm.model), body(lm.model)
+        self.head, self.body = ready_head(lm.model), body(lm.model)
         self.stops = torch.tensor(sorted(lm.stop_ids), device=lm.device)
         # neighbours are of like length, and equal prompts are read once
         self.waiting = deque(sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), list(prompts[i]))))
@@ -78,8 +78,9 @@ class Decoding:
 
     def _sample(self, rows: Rows) -> None:
         place, sampling = rows.steps[:, None].clone(), self.sampling
-        token, logp = sample_tokens(
-            head_logits(rows.hidden, self.head),
+        token, logp = sample_states(
+            rows.hidden,
+            self.head,
             rows.uniform.gather(1, place).squeeze(1),
             sampling.temperature,
             sampling.top_k,
@@ -138,7 +139,7 @@ class Decoding:
         width = max(map(len, distinct))
         padded = [[self.lm.pad_id] * (width - len(prompt)) + list(prompt) for prompt in distinct]
         lengths = torch.tensor([len(prompt) for prompt in distinct], device=device)
-        cache = DynamicCache(config=self.lm.model.config)
+        cache = new_cache(self.lm.model.config)
         hidden = self._forward(torch.tensor(padded, device=device), lengths, width, cache)
         place = {prompt: i for i, prompt in enumerate(distinct)}
         shared = torch.tensor([place[tuple(self.prompts[i])] for i in which], device=device)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from gnomon.errors import DataError
-from gnomon.models.heads import without_dropout
+from gnomon.models.inference import ready
 from gnomon.models.load import LanguageModel
 from gnomon.records import Conversation
 from gnomon.rollouts.decoding import DEFAULT, Decoding, Limits
@@ -21,7 +21,7 @@ class LocalEngine:
     ) -> list[Sample]:
         """Sample one response for each prompt of token ids."""
         self._check(prompts, sampling)
-        with without_dropout(self.lm.model):
+        with ready(self.lm.model):
             return Decoding(self.lm, prompts, sampling, seeds, self.limits).run()
 
     def answer(
@@ -44,7 +44,7 @@ class LocalEngine:
         self._check([prompt], sampling)
         decoding = Decoding(self.lm, [prompt], sampling, [seed], self.limits)
         text = shown = ""
-        with without_dropout(self.lm.model):
+        with ready(self.lm.model):
             for rows in decoding.steps():
                 text = decoding.text(rows.tokens[0, : rows.steps[0]].tolist())
                 if not text.endswith("\ufffd"):  # the character may lack bytes still to come

@@ -1,0 +1,67 @@
+"""A model made ready for many small forward passes without gradients."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from torch import Tensor, nn
+
+from gnomon.kernels.head import Head
+from gnomon.kernels.packed import Product, linear
+from gnomon.models.heads import body, output_head, without_dropout
+from gnomon.models.lora import only_adapter
+
+
+@contextmanager
+def ready(model: Any) -> Iterator[None]:
+    """Inside the block the body's linear layers use weights laid out for the processor, and adapters rounded
+    once; there is no dropout. The weights must not change meanwhile, and nothing is differentiable."""
+    held: set[nn.Module] = set()
+    changed: list[tuple[nn.Module, Any]] = []
+    with without_dropout(model), torch.no_grad():
+        for module in body(model).modules():
+            forward = None if module in held else _forward(module)
+            if forward is not None:
+                held.update(module.modules())
+                changed.append((module, module.__dict__.get("forward")))
+                module.forward = forward
+        try:
+            yield
+        finally:
+            for module, before in changed:
+                del module.forward
+                if before is not None:
+                    module.forward = before
+
+
+def ready_head(model: Any) -> Head:
+    """The output head, its weight laid out as it is now; it trains nothing."""
+    head = output_head(model)
+    return replace(head, weight=head.weight.detach(), product=linear(head.weight))
+
+
+def _forward(module: nn.Module) -> Callable[..., Tensor] | None:
+    """What the layer computes, faster; None where it is no plain linear layer, or has adapters of a kind that
+    it alone computes."""
+    if type(module) is nn.Linear:
+        return linear(module.weight, module.bias)
+    if isinstance(module, LoraLinear) and type(module.get_base_layer()) is nn.Linear:
+        adapter = only_adapter(module)
+        if adapter is not None:
+            base = module.get_base_layer()
+            return _adapted(linear(base.weight, base.bias), *adapter, base.weight.dtype)
+    return None
+
+
+def _adapted(base: Product, down: Tensor, up: Tensor, scale: float, dtype: torch.dtype) -> Product:
+    """A layer with its low-rank update, rounded as `kernels.lora` rounds it."""
+    first, second = down.to(dtype).T, (up * scale).to(dtype).T
+
+    def forward(x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        return base(rows).addmm_(rows @ first, second).view(*x.shape[:-1], -1)
+
+    return forward
