@@ -118,7 +118,7 @@ def test_no_path_of_one_machine_is_written_down():
     assert not named
 
 
-CHECKS = {"raises", "assert_close", "gradcheck", "assert_frame_equal"}
+CHECKS = {"raises", "assert_close"}
 LOOSE = {"rtol", "rel"}
 """Settings of a comparison that are shares of what is compared."""
 

@@ -17,8 +17,7 @@ from test_resume import DROPOUT, state
 from objectives import build
 
 KILLS = 20
-STEPS = 60
-STEP_SECONDS = 0.05
+STEPS = 80
 END = "end.pt"
 
 
@@ -31,8 +30,11 @@ def live(kind: str, folder: Path, told: int) -> None:
     torch.save(state(trainer, folder), folder / END)
 
 
-def lives(kind: str, folder: Path, kills: int) -> None:
-    """So many lives that end by SIGKILL somewhere in their first steps, saving included, and one that does not."""
+def lives(kind: str, folder: Path, kills: int, pace: float = 0.0) -> None:
+    """So many lives that end by SIGKILL in their first steps, and one that ends by itself.
+
+    `pace` is in seconds a step: any moment of a step, that of saving it too, is as likely as any other.
+    """
     moments = random.Random(kind)
     for left in range(kills, -1, -1):
         hear, tell = os.pipe()
@@ -47,7 +49,7 @@ def lives(kind: str, folder: Path, kills: int) -> None:
             os.read(hear, 1)
             if moment >= 1:
                 os.read(hear, 1)
-            time.sleep(moment % 1 * STEP_SECONDS)
+            time.sleep(moment % 1 * pace)
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         os.close(hear)
@@ -57,5 +59,6 @@ def lives(kind: str, folder: Path, kills: int) -> None:
 
 
 if __name__ == "__main__":
-    for name, kills in (("whole", 0), ("cut", KILLS)):
-        lives(sys.argv[1], Path(sys.argv[2], name), kills)
+    started = time.monotonic()
+    lives(sys.argv[1], Path(sys.argv[2], "whole"), 0)
+    lives(sys.argv[1], Path(sys.argv[2], "cut"), KILLS, (time.monotonic() - started) / STEPS)

@@ -89,7 +89,7 @@ def test_a_policy_changed_in_memory_is_its_own_reference(lora):
 
     it = build("policy", dtype="float64", base=changed, lora=lora, prompts=EVEN).objective
     rollouts = it.roll_out(0)
-    assert rollouts.kl.abs().max() < 1e-5
+    assert rollouts.kl.abs().max() < 1e-4
     stored = BASE("float64").model
     off = [logp(it.lm.model, sample) - logp(stored, sample) for sample in rollouts.samples]
     assert max(map(abs, off)) > 0.1
