@@ -144,7 +144,9 @@ def marked() -> dict[str, set[str]]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.FunctionDef):
                 continue
-            for name in re.findall(r"\bmistake\('([\w-]+)'\)", "".join(map(ast.unparse, node.decorator_list))):
+            for name in re.findall(
+                r"\bmistake\('([\w-]+)'\)", "".join(map(ast.unparse, node.decorator_list))
+            ):
                 where = path.relative_to(ROOT / "tests").as_posix()
                 found.setdefault(name, set()).add(f"{where}::{node.name}")
     return found

@@ -118,7 +118,8 @@ def test_no_path_of_one_machine_is_written_down():
     assert not named
 
 
-CHECKS = {"raises", "assert_close"}
+CHECKS = {"raises", "assert_close", "check_head"}
+"""What fails by itself where it is called."""
 LOOSE = {"rtol", "rel"}
 """Settings of a comparison that are shares of what is compared."""
 

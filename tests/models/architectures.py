@@ -76,7 +76,9 @@ def random_model(name: str, *, seed: int = 0, dtype: torch.dtype = torch.float32
     return model.to(dtype).eval()
 
 
-def language_model(name: str = "llama", dtype: torch.dtype = torch.float32, *, seed: int = 0) -> LanguageModel:
+def language_model(
+    name: str = "llama", dtype: torch.dtype = torch.float32, *, seed: int = 0
+) -> LanguageModel:
     """The architecture with the tiny tokenizer and the plain template."""
     lm = load("tiny:0")
     return LanguageModel(random_model(name, seed=seed, dtype=dtype), lm.tokenizer, lm.template, "tiny:0")

@@ -12,9 +12,8 @@ import time
 from pathlib import Path
 
 import torch
-from test_resume import DROPOUT, state
-
 from objectives import build
+from test_resume import DROPOUT, state
 
 KILLS = 20
 STEPS = 80

@@ -21,7 +21,15 @@ CHATS = {
     "plain, BOS from the tokenizer too": lambda: adding_bos(PLAIN),
     "endless, BOS from the tokenizer": lambda: adding_bos(ENDLESS),
 }
-TALKS = [Conversation.of("Hi!"), Conversation.of("Hi!", system="Be kind."), TURNS.then(Message("user", "And?"))]
+TALKS = [
+    Conversation.of("Hi!"),
+    Conversation.of("Hi!", system="Be kind."),
+    TURNS.then(Message("user", "And?")),
+]
+    Conversation.of("Hi!"),
+    Conversation.of("Hi!", system="Be kind."),
+    TURNS.then(Message("user", "And?")),
+]
 SHORT = Sampling(max_new_tokens=2)
 
 

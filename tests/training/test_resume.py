@@ -126,10 +126,8 @@ def test_killed_outright(tmp_path):
     same(resumed("policy", tmp_path / "cut", step=2), whole)
 
 
-SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "policy"]
-
-
-@pytest.mark.parametrize("kind", ["policy", *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.mistake("resume-differs")
 def test_killed_twenty_times_in_a_row(kind, tmp_path):
     """At random moments of a step, its checkpoint included: nothing is lost, nothing is done twice."""

@@ -21,6 +21,15 @@ SHORT = [
 SETTINGS = {"batch_size": 5, "schedule": "linear", "checkpoint_every": 1000}
 
 
+def wide(name):
+    """The architecture with the question in its window and a cap that lets it be sure of an answer."""
+    lm = language_model(name)
+    for setting, value in {"sliding_window": 32, "final_logit_softcapping": 30.0}.items():
+        if getattr(lm.model.config, setting, None) is not None:
+            setattr(lm.model.config, setting, value)
+    return lm
+
+
 def said(rows):
     return [(row.response, True) for row in rows]
 
@@ -29,7 +38,7 @@ def said(rows):
 @pytest.mark.mistake("turn-end-untrained")
 def test_rows_learnt_by_heart_all_stop_where_padding_is_the_eos(name, tmp_path):
     """The EOS that ends a turn is trained though the same id fills the batch."""
-    lm = language_model(name)
+    lm = wide(name)
     lm.tokenizer.pad_token = lm.tokenizer.eos_token
     assert lm.pad_id in lm.stop_ids
     answers = learnt_by_heart(lm, SHORT, tmp_path, OptimSettings(lr=1e-2, epochs=80, **SETTINGS))
@@ -48,7 +57,7 @@ def test_longer_rows_all_stop_too(tmp_path):
 @pytest.mark.mistake("untrained-turn-tokens")
 def test_adapters_alone_learn_to_stop(name, tmp_path):
     """Embeddings and head keep every bit: the turn's end must be a token they know already."""
-    lm = add_lora(language_model(name), LoraSettings(rank=8), seed=0)
+    lm = add_lora(wide(name), LoraSettings(rank=8), seed=0)
     lm.tokenizer.pad_token = lm.tokenizer.eos_token
     frozen = {n: p.clone() for n, p in lm.model.named_parameters() if not p.requires_grad}
     answers = learnt_by_heart(lm, SHORT, tmp_path, OptimSettings(lr=1e-2, epochs=80, **SETTINGS))
