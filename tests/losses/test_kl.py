@@ -42,7 +42,7 @@ def chain(seed):
 
 @pytest.mark.mistake("kl-not-zero-at-the-start")
 def test_k1_over_all_sentences_of_a_toy_language_is_the_exact_divergence():
-    """Which is the chain rule's: of each place the divergence after what came before, as often as it comes."""
+    """By the chain rule: of each place the divergence after what came before, as often as it comes."""
     policy, reference = chain(0), chain(1)
     sentences = torch.tensor(list(product(range(3), repeat=4)))
     before = torch.cat([torch.full((81, 1), 3), sentences[:, :-1]], dim=1)

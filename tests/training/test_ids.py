@@ -26,10 +26,6 @@ TALKS = [
     Conversation.of("Hi!", system="Be kind."),
     TURNS.then(Message("user", "And?")),
 ]
-    Conversation.of("Hi!"),
-    Conversation.of("Hi!", system="Be kind."),
-    TURNS.then(Message("user", "And?")),
-]
 SHORT = Sampling(max_new_tokens=2)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from architectures import NAMES, language_model
 from objectives import DEMONSTRATIONS, learnt_by_heart
+from torch import nn
 
 from gnomon.config import LoraSettings, OptimSettings
 from gnomon.models.load import load
@@ -22,11 +23,14 @@ SETTINGS = {"batch_size": 5, "schedule": "linear", "checkpoint_every": 1000}
 
 
 def wide(name):
-    """The architecture with the question in its window and a cap that lets it be sure of an answer."""
+    """The architecture without dropout, the question in its window, and a cap that lets it be sure."""
     lm = language_model(name)
     for setting, value in {"sliding_window": 32, "final_logit_softcapping": 30.0}.items():
         if getattr(lm.model.config, setting, None) is not None:
             setattr(lm.model.config, setting, value)
+    for module in lm.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
     return lm
 
 
