@@ -118,6 +118,7 @@ def test_a_value_out_of_range_is_refused_with_its_place(tmp_path, override, wher
 
 
 @pytest.mark.parametrize("name", ["top_p", "top_k"])
+@pytest.mark.mistake("ratio-of-another-distribution")
 def test_a_filter_is_refused_where_samples_are_trained_on(tmp_path, name):
     told = complaint(tmp_path, "", f"policy.{name}=1")
     assert f"policy: {name}: samples that are trained on come from the whole distribution" in told

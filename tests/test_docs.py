@@ -1,5 +1,6 @@
 """What the documentation says, held against the code."""
 
+import ast
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -134,6 +135,30 @@ def test_what_training_logs_is_defined_and_nothing_else(tmp_path: Path):
     for stage in ("sft", "reward", "preference", "policy"):
         defined = {name.strip("`") for name, _, by, _ in table if stage in by.split(", ")}
         assert tiny.logged(stage) == defined, stage
+
+
+def marked() -> dict[str, set[str]]:
+    """The tests that guard against each mistake, by the marks they bear."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            for name in re.findall(
+                r"\bmistake\('([\w-]+)'\)", "".join(map(ast.unparse, node.decorator_list))
+            ):
+                where = path.relative_to(ROOT / "tests").as_posix()
+                found.setdefault(name, set()).add(f"{where}::{node.name}")
+    return found
+
+
+def test_every_mistake_has_the_tests_that_guard_against_it():
+    """Those that are told of and those that are marked are the same, and no mistake is without."""
+    told = {
+        name.strip("`"): set(CODE.findall(tests))
+        for name, _, _, tests, _ in rows(section(read("docs/mistakes.md"), "Mistakes"))
+    }
+    assert told == marked()
 
 
 def test_shapes_of_rows_are_listed_in_the_order_they_are_asked():

@@ -116,3 +116,64 @@ def test_no_path_of_one_machine_is_written_down():
         for match in ABSOLUTE.finditer(path.read_text(encoding="utf-8"))
     }
     assert not named
+
+
+CHECKS = {"raises", "assert_close", "check_head"}
+"""What fails by itself where it is called."""
+LOOSE = {"rtol", "rel"}
+"""Settings of a comparison that are shares of what is compared."""
+
+
+def called(node: ast.AST) -> set[str]:
+    """The names of what is called somewhere in a piece of code."""
+    calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
+    return {f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "") for f in calls}
+
+
+@pytest.mark.mistake("tests-that-cannot-fail")
+def test_every_test_can_fail():
+    """It asserts something, itself or by a function of the tests that does."""
+    functions = [
+        (path, node)
+        for path in sources("tests")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    checking = CHECKS | {
+        node.name
+        for _, node in functions
+        if any(isinstance(part, ast.Assert) for part in ast.walk(node)) or called(node) & CHECKS
+    }
+    idle = [
+        f"{path.relative_to(ROOT)}::{node.name}"
+        for path, node in functions
+        if node.name.startswith("test_") and node.name not in checking and not called(node) & checking
+    ]
+    assert not idle
+
+
+@pytest.mark.mistake("tests-that-cannot-fail")
+def test_no_tolerance_lets_everything_pass():
+    """A relative one of 1 calls any number equal to 0, and 2 calls it equal to its opposite."""
+    loose = [
+        f"{path.relative_to(ROOT)}:{node.value.lineno}"
+        for path in sources("tests")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.keyword) and node.arg in LOOSE and isinstance(node.value, ast.Constant)
+        if float(node.value.value or 0) > 0.5
+    ]
+    assert not loose
+
+
+@pytest.mark.parametrize("package", ["losses", "stats"])
+@pytest.mark.mistake("tests-that-cannot-fail")
+def test_every_loss_and_statistic_has_tests_of_its_own(package):
+    """Each public function is called by the file of tests that mirrors its own."""
+    untested = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in sorted((PACKAGE / package).glob("*.py"))
+        for node in tree(path).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        if node.name not in called(tree(ROOT / "tests" / package / f"test_{path.stem}.py"))
+    ]
+    assert not untested

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from gnomon.losses.advantages import dr_grpo, equal_rewards, grpo, rloo
 
 
+@pytest.mark.mistake("tests-that-cannot-fail")
 def test_worked_numbers():
     rewards = torch.tensor([[1.0, 2.0, 6.0]])
     # 1 - (2+6)/2, 2 - (1+6)/2, 6 - (1+2)/2
@@ -22,6 +23,7 @@ def test_prompts_do_not_mix():
 
 @pytest.mark.parametrize("advantages", [rloo, grpo, dr_grpo])
 @pytest.mark.parametrize("samples", range(2, 9))
+@pytest.mark.mistake("equal-rewards")
 def test_equal_rewards_have_no_advantage_at_all(advantages, samples):
     """Exactly: the mean of three times 0.1 is not 0.1 in float32, and (r - mean) / std would be anything."""
     rewards = torch.tensor([0.1, 0.3, -7.7, 1e9])[:, None].expand(4, samples)
@@ -40,6 +42,7 @@ def test_groups_are_equal_where_every_sample_is():
     assert equal_rewards(rewards).tolist() == [True, False, True]
 
 
+@pytest.mark.mistake("tests-that-cannot-fail")
 def test_grpo_measures_in_standard_deviations():
     # mean 3; std of (-2, -1, 3) with k - 1 is sqrt(14 / 2)
     wanted = torch.tensor([[-2.0, -1.0, 3.0]]) / math.sqrt(7)
@@ -58,6 +61,7 @@ def test_grpo_on_rewards_that_nearly_agree_stays_small():
     assert float(grpo(rewards).abs().max()) < 0.01
 
 
+@pytest.mark.mistake("tests-that-cannot-fail")
 def test_dr_grpo_is_the_distance_from_the_mean():
     assert_close(dr_grpo(torch.tensor([[1.0, 2.0, 6.0]])), torch.tensor([[-2.0, -1.0, 3.0]]))
 

@@ -1,5 +1,7 @@
 import math
+from itertools import product
 
+import pytest
 import torch
 from torch.testing import assert_close
 
@@ -15,6 +17,7 @@ def test_k1_sums_over_the_response_and_leaves_the_rest_out():
     assert_close(sequence_kl(logps, reference, KEEP), torch.tensor([-0.5, 2.0]))
 
 
+@pytest.mark.mistake("kl-clamped")
 def test_k1_is_not_clamped_token_by_token():
     """Clamped at 0 the first row would be 0.5."""
     logps, reference = torch.tensor([[0.5, -1.0]]), torch.zeros(1, 2)
@@ -31,6 +34,30 @@ def test_k1_weighed_by_its_probabilities_is_the_exact_divergence():
 POLICY, REFERENCE = torch.tensor([0.7, 0.2, 0.1]).double(), torch.tensor([0.2, 0.3, 0.5]).double()
 
 
+def chain(seed):
+    """Log-probs of a toy language: three words, each after each other and (last row) at the start."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.log_softmax(torch.randn(4, 3, generator=generator, dtype=torch.float64), dim=1)
+
+
+@pytest.mark.mistake("kl-not-zero-at-the-start")
+def test_k1_over_all_sentences_of_a_toy_language_is_the_exact_divergence():
+    """By the chain rule: of each place the divergence after what came before, as often as it comes."""
+    policy, reference = chain(0), chain(1)
+    sentences = torch.tensor(list(product(range(3), repeat=4)))
+    before = torch.cat([torch.full((81, 1), 3), sentences[:, :-1]], dim=1)
+    logps, ref_logps = policy[before, sentences], reference[before, sentences]
+    share = logps.sum(dim=1).exp()
+    assert_close(share.sum(), torch.tensor(1.0, dtype=torch.float64))
+    kl = sequence_kl(logps, ref_logps, torch.ones(81, 4, dtype=torch.bool))
+    assert float(kl.min()) < 0
+    state, exact = torch.eye(4, dtype=torch.float64)[3], 0.0
+    for _ in range(4):
+        exact = exact + state @ (policy.exp() * (policy - reference)).sum(dim=1)
+        state = torch.cat([state @ policy.exp(), torch.zeros(1, dtype=torch.float64)])
+    assert_close((share * kl).sum(), exact)
+
+
 def test_k3_in_worked_numbers():
     # a token twice and half as likely as under the reference: 1/2 + ln 2 - 1, and 2 - ln 2 - 1
     ratios = torch.tensor([math.log(2), -math.log(2), 0.0], dtype=torch.float64)
@@ -38,6 +65,7 @@ def test_k3_in_worked_numbers():
     assert_close(k3(ratios), wanted)
 
 
+@pytest.mark.mistake("kl-not-zero-at-the-start")
 def test_k3_is_never_negative_however_small():
     ratios = torch.linspace(-3, 3, 1001).double() ** 7
     assert bool((k3(ratios) >= 0).all())

@@ -22,7 +22,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from gnomon.models.load import LanguageModel
+from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import RewardModel
 
 VOCABULARY = 259  # the tiny tokenizer's, so that one tokenizer serves them all
@@ -74,6 +74,14 @@ def random_model(name: str, *, seed: int = 0, dtype: torch.dtype = torch.float32
             if parameter.ndim >= 2:
                 torch.nn.init.normal_(parameter, std=0.3)
     return model.to(dtype).eval()
+
+
+def language_model(
+    name: str = "llama", dtype: torch.dtype = torch.float32, *, seed: int = 0
+) -> LanguageModel:
+    """The architecture with the tiny tokenizer and the plain template."""
+    lm = load("tiny:0")
+    return LanguageModel(random_model(name, seed=seed, dtype=dtype), lm.tokenizer, lm.template, "tiny:0")
 
 
 def drawn_head(lm: LanguageModel) -> RewardModel:

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 import torch
-from architectures import NAMES, random_model
+from architectures import NAMES, language_model, random_model
 from torch.testing import assert_close
 from transformers import LlamaForCausalLM, LlamaModel
 
@@ -21,11 +21,6 @@ GROUP = Group(((0,), (1,), (2,)), sum(map(len, ROWS)), len(PROMPT))
 OTHER = [2, 90, 91, 1]
 
 
-def language_model(name="llama", dtype=torch.float32):
-    lm = load("tiny:0")
-    return LanguageModel(random_model(name, dtype=dtype), lm.tokenizer, lm.template, "tiny:0")
-
-
 def together():
     """Three rows in one, and beside it one that is padded."""
     return lay_out([*ROWS, OTHER], [GROUP, Group(((3,),), len(OTHER), len(OTHER))], pad_id=0)
@@ -38,6 +33,7 @@ def alone(model, row):
 
 @pytest.mark.usefixtures("float64_throughout")
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.mistake("mask-ignored")
 def test_values_and_gradients_are_those_of_separate_rows(name):
     """Every weight's, from a loss that weighs every state of every row differently."""
     shared, apart = (random_model(name, dtype=torch.float64) for _ in range(2))
@@ -57,6 +53,7 @@ def test_values_and_gradients_are_those_of_separate_rows(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.mistake("mask-ignored")
 def test_another_answer_does_not_move_a_state_by_a_bit(name):
     model = random_model(name)
     batch = together()

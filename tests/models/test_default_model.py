@@ -69,6 +69,7 @@ def test_sampling_and_training_read_the_same_log_probs(lm):
     assert off.mean() < 0.06  # bfloat16, in batches of other shapes
 
 
+@pytest.mark.mistake("untrained-turn-tokens")
 def test_five_rows_learnt_by_adapters_alone_all_stop(lm, tmp_path):
     words = {"red": "rot", "blue": "blau", "green": "grün", "black": "schwarz", "white": "weiß"}
     rows = [

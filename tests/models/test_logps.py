@@ -1,20 +1,14 @@
 import pytest
 import torch
-from architectures import NAMES, random_model
+from architectures import NAMES, language_model
 from torch.testing import assert_close
 
 from gnomon.models import logps as module
 from gnomon.models.branches import batches
-from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import choice_logps, sequence_logps
 
 PROMPTS = [[2, 50, 60, 70, 80, 90], [2], [2, 70]]
 RESPONSES = [[80, 90, 1], [100, 101, 102, 103, 104, 105, 106, 1], [33]]
-
-
-def language_model(name="llama", dtype=torch.float32):
-    lm = load("tiny:0")
-    return LanguageModel(random_model(name, dtype=dtype), lm.tokenizer, lm.template, "tiny:0")
 
 
 def plain(lm, prompt, response, temperature=1.0):

@@ -45,6 +45,7 @@ def logps(lm):
     return torch.cat(sequence_logps(lm, PROMPTS, RESPONSES))
 
 
+@pytest.mark.mistake("rounded-or-unseeded")
 def test_the_same_seed_gives_the_same_adapters_and_leaves_the_random_state_alone():
     torch.manual_seed(1)
     one = weights(adapted(moved=False, seed=7), TRAINED)
@@ -75,6 +76,7 @@ def test_adapters_off_is_the_base_and_on_is_not():
     assert float((logps(lm) - logps(load("tiny:0", dtype="float32"))).abs().max()) > 1e-3
 
 
+@pytest.mark.mistake("wrong-reference")
 def test_the_reference_starts_as_the_policy_exactly():
     """From adapters that are not fresh: a copy of the base would be another model (KL exactly 0)."""
     lm = adapted()
@@ -171,6 +173,7 @@ def test_dropout_on_adapters_is_peft_s():
     assert torch.equal(lm.model(input_ids=ids).logits, lm.model(input_ids=ids).logits)
 
 
+@pytest.mark.mistake("rounded-or-unseeded")
 def test_adapters_are_float32_on_a_bfloat16_base():
     lm = adapted(dtype="bfloat16")
     assert {p.dtype for p in lm.model.parameters() if p.requires_grad} == {torch.float32}

@@ -1,49 +1,11 @@
 import pytest
+from chats import CHATML, ENDLESS, FORGETFUL, TEMPLATES, TURNS, adding_bos, template
 from tokenizers import AddedToken
-from tokenizers.processors import TemplateProcessing
 
 from gnomon.errors import ModelError
 from gnomon.models.templates import PLAIN, Template
 from gnomon.models.tiny import tiny_tokenizer
 from gnomon.records import Conversation, Message, ToolCall
-
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-BRACKETS = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %} {{ message['content'] }}{{ eos_token }}"
-    "{% else %}[Q] {{ message['content'] }} [/Q]{% endif %}{% endfor %}"
-)
-ENDLESS = (
-    "{% for message in messages %}{{ message['role'] }}> {{ message['content'] }}\n{% endfor %}"
-    "{% if add_generation_prompt %}assistant>{% endif %}"
-)
-FORGETFUL = (
-    "{% for message in messages %}{{ message['role'] }}> "
-    "{% if loop.last or message['role'] != 'assistant' %}{{ message['content'] }}{% else %}...{% endif %}"
-    "{{ eos_token }}{% endfor %}{% if add_generation_prompt %}assistant> {% endif %}"
-)
-TEMPLATES = {"plain": PLAIN, "chatml": CHATML, "brackets": BRACKETS, "endless": ENDLESS}
-TURNS = Conversation.of("What is 2+2?", "4", "And 3+3?", "6", system="Be brief.")
-
-
-def template(name="plain"):
-    tokenizer = tiny_tokenizer()
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
-    tokenizer.chat_template = TEMPLATES.get(name, name)
-    return Template(tokenizer)
-
-
-def adding_bos(text):
-    """A tokenizer that puts a BOS before what it is asked to encode with special tokens."""
-    tokenizer = tiny_tokenizer()
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single="<bos> $A", special_tokens=[("<bos>", 2)]
-    )
-    tokenizer.chat_template = text
-    return Template(tokenizer)
 
 
 def decoded(it, ids):
@@ -72,6 +34,7 @@ def test_the_plain_template_as_it_is_read():
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.mistake("prompt-not-a-prefix")
 def test_the_prompt_of_every_turn_is_a_prefix_of_what_is_trained_on(name):
     it = template(name)
     whole = it.encode(TURNS).ids
@@ -84,6 +47,7 @@ def test_the_prompt_of_every_turn_is_a_prefix_of_what_is_trained_on(name):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.mistake("turn-end-untrained")
 def test_the_turn_end_is_the_last_id_and_is_trained(name):
     it = template(name)
     for conversation in (Conversation.of("Hi!", "Hello."), TURNS):
@@ -121,6 +85,7 @@ def test_a_turn_can_be_taken_out_of_the_loss_and_another_put_in():
 
 @pytest.mark.parametrize("make", [template, lambda: adding_bos(PLAIN), lambda: adding_bos(ENDLESS)])
 @pytest.mark.parametrize("trains", [None, True])
+@pytest.mark.mistake("bos-missing-or-doubled")
 def test_there_is_exactly_one_bos(make, trains):
     """Whether the template writes it, the tokenizer adds it, or both; in prompts, rows and raw text."""
     it = make()

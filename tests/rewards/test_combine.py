@@ -23,6 +23,7 @@ def test_nothing_is_taken_off_an_ended_response_by_plain_settings():
     assert shaped([0.7], [sample()], PLAIN) == [0.7]
 
 
+@pytest.mark.mistake("score-after-the-end")
 def test_a_response_that_does_not_end_costs_and_so_does_each_token():
     settings = PLAIN.model_copy(update={"length_penalty": 0.25})
     samples = [sample(), sample(ended=False), sample(response=(60, 61, 62, 1))]
@@ -73,6 +74,7 @@ def test_a_sample_is_paid_for_the_share_of_its_prompt_s_checks_that_it_passes():
     assert verified([*told, *other]) == [1.0, 0.5, 0.0, 0.0, None, None]
 
 
+@pytest.mark.mistake("scored-on-other-ids")
 def test_the_reward_reads_exactly_the_ids_that_were_sampled():
     """And they are the ids of the conversation as the reward model was trained on it."""
     lm = load("tiny:0", dtype="float32")

@@ -10,11 +10,12 @@ import pytest
 import torch
 from architectures import NAMES
 from engines import engine, random_prompts, same
+from peft.tuners.lora import LoraLayer
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
 from gnomon.kernels.head import labelled, weighted_nll
-from gnomon.models.heads import hidden_states, output_head
+from gnomon.models.heads import body, hidden_states, output_head
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import add_lora
@@ -38,6 +39,7 @@ def by_the_model(it, sample, temperature=1.0):
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.mistake("ratio-of-another-distribution")
 def test_log_probs_are_those_of_the_training_forward(name, temperature):
     it = engine(name)
     samples = it.sample(PROMPTS, Sampling(12, temperature), SEEDS)
@@ -49,6 +51,7 @@ def test_log_probs_are_those_of_the_training_forward(name, temperature):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.mistake("ratio-of-another-distribution")
 def test_the_ratio_is_1_in_float64(temperature):
     """Also of rows that took a place in a batch under way."""
     it = engine("qwen3", Limits(rows=3), dtype=torch.float64)
@@ -65,6 +68,7 @@ def test_the_ratio_is_1_in_float64(temperature):
 
 
 @pytest.mark.parametrize(("top_k", "top_p"), [(5, None), (None, 0.6), (20, 0.8)])
+@pytest.mark.mistake("ratio-of-another-distribution")
 def test_filtered_log_probs_are_of_the_tokens_that_were_kept(top_k, top_p):
     """By a sort of the model's own logits; settings that train on filtered samples are refused."""
     it, temperature = engine(dtype=torch.float64), 0.7
@@ -135,6 +139,7 @@ def test_log_probs_are_float32_or_wider_whatever_the_weights_are(dtype):
     assert not torch.equal(logps, logps.to(torch.bfloat16).to(logps.dtype)), "not rounded on the way"
 
 
+@pytest.mark.mistake("adapters-merged-to-sample")
 def test_the_sampler_follows_the_adapters_after_a_step():
     """Adapters are not merged: no rounding keeps a small update from the sampler."""
     lm = add_lora(load("tiny:0", dtype="bfloat16"), LoraSettings(rank=2), seed=0)
@@ -152,6 +157,22 @@ def test_the_sampler_follows_the_adapters_after_a_step():
     ]
     assert sum(off) / len(off) < 0.03
     assert [s.logps for s in after] != [s.logps for s in before]
+
+
+@pytest.mark.mistake("adapters-merged-to-sample")
+def test_adapters_are_on_and_unmerged_while_samples_are_drawn():
+    """A sum with bfloat16 weights would be rounded to them: a first update is smaller than they can tell."""
+    lm = add_lora(load("tiny:0", dtype="bfloat16"), LoraSettings(rank=2), seed=0)
+    before = {name: p.clone() for name, p in lm.model.named_parameters()}
+    layers = [m for m in lm.model.modules() if isinstance(m, LoraLayer)]
+    seen = []
+    body(lm.model).register_forward_hook(
+        lambda *of: seen.append({(m.merged, m.disable_adapters, *m.active_adapters) for m in layers})
+    )
+    LocalEngine(lm).sample(PROMPTS, SAMPLING, SEEDS)
+    assert len(seen) > 2
+    assert all(state == {(False, False, "default")} for state in seen)
+    assert all(torch.equal(p, before[name]) for name, p in lm.model.named_parameters())
 
 
 def test_first_tokens_come_as_often_as_the_model_says():

@@ -13,6 +13,7 @@ SAMPLING = Sampling(max_new_tokens=12)
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.mistake("padding-moves-positions")
 def test_a_row_is_sampled_alike_alone_and_among_others(name):
     """Left padding with rotary, learned and sliding-window positions; prompts longer than the window."""
     it = engine(name)
@@ -55,6 +56,7 @@ def test_no_step_is_taken_once_every_row_ended():
     assert len(seen) == 1
 
 
+@pytest.mark.mistake("score-after-the-end")
 def test_a_response_ends_with_its_first_stop_token_or_at_the_limit():
     it = engine()
     samples = it.sample(PROMPTS * 4, SAMPLING, range(32))

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from architectures import drawn_head
+from architectures import drawn_head, language_model
 from torch import nn
 
 from gnomon.config import LoraSettings, OptimSettings, PolicySettings, PreferenceSettings, RewardSettings
-from gnomon.models.load import load
+from gnomon.models.load import DTYPES, LanguageModel, load
 from gnomon.models.lora import add_lora, freeze_reference
 from gnomon.models.reward_model import Scorer
+from gnomon.models.templates import Template
 from gnomon.records import Comparison, Conversation, Demonstration, Label
-from gnomon.rollouts.engine import Sample
+from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
 from gnomon.training.loop import Trainer
@@ -66,6 +67,22 @@ class Built:
         return Trainer(self.module, self.objective, self.settings, work=work, metrics=metrics, **more)
 
 
+def tiny(dtype: str) -> LanguageModel:
+    """The tiny model."""
+    return load("tiny:0", dtype=dtype)
+
+
+def architecture(name: str) -> Callable[[str], LanguageModel]:
+    """A random model of an architecture; of its 259 tokens 37 end a turn, so that responses are ragged."""
+
+    def base(dtype: str) -> LanguageModel:
+        lm = language_model(name, DTYPES[dtype])
+        lm.template = Template(lm.tokenizer, range(3, 40))
+        return lm
+
+    return base
+
+
 def low(samples: Sequence[Sample]) -> list[float]:
     """The share of each response's tokens that are in the lower half of the vocabulary."""
     return [sum(token < HALF for token in s.response_ids) / len(s.response_ids) for s in samples]
@@ -79,9 +96,14 @@ def build(
     optim: dict[str, Any] | None = None,
     policy: dict[str, Any] | None = None,
     reward: Callable[[Sequence[Sample]], list[float]] = low,
+    base: Callable[[str], LanguageModel] = tiny,
+    prompts: Sequence[str] = PROMPTS,
 ) -> Built:
-    """The objective `kind` with its module; a step takes all eight rows unless `optim` says less."""
-    lm = load("tiny:0", dtype=dtype)
+    """The objective `kind` with its module; a step takes all eight rows unless `optim` says less.
+
+    `base` makes the model that is trained, and its reference where there are no adapters.
+    """
+    lm = base(dtype)
     if lora is not None:
         lm = add_lora(lm, lora, seed=1)
     settings = OptimSettings(
@@ -101,23 +123,30 @@ def build(
             return Built(scorer.model, objective, settings)
     if lora is not None:
         freeze_reference(lm.model)
-    reference = load("tiny:0", dtype=dtype) if lora is None else None
+    reference = base(dtype) if lora is None else None
     if kind == "preference":
         data = encode_comparisons(lm, COMPARISONS, 200)
         objective = PreferenceOptimisation(lm, data, PreferenceSettings(optim=settings), 0, reference)
         return Built(lm.model, objective, settings)
-    prompts = PolicyPrompts(
-        PROMPTS, tuple(tuple(lm.encode_prompt(Conversation.of(prompt))) for prompt in PROMPTS)
-    )
+    encoded = tuple(tuple(lm.encode_prompt(Conversation.of(prompt))) for prompt in prompts)
     plain = {"temperature": 1.0, "missing_end": 0.0, "score_bound": None, "length_neutral": False}
     own = plain | {"steps": 6, "samples": 2, "max_new_tokens": 6} | (policy or {})
     objective = PolicyOptimisation(
         lm,
         LocalEngine(lm),
         reward,
-        prompts,
+        PolicyPrompts(tuple(prompts), encoded),
         PolicySettings(optim=settings, **own),
         seed=0,
         reference=reference,
     )
     return Built(lm.model, objective, settings)
+
+
+def learnt_by_heart(
+    lm: LanguageModel, rows: Sequence[Demonstration], work: Path, settings: OptimSettings
+) -> list[Sample]:
+    """What the model answers greedily to the prompts of rows it was trained on."""
+    objective = InstructionTuning(lm, encode_demonstrations(lm, rows, 200), settings, seed=0)
+    Trainer(lm.model, objective, settings, work=work, metrics=MetricsLog(work / "metrics.jsonl")).run()
+    return LocalEngine(lm).answer([row.prompt for row in rows], Sampling(60, temperature=0.0))

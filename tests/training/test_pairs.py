@@ -11,6 +11,7 @@ from gnomon.training.pairs import encode_comparisons, pair_micros
 SURE = Label(1.0, "person")
 
 
+@pytest.mark.mistake("turn-end-lost")
 def test_pairs_without_label_or_too_long_are_dropped_and_counted():
     lm = load("tiny:0", dtype="float32")
     waiting = Comparison("w", Conversation.of("Hi"), COMPARISONS[0].first, COMPARISONS[0].second)

@@ -84,6 +84,7 @@ def resumed(kind, folder, step):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.mistake("resume-differs")
 def test_cut_between_checkpoints(kind, tmp_path):
     """Step 3 was taken and logged and is lost: it is taken again from the checkpoint after step 2."""
     whole = uninterrupted(kind, tmp_path / "whole")
@@ -93,6 +94,7 @@ def test_cut_between_checkpoints(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.mistake("resume-differs")
 def test_terminated_by_a_signal(kind, tmp_path):
     whole = uninterrupted(kind, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -101,6 +103,7 @@ def test_terminated_by_a_signal(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.mistake("resume-differs")
 def test_cut_with_the_newest_checkpoint_damaged(kind, tmp_path):
     whole = uninterrupted(kind, tmp_path / "whole")
     folder = tmp_path / "whole"
@@ -109,6 +112,7 @@ def test_cut_with_the_newest_checkpoint_damaged(kind, tmp_path):
     same(resumed(kind, folder, step=4), whole)
 
 
+@pytest.mark.mistake("resume-differs")
 def test_killed_outright(tmp_path):
     """SIGKILL in a process of its own, after step 3: nothing is told, nothing is cleaned up."""
     whole = uninterrupted("policy", tmp_path / "whole")
@@ -120,6 +124,20 @@ def test_killed_outright(tmp_path):
     )
     assert done.returncode == -signal.SIGKILL
     same(resumed("policy", tmp_path / "cut", step=2), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.mistake("resume-differs")
+def test_killed_twenty_times_in_a_row(kind, tmp_path):
+    """At random moments of a step, its checkpoint included: nothing is lost, nothing is done twice."""
+    here = Path(__file__).parent
+    paths = os.pathsep.join([str(here), *sys.path])
+    env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run([sys.executable, str(here / "lives.py"), kind, str(tmp_path)], env=env, check=True)
+    whole, cut = (torch.load(tmp_path / name / "end.pt") for name in ("whole", "cut"))
+    assert len(whole[2]) == 80
+    same(cut, whole)
 
 
 def test_the_test_can_see_dropout(tmp_path):

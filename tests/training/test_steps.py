@@ -44,6 +44,7 @@ def after_two_steps(case, tmp_path, lora, micro_tokens):
 @pytest.mark.usefixtures("float64_throughout")
 @pytest.mark.parametrize("lora", [LoraSettings(rank=2), None], ids=["adapters", "full"])
 @pytest.mark.parametrize("case", CASES, ids="-".join)
+@pytest.mark.mistake("short-batches-weigh-more")
 def test_parameters_do_not_depend_on_the_cut(case, lora, tmp_path, monkeypatch):
     monkeypatch.setattr(batching, "SLACK", 1.0)  # ragged rows in one micro-batch too, for the test's sake
     results = {size: after_two_steps(case, tmp_path, lora, size) for size in CUTS}
