@@ -79,6 +79,7 @@ class SftSettings(Settings):
     """Instruction tuning: cross-entropy on the assistant's tokens."""
 
     optim: OptimSettings = OptimSettings()
+    packing: bool = Field(False, description="several rows in one, each seeing itself alone: no padding")
 
 
 class RewardSettings(Settings):
