@@ -38,6 +38,40 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+@dataclass(frozen=True)
+class SoftTargets:
+    """What each row's next word should be, by probabilities: `probs` of the words `ids`, as a teacher's
+    likeliest come, or of the whole vocabulary where `ids` is None. A row of which only part is known, and
+    sums to less than 1, weighs less by as much."""
+
+    probs: Float[Tensor, "rows words"]
+    ids: Int[Tensor, "rows words"] | None = None
+
+    def __getitem__(self, part: slice) -> "SoftTargets":
+        return SoftTargets(self.probs[part], None if self.ids is None else self.ids[part])
+
+    def mass(self, dtype: torch.dtype) -> Float[Tensor, "rows"]:
+        """How much of each row is known."""
+        return self.probs.to(dtype).sum(dim=-1)
+
+    def mean(self, values: Float[Tensor, "rows vocab"]) -> Float[Tensor, "rows"]:
+        """The sum over words of their values, each times its probability."""
+        own = values if self.ids is None else values.gather(1, self.ids)
+        mean: Tensor = torch.linalg.vecdot(self.probs.to(own.dtype), own)
+        return mean
+
+    def taken_from(self, values: Float[Tensor, "rows vocab"]) -> Float[Tensor, "rows vocab"]:
+        """`values` less the probabilities, as if these summed to 1; in place."""
+        mass = self.mass(values.dtype).clamp(min=torch.finfo(values.dtype).tiny)
+        shares = self.probs.to(values.dtype) / -mass[:, None]
+        return values.add_(shares) if self.ids is None else values.scatter_add_(1, self.ids, shares)
+
+
+def certain(targets: Int[Tensor, "rows"]) -> SoftTargets:
+    """One word a row, with probability 1."""
+    return SoftTargets(torch.ones_like(targets, dtype=torch.float32)[:, None], targets[:, None])
+
+
 def head_logits(hidden: Float[Tensor, "rows width"], head: Head) -> Float[Tensor, "rows vocab"]:
     """The plain head, float32 (float64 for a float64 model): the reference for what is fused below."""
     logits = (hidden @ head.weight.T).to(wide(hidden.dtype))
@@ -56,9 +90,24 @@ def plain_logps(
     return logps.gather(1, targets[:, None]).squeeze(1)
 
 
+def plain_soft_nll(
+    hidden: Float[Tensor, "rows width"],
+    head: Head,
+    targets: SoftTargets,
+    weights: Float[Tensor, "rows"],
+    temperature: float = 1.0,
+) -> Float[Tensor, ""]:
+    """The loss of `soft_nll` the obvious way, for tests."""
+    logps = torch.log_softmax(head_logits(hidden, head) / temperature, dim=-1)
+    return -(weights * targets.mean(logps)).sum()
+
+
 @dataclass(frozen=True)
 class HeadPass:
-    """What one pass over the labelled rows gives; `grad_*` are of sum(weights * -logps)."""
+    """What one pass over the labelled rows gives; `grad_*` are of sum(weights * -logps).
+
+    Of `SoftTargets`, `logps` are the mean log-probs of their words: minus the cross-entropies.
+    """
 
     logps: Float[Tensor, "rows"]
     entropy: Float[Tensor, "rows"] | None
@@ -69,13 +118,14 @@ class HeadPass:
 def head_pass(
     hidden: Float[Tensor, "rows width"],
     head: Head,
-    targets: Int[Tensor, "rows"],
+    targets: Int[Tensor, "rows"] | SoftTargets,
     weights: Float[Tensor, "rows"] | None = None,
     *,
     temperature: float = 1.0,
     entropy: bool = False,
 ) -> HeadPass:
     """Log-probs (`wide`), and with `weights` the gradient of sum(weights * -logps), in tiles of rows."""
+    soft = targets if isinstance(targets, SoftTargets) else certain(targets)
     rows = hidden.shape[0]
     logps = hidden.new_empty(rows, dtype=wide(hidden.dtype))
     entropies = torch.empty_like(logps) if entropy else None
@@ -89,14 +139,15 @@ def head_pass(
         probs = torch.softmax(scaled, dim=-1)
         # the largest logit and its probability give the log-sum-exp without another pass of exponentials
         lse = scaled.amax(dim=-1) - probs.amax(dim=-1).log()
-        logps[part] = scaled.gather(1, targets[part, None]).squeeze(1) - lse
+        wanted = soft[part]
+        mass = wanted.mass(logps.dtype)
+        logps[part] = wanted.mean(scaled) - mass * lse
         if entropies is not None:
             entropies[part] = lse - torch.linalg.vecdot(probs, scaled)
         if weights is None or grad_hidden is None:
             continue
-        grad = probs.scatter_add_(1, targets[part, None], torch.full_like(lse, -1.0)[:, None]).mul_(
-            (weights[part].to(logps.dtype) / temperature * head.scale)[:, None]
-        )
+        scale = weights[part].to(logps.dtype) * mass / temperature * head.scale
+        grad = wanted.taken_from(probs).mul_(scale[:, None])
         if head.softcap is not None:
             grad.mul_(1 - (logits / head.softcap) ** 2)
         grad = grad.to(hidden.dtype)
@@ -115,7 +166,7 @@ class _WeightedNll(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         head: Head,
-        targets: Tensor,
+        targets: Tensor | SoftTargets,
         weights: Tensor,
         temperature: float,
     ) -> tuple[Tensor, Tensor]:
@@ -149,6 +200,23 @@ def weighted_nll(
         hidden, head.weight, head, targets, weights, temperature
     )
     return loss, logps
+
+
+def soft_nll(
+    hidden: Float[Tensor, "rows width"],
+    head: Head,
+    targets: SoftTargets,
+    weights: Float[Tensor, "rows"],
+    temperature: float = 1.0,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "rows"]]:
+    """sum(weights * cross-entropy to `targets`) with its gradient, and each row's cross-entropy (detached).
+
+    With a teacher's probabilities it is distillation: the KL to the model plus the teacher's own entropy.
+    """
+    loss, logps = _WeightedNll.apply(  # type: ignore[no-untyped-call]
+        hidden, head.weight, head, targets, weights, temperature
+    )
+    return loss, -logps
 
 
 class _TokenLogps(torch.autograd.Function):
