@@ -189,6 +189,9 @@ class Recipe(Settings):
     """The whole road in one file. A stage set to null is left out, and with it what needs it."""
 
     name: str = "gnomon"
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="boards that are shown the metrics of training, beside the files"
+    )
     seed: int = Field(0, ge=0)
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
