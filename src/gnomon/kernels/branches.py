@@ -2,8 +2,8 @@
 
 The samples of a prompt, the two answers of a comparison or a judge's questions under one rubric become one
 row: the common beginning, then the rest of each. Positions restart after the beginning, and a token sees the
-beginning and its own rest only, so that each row is what it is alone. Rows packed to save padding are the same
-with an empty beginning.
+beginning and its own rest only, so that each row is what it is alone. Rows packed to save padding are the
+same with an empty beginning.
 """
 
 from collections.abc import Mapping, Sequence
