@@ -52,6 +52,8 @@ def test_loss_and_gradients_are_the_same_bit_by_bit(kind, lora):
     assert grads.keys() == others.keys()
     for name, grad in others.items():
         assert_close(grads[name], grad, rtol=0, atol=0, msg=lambda m, n=name: f"{n}: {m}")
+    modes = [[module.training for module in built.module.modules()] for built in (again, plain)]
+    assert modes[0] == modes[1]  # what the backward pass put back
 
 
 @pytest.mark.parametrize("name", NAMES)
