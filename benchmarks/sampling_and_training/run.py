@@ -117,6 +117,8 @@ def training_sides(lm: LanguageModel, count: int) -> tuple[dict[str, Callable[[]
     objective = InstructionTuning(lm, data, OptimSettings(batch_size=len(data.rows), epochs=1), SEED)
     whole = collate(data.rows, lm.pad_id, lm.device)
     tokens = sum(len(row.ids) for row in data.rows)
+    labels = float(whole.response_mask[:, 1:].sum())
+    rows = dict(zip(data.ids, data.rows, strict=True))
 
     def ours() -> float:
         return sum(_backward(objective.loss(micro)[0]) for micro in objective.prepare(0).micros)
@@ -125,9 +127,13 @@ def training_sides(lm: LanguageModel, count: int) -> tuple[dict[str, Callable[[]
         return _backward(_plain_loss(lm, whole))
 
     def grouped() -> float:
+        batches = (
+            collate([rows[name] for name in micro.row_ids], lm.pad_id, lm.device)
+            for micro in objective.prepare(0).micros
+        )
         return sum(
             _backward(_plain_loss(lm, batch) * float(batch.response_mask[:, 1:].sum()) / labels)
-            for batch, labels in (micro.tensors for micro in objective.prepare(0).micros)
+            for batch in batches
         )
 
     steps = {GNOMON: ours, "transformers": padded, "transformers, our micro-batches": grouped}

@@ -55,11 +55,29 @@ class ModelSettings(Settings):
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     lora: LoraSettings | None = Field(LoraSettings(), description="null trains every weight")
     max_length: int = Field(512, ge=8, description="tokens of prompt and response together")
+    activation_checkpointing: bool = Field(
+        False, description="compute each layer again in the backward pass: less memory, more time"
+    )
+    master_weights: bool = Field(
+        False,
+        description="where every weight trains: in dtype, each with a float32 copy that is optimised; "
+        "without, the weights are float32 themselves",
+    )
 
     @property
     def trained_dtype(self) -> Literal["bfloat16", "float32"]:
-        """What a trained model is used in: float32 where every weight trains, or updates are lost."""
-        return "float32" if self.lora is None else self.dtype
+        """What a trained model is used in: float32 where every weight trains and has no float32 copy, or
+        updates are lost."""
+        return "float32" if self.lora is None and not self.master_weights else self.dtype
+
+    @model_validator(mode="after")
+    def _masters_have_something_to_do(self) -> Self:
+        if self.master_weights and (self.lora is not None or self.dtype == "float32"):
+            raise ValueError(
+                "master_weights: what trains is float32 already; leave it out, or set dtype to bfloat16 and "
+                "lora to null"
+            )
+        return self
 
 
 class DataSettings(Settings):
@@ -79,6 +97,7 @@ class SftSettings(Settings):
     """Instruction tuning: cross-entropy on the assistant's tokens."""
 
     optim: OptimSettings = OptimSettings()
+    packing: bool = Field(False, description="several rows in one, each seeing itself alone: no padding")
 
 
 class RewardSettings(Settings):
@@ -170,6 +189,9 @@ class Recipe(Settings):
     """The whole road in one file. A stage set to null is left out, and with it what needs it."""
 
     name: str = "gnomon"
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="boards that are shown the metrics of training, beside the files"
+    )
     seed: int = Field(0, ge=0)
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -16,7 +16,9 @@ from typing import IO, Any
 
 import yaml
 
+from gnomon import tracking
 from gnomon.errors import ConfigError, DivergenceError, StorageError
+from gnomon.tracking import Tracker
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -149,11 +151,12 @@ class MetricsLog:
     """One JSON object a line for each logged step, on the disk's side of this process at once.
 
     `copy` is a second file kept equal to the first: the log lies with the unfinished work it belongs
-    to, and the copy where people look for it.
+    to, and the copy where people look for it. `trackers` are told what is appended; a resumed run tells them
+    again of the steps it takes again.
     """
 
-    def __init__(self, path: Path, copy: Path | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, copy: Path | None = None, trackers: Sequence[Tracker] = ()) -> None:
+        self.path, self.trackers = path, trackers
         self._files = (path,) if copy is None else (path, copy)
         self._rewrite(read_metrics(path))
 
@@ -170,6 +173,13 @@ class MetricsLog:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("a", encoding="utf-8") as file:
                     file.write(line)
+        for tracker in self.trackers:
+            tracker.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Tell the trackers that nothing more comes."""
+        for tracker in self.trackers:
+            tracker.finish()
 
     def truncate_after(self, step: int) -> None:
         """Forget the steps after `step`, which a resumed run takes again."""
@@ -189,9 +199,10 @@ def _line(row: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Where one run's settings, metrics, manifest, answers and report lie."""
+    """Where one run's settings, metrics, manifest, answers and report lie; `trackers` show metrics too."""
 
     path: Path
+    trackers: tuple[str, ...] = ()
 
     @property
     def config(self) -> Path:
@@ -207,9 +218,14 @@ class RunFolder:
         """The metrics log of a stage."""
         return self.path / "metrics" / f"{stage}.jsonl"
 
+    def log(self, stage: str, work: Path) -> MetricsLog:
+        """A stage's metrics log, in `work` and for people to see; close it when the stage is done."""
+        return MetricsLog(work, self.metrics(stage), tracking.start(self.trackers, self.path, stage))
+
     @contextmanager
     def open(self) -> Iterator[None]:
         """Hold the folder for this process alone, freed of what a killed one left half-written."""
+        tracking.check(self.trackers)
         with exclusive(self.path / ".lock", str(self.path)):
             for left in (*self.path.glob(".*.tmp"), *self.path.glob("metrics/.*.tmp")):
                 left.unlink(missing_ok=True)

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.kernels.branches import Group, lay_out, sharing, visible
+from gnomon.kernels.branches import Group, lay_out, packing, sharing, visible
 
 PAIR = [[7, 8, 30, 31], [7, 8, 40]]
 BOTH = Group(((0,), (1,)), 7, 2)
@@ -138,3 +138,43 @@ def test_every_row_is_found_again_and_sees_what_it_sees_alone(rows, longest):
         among = seen[places]
         assert torch.equal(among[:, places], torch.ones(len(row), len(row)).tril())
         assert int(among.sum()) == len(row) * (len(row) + 1) // 2  # and nothing else
+
+
+def test_three_documents_in_a_pack_share_nothing():
+    rows = [[5, 6], [7, 8, 9], [3]]
+    groups = packing([2, 3, 1], longest=6)
+    assert groups == [Group(((1,), (0,), (2,)), 6, 0)]
+    batch = lay_out(rows, groups, pad_id=0)
+    assert batch.shared
+    assert batch.input_ids.tolist() == [[7, 8, 9, 5, 6, 3]]
+    assert batch.positions.tolist() == [[0, 1, 2, 0, 1, 0]]
+    seen = visible(batch.segments, batch.positions)[0]
+    assert torch.equal(seen, torch.block_diag(*(torch.ones(n, n).tril() for n in (3, 2, 1))).bool())
+
+
+def test_the_first_token_of_a_document_is_predicted_by_nothing():
+    """Not even where it is marked as trained and another document lies before it."""
+    batch = lay_out([[5, 6], [7, 8, 9]], packing([2, 3], longest=6), pad_id=0)
+    before, labels = batch.trained([[True, True], [True, False, True]])
+    assert labels.tolist() == [6, 9]
+    assert before.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("longest", "packs"),
+    [(10, [[7, 3], [6, 4], [5]]), (7, [[7], [6], [5], [4, 3]]), (4, [[7], [6], [5], [4], [3]])],
+)
+def test_a_pack_takes_the_longest_that_fits(longest, packs):
+    lengths = [3, 7, 5, 4, 6]
+    made = [[lengths[i] for same in group.members for i in same] for group in packing(lengths, longest)]
+    assert made == packs
+
+
+@given(st.lists(st.integers(1, 20), max_size=30), st.integers(0, 40))
+def test_a_pack_is_never_too_long_and_holds_every_row_once(lengths, longest):
+    groups = packing(lengths, longest)
+    assert sorted(i for group in groups for same in group.members for i in same) == list(range(len(lengths)))
+    for group in groups:
+        assert group.length == sum(lengths[i] for same in group.members for i in same)
+        assert group.length <= longest or len(group.members) == 1
+    assert not lay_out([[1] * n for n in lengths], packing(lengths, 0), 0).shared if lengths else groups == []

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -65,6 +66,12 @@ def test_twenty_rows_take_three_tiles():
     _, head, _, _ = problem()
     assert head.tile == 8
     assert replace(head, tile_bytes=4 * VOCABULARY * 100).tile == 100
+
+
+def test_a_tile_takes_its_share_of_the_memory_within_bounds():
+    gib = 1 << 30
+    assert [kernel.tile_bytes(n * gib) >> 20 for n in (1, 8, 24, 80)] == [24, 64, 192, 384]
+    assert Head(torch.zeros(1 << 16, 1)).tile == kernel.tile_bytes(psutil.virtual_memory().total) >> 18
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

@@ -1,8 +1,9 @@
-"""Rows of ids that begin alike, laid out so that what they share is computed once.
+"""Several rows of ids laid out as one: those that begin alike share it, those that do not lie side by side.
 
 The samples of a prompt, the two answers of a comparison or a judge's questions under one rubric become one
 row: the common beginning, then the rest of each. Positions restart after the beginning, and a token sees the
-beginning and its own rest only, so that each row is what it is alone.
+beginning and its own rest only, so that each row is what it is alone. Rows packed to save padding are the
+same with an empty beginning.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,27 @@ def sharing(rows: Sequence[Sequence[int]], longest: int) -> list[Group]:
     return list(dict.fromkeys(at))
 
 
+def packing(lengths: Sequence[int], longest: int) -> list[Group]:
+    """Rows side by side in packs of at most `longest` tokens (a longer row: alone), sharing nothing.
+
+    First fit, longest first: each goes where there is room, and into a pack of its own where there is none.
+    """
+    packs: list[list[int]] = []
+    room: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        k = next((k for k, left in enumerate(room) if lengths[i] <= left), len(packs))
+        if k == len(packs):
+            packs.append([])
+            room.append(longest)
+        packs[k].append(i)
+        room[k] -= lengths[i]
+    tokens = [sum(lengths[i] for i in pack) for pack in packs]
+    return [
+        Group(tuple((i,) for i in pack), total, total if len(pack) == 1 else 0)
+        for pack, total in zip(packs, tokens, strict=True)
+    ]
+
+
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
     differing = (k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
     return next(differing, min(len(one), len(other)))
@@ -96,8 +118,10 @@ class Branches:
         self, response_masks: Sequence[Sequence[bool]]
     ) -> tuple[Int[Tensor, "labels"], Int[Tensor, "labels"]]:
         """The tokens of each row i that `response_masks[i]` covers: where they are predicted, and what they
-        are."""
-        return self._labels({i: [k for k, on in enumerate(response_masks[i]) if on] for i in self.places})
+        are. Nothing predicts the first token of a row, whatever lies before it."""
+        return self._labels(
+            {i: [k for k, on in enumerate(response_masks[i]) if on and k] for i in self.places}
+        )
 
     def _labels(
         self, wanted: Mapping[int, Sequence[int]]

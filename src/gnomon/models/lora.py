@@ -15,6 +15,7 @@ from gnomon.config import LoraSettings, ModelSettings
 from gnomon.errors import ConfigError, ModelError
 from gnomon.kernels.lora import lora_linear
 from gnomon.models.load import LanguageModel, adapter_base, load, resolve, with_adapter
+from gnomon.models.recompute import recompute_layers
 from gnomon.models.reference import parse_model_ref
 
 TRAINED = "default"
@@ -67,10 +68,14 @@ def _fused_forward(layer: Any, plain: Callable[..., Tensor], x: Tensor, *args: A
 
 
 def load_trainable(ref: str, settings: ModelSettings, seed: int) -> LanguageModel:
-    """A model ready to train: its saved adapters go on, or fresh ones are added, or every weight trains.
+    """A model ready to train: its saved adapters go on, or fresh ones are added, or every weight trains."""
+    lm = _to_train(ref, settings, seed)
+    if settings.activation_checkpointing:
+        recompute_layers(lm.model)
+    return lm
 
-    Training every weight is done in float32 whatever `settings.dtype` says: bfloat16 loses small updates.
-    """
+
+def _to_train(ref: str, settings: ModelSettings, seed: int) -> LanguageModel:
     source = resolve(parse_model_ref(ref)) if ref.startswith("path:") else ""
     if isinstance(source, Path) and (source / "adapter_config.json").exists():
         _expect_adapters(source, settings)
@@ -78,7 +83,7 @@ def load_trainable(ref: str, settings: ModelSettings, seed: int) -> LanguageMode
         return fused(with_adapter(base, source, trainable=True))
     if settings.lora is not None:
         return add_lora(load(ref, dtype=settings.dtype), settings.lora, seed)
-    return load(ref, dtype="float32")
+    return load(ref, dtype=settings.trained_dtype)
 
 
 def _expect_adapters(folder: Path, settings: ModelSettings) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from gnomon.config import OptimSettings
 from gnomon.data.collate import Batch, Epochs, collate
 from gnomon.errors import DataError
 from gnomon.kernels.batching import by_length
+from gnomon.kernels.branches import LONGEST, Branches, Group, lay_out, packing
 from gnomon.kernels.head import head_pass, labelled, weighted_nll
+from gnomon.models.branches import branch_states, shares
 from gnomon.models.heads import hidden_states, output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.records import Demonstration, EncodedRow
@@ -51,13 +53,35 @@ def encode_demonstrations(
     return EncodedRows(tuple(ids), tuple(rows), dropped)
 
 
-class InstructionTuning:
-    """Cross-entropy on response tokens: each step's loss is a mean over all its tokens."""
+class TokenBatch(NamedTuple):
+    """Rows laid out for one forward pass, and of each trained token: where it is predicted, what it is.
+    `tokens` are the whole step's."""
 
-    def __init__(self, lm: LanguageModel, data: EncodedRows, settings: OptimSettings, seed: int) -> None:
+    rows: Branches
+    before: Tensor
+    labels: Tensor
+    tokens: int
+
+
+class InstructionTuning:
+    """Cross-entropy on response tokens: each step's loss is a mean over all its tokens.
+
+    With `packed`, rows fill each other's padding: several lie in one, of at most `LONGEST` tokens.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        data: EncodedRows,
+        settings: OptimSettings,
+        seed: int,
+        *,
+        packed: bool = False,
+    ) -> None:
         self.lm, self.data, self.settings = lm, data, settings
         self.head = output_head(lm.model)
         self.lengths = [len(row.ids) for row in data.rows]
+        self.longest = min(LONGEST, settings.micro_tokens) if packed and shares(lm.model) else 0
         self.order = Epochs(self.lengths, settings.batch_size, settings.epochs, seed)
         self.steps = self.order.steps
 
@@ -65,17 +89,17 @@ class InstructionTuning:
         """The step's rows, cut into micro-batches of like length."""
         chosen = self.order.at(step)
         labels = sum(sum(self.data.rows[i].response_mask[1:]) for i in chosen)
-        groups = by_length([self.lengths[i] for i in chosen], self.settings.micro_tokens)
-        micros = [self._micro([chosen[k] for k in group], labels) for group in groups]
+        groups = packing([self.lengths[i] for i in chosen], self.longest)
+        picks = by_length([group.length for group in groups], self.settings.micro_tokens)
+        micros = [self._micro(chosen, [groups[k] for k in picked], labels) for picked in picks]
         return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the step's mean."""
-        batch, labels = micro.tensors
-        hidden = hidden_states(self.lm.model, batch.input_ids, batch.attention_mask)
-        rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
-        weights = torch.full(targets.shape, 1.0 / labels, device=rows.device)
-        loss, _ = weighted_nll(rows, self.head, targets, weights)
+        batch: TokenBatch = micro.tensors
+        states = branch_states(self.lm.model, batch.rows)[batch.before]
+        weights = torch.full(batch.labels.shape, 1.0 / batch.tokens, device=states.device)
+        loss, _ = weighted_nll(states, self.head, batch.labels, weights)
         return loss, {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -85,11 +109,13 @@ class InstructionTuning:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to take up."""
 
-    def _micro(self, indices: Sequence[int], labels: int) -> Micro:
-        batch = collate([self.data.rows[i] for i in indices], self.lm.pad_id, self.lm.device)
-        return Micro(
-            tuple(self.data.ids[i] for i in indices), (batch, labels), sum(self.lengths[i] for i in indices)
-        )
+    def _micro(self, chosen: Sequence[int], groups: Sequence[Group], labels: int) -> Micro:
+        own = [self.data.rows[i] for i in chosen]
+        rows = lay_out([row.ids for row in own], groups, self.lm.pad_id, self.lm.device)
+        batch = TokenBatch(rows, *rows.trained([row.response_mask for row in own]), labels)
+        within = [chosen[k] for k in rows.places]
+        ids = tuple(self.data.ids[i] for i in within)
+        return Micro(ids, batch, sum(self.lengths[i] for i in within))
 
 
 @torch.no_grad()
