@@ -82,10 +82,6 @@ class SoftTargets:
     def __getitem__(self, part: slice) -> "SoftTargets":
         return SoftTargets(self.probs[part], None if self.ids is None else self.ids[part])
 
-    def mass(self, dtype: torch.dtype) -> Float[Tensor, "rows"]:
-        """How much of each row is known."""
-        return self.probs.to(dtype).sum(dim=-1)
-
     def mean(self, values: Float[Tensor, "rows vocab"]) -> Float[Tensor, "rows"]:
         """The sum over words of their values, each times its probability."""
         own = values if self.ids is None else values.gather(1, self.ids)
