@@ -79,6 +79,9 @@ class SftSettings(Settings):
     """Instruction tuning: cross-entropy on the assistant's tokens."""
 
     optim: OptimSettings = OptimSettings()
+    evaluate_every: int | None = Field(
+        None, ge=1, description="steps between measurements of the held-out loss; null: before and after"
+    )
 
 
 class RewardSettings(Settings):

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+from gnomon.distributed import agreed, gather, leads
 from gnomon.pipeline.account import accounting, forget_peak, free_memory
 from gnomon.pipeline.pace import Pace
 from gnomon.runs import MetricsLog, RunFolder, read_json, storing
@@ -146,19 +148,24 @@ def promised(stage: Stage, store: Store) -> Artefact:
 def execute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> Artefact:
     """The stage's artefact, computed unless the store has it; its metrics log lies in the run folder after.
 
+    Every process runs the stage's function; what the first one leaves in its folder becomes the artefact.
     StorageError where the stored one is damaged; what the stage's function raises goes through, with
     the checkpoints left for the next attempt.
     """
     artefact = promised(stage, store)
-    cached = store.has(artefact.id)
+    cached = agreed(store.has(artefact.id))
     reporter.stage_started(stage.name, cached=cached)
     if cached:
-        _restore_metrics(store.open(artefact.id) / METRICS, run.metrics(stage.name))
+        if leads():
+            _restore_metrics(store.open(artefact.id) / METRICS, run.metrics(stage.name))
         for text in store.about(artefact.id)["warnings"]:
             reporter.warning(text)
-    else:
+    elif leads():
         seconds = _compute(stage, store, run, reporter)
         reporter.stage_finished(stage.name, seconds)
+    else:
+        _assist(stage)
+    gather(None)  # what the first process wrote is there for all
     return artefact
 
 
@@ -191,6 +198,16 @@ def _compute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> 
             "warnings": context.warnings,
         }
     return float(spent["seconds"])
+
+
+def _assist(stage: Stage) -> None:
+    """Run a stage for the part that this process has in it; what it writes itself is thrown away."""
+    with TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        log = MetricsLog(place / METRICS)
+        context = StageContext(stage.name, place, place, stage.inputs, log, SilentReporter())
+        free_memory()
+        stage.run(context)
 
 
 def _restore_metrics(stored: Path, shown: Path) -> None:
