@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gnomon.markup import visible
 
-FIRST = os.environ.get("RANK", "0") == "0"
+FIRST = "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
 """Whether this is the process that people hear; torchrun numbers them."""
 
 out = Console(highlight=False, quiet=not FIRST)
