@@ -55,7 +55,13 @@ def together(work: str, *arguments: Path | str, count: int = 2) -> list[Ended]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    command = [sys.executable, "-c", "import sys, ranks; ranks.main(*sys.argv[1:])", work, *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys, ranks; ranks.main(*sys.argv[1:])",
+        work,
+        *map(str, arguments),
+    ]
     started = [
         subprocess.Popen(command, env=environment(i, count, port), stderr=subprocess.PIPE, text=True)
         for i in range(count)
@@ -136,7 +142,11 @@ def steps(folder: str) -> None:
 
 def exchanges(folder: str) -> None:
     """What the processes say to each other, written down by each."""
-    tensors = [torch.full((n,), rank() + 1.0, dtype=dtype) for n in (1, 5, 2) for dtype in (torch.float32, torch.float64)]
+    tensors = [
+        torch.full((n,), rank() + 1.0, dtype=dtype)
+        for n in (1, 5, 2)
+        for dtype in (torch.float32, torch.float64)
+    ]
     tensors.append(torch.full((3, 4), rank() + 1.0).t())
     add_up(tensors)
     found = {
@@ -161,13 +171,16 @@ def whole(case: str, folder: str, result: str) -> None:
 
 
 def _at(step: int, process: int, act: Any, folder: str) -> None:
-    """Train with something happening to one process in the midst of a step, before it has a gradient of it."""
+    """Train with something happening to one process once, in the midst of a step."""
     built = small("reward")
-    trainer, loss = built.trainer(Path(folder)), built.objective.loss
+    trainer, loss, happened = built.trainer(Path(folder)), built.objective.loss, []
 
     def happening(micro: Any) -> Any:
         share, values = loss(micro)
-        return (act(share) if trainer.step == step and rank() == process else share), values
+        if trainer.step == step and rank() == process and not happened:
+            happened.append(step)
+            share = act(share)
+        return share, values
 
     built.objective.loss = happening
     trainer.run()

@@ -236,7 +236,13 @@ def test_held_out_rows_are_measured_every_so_many_steps_and_after_the_last(tmp_p
     it.run()
     assert asked == [2, 4, 5]
     found = [row.get("eval/weight") for row in rows(it)]
-    assert found == [None, pytest.approx(0.2, abs=1e-3), None, pytest.approx(0.4, abs=1e-3), it.module.weight.item()]
+    assert found == [
+        None,
+        pytest.approx(0.2, abs=1e-3),
+        None,
+        pytest.approx(0.4, abs=1e-3),
+        it.module.weight.item(),
+    ]
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_training(tmp_path):

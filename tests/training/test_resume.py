@@ -73,7 +73,7 @@ def uninterrupted(kind, folder):
 
 
 def resumed(kind, folder, *steps):
-    """Another process: whatever the random state was, it is the checkpoint's now, after one of these steps."""
+    """Another process: whatever the random state was, it is now that of a checkpoint after one of `steps`."""
     built = small(kind)
     torch.manual_seed(99)
     taken = []
@@ -110,8 +110,8 @@ def test_cut_with_the_newest_checkpoint_damaged(kind, tmp_path):
 
 
 def test_killed_outright(tmp_path):
-    """SIGKILL in a process of its own, after step 5: nothing is told, nothing is cleaned up, and the checkpoint
-    after step 4 may not be written yet."""
+    """SIGKILL in a process of its own, after step 5: nothing is told, nothing is cleaned up, and the
+    checkpoint after step 4 may not be written yet."""
     whole = uninterrupted("policy", tmp_path / "whole")
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     done = subprocess.run(

@@ -137,7 +137,9 @@ class Trainer:
 
     def _add_up_gradients(self, used: Sequence[Sequence[bool]]) -> None:
         """A parameter that some process has a gradient of gets the sum of all; shares are of one mean."""
-        chosen = [p for p, uses in zip(self.trained.values(), zip(*used, strict=True), strict=True) if any(uses)]
+        chosen = [
+            p for p, uses in zip(self.trained.values(), zip(*used, strict=True), strict=True) if any(uses)
+        ]
         for parameter in chosen:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
