@@ -1,4 +1,4 @@
-"""Several processes that train together, as torchrun starts them: how a test starts them, and what they do."""
+"""Several processes that train together, as torchrun starts them: starting them, and what they do."""
 
 import contextlib
 import json

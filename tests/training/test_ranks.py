@@ -77,6 +77,7 @@ def test_one_process_goes_on_where_two_were_cut(tmp_path):
     assert [row["step"] for row in log(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_one_was_cut(tmp_path):
     alone = trained("sft", tmp_path / "alone")
     assert trained("sft", tmp_path / "cut", stop=True)["step"] == 3
@@ -88,6 +89,7 @@ def test_two_processes_go_on_where_one_was_cut(tmp_path):
     assert [row["step"] for row in log(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_other_and_both_go_on_from_a_checkpoint(tmp_path):
     alone = trained("reward", tmp_path / "alone")
     first, second = together("killed", tmp_path / "cut")
@@ -110,6 +112,7 @@ def test_a_loss_that_is_no_number_in_one_process_stops_both(tmp_path):
     assert [row["step"] for row in log(tmp_path)] == [1]
 
 
+@pytest.mark.slow
 def test_a_mistake_in_one_process_is_told_with_its_traceback(tmp_path):
     first, second = together("broken", tmp_path)
     assert [first.code, second.code] == [1, 1]
@@ -125,6 +128,7 @@ def test_a_signal_to_one_process_stops_both_after_the_step(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*"))[-1] == "checkpoint-00000003.pt"
 
 
+@pytest.mark.slow
 def test_processes_with_other_weights_do_not_train(tmp_path):
     first, _ = together("other_weights", tmp_path)
     assert "ModelError: processes 1 of 2 would train other weights than process 0" in first.err

@@ -20,7 +20,7 @@ KEPT = 2
 
 
 class Writer:
-    """Writes checkpoints while training goes on, one at a time; what it fails at is raised by its next call."""
+    """Writes checkpoints while training goes on, one at a time; its next call raises what it failed at."""
 
     def __init__(self, folder: Path, thread: Executor) -> None:
         self._folder, self._thread = folder, thread

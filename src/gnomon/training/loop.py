@@ -38,8 +38,8 @@ class TrainResult:
 class Evaluation:
     """A measurement on held-out rows, after every `every`-th step and after the last.
 
-    `measure` is given the steps taken so far; what it returns is logged with that step, under `eval/`. It runs
-    on every process.
+    `measure` is given the steps taken so far; what it returns is logged with that step, under `eval/`. Every
+    process calls it.
     """
 
     every: int
@@ -129,7 +129,7 @@ class Trainer:
             loss, values = self.objective.loss(micros[i])
             if not math.isfinite(value := loss.item()):
                 raise self._diverged([micros[i]], f"loss is {value}")
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             figures.append({"loss": value, **values})
         shares = gather((figures, [p.grad is not None for p in self.trained.values()]))
         self._add_up_gradients([used for _, used in shares])
@@ -215,12 +215,12 @@ def _digest(parameters: Iterable[Tensor]) -> str:
     """The sha256 of the parameters' bits, in hex."""
     digest = hashlib.sha256()
     for parameter in parameters:
-        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+        digest.update(memoryview(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()
 
 
 def _drawing(places: Sequence[int]) -> Iterator[int]:
-    """The places, each with random draws (of dropout) of its own: whichever process it is in draws the same."""
+    """The places, each with its own random draws (of dropout), the same in whichever process it is."""
     seed = int(torch.randint(1 << 62, ()))
     after = checkpoint.random_state()
     for place in places:

@@ -70,7 +70,7 @@ class Rollouts:
 
 
 class Drawn(NamedTuple):
-    """A sample, its score as the reward gives it, the share of checks it passes, and its tokens' log-ratios."""
+    """A sample, its score as the reward gives it, the share of checks passed, its tokens' log-ratios."""
 
     sample: Sample
     score: float
@@ -145,7 +145,7 @@ class PolicyOptimisation:
         return self.recent_kl[-1] + 2 * max(0.0, self.recent_kl[-1] - self.recent_kl[0])
 
     def roll_out(self, step: int) -> Rollouts:
-        """The step's samples with scores and sequence KL; each process draws its share of them, by prompts."""
+        """The step's samples with scores and sequence KL; each process draws those of its prompts."""
         chosen, n = self._chosen(step), self.settings.samples
         seeds = self._seeds(step, len(chosen) * n)
         costs = [len(self.prompts.rows[i]) + n * self.settings.max_new_tokens for i in chosen]
