@@ -215,7 +215,7 @@ def _digest(parameters: Iterable[Tensor]) -> str:
     """The sha256 of the parameters' bits, in hex."""
     digest = hashlib.sha256()
     for parameter in parameters:
-        digest.update(memoryview(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy()))
+        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
