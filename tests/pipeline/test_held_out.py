@@ -6,7 +6,7 @@ import pytest
 
 from gnomon.config import load_recipe
 from gnomon.pipeline.alone import train
-from gnomon.pipeline.stage import SilentReporter
+from gnomon.pipeline.reporter import SilentReporter
 from gnomon.runs import read_json, read_metrics
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"

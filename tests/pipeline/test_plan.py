@@ -5,7 +5,7 @@ from gnomon.errors import DataError
 from gnomon.pipeline import plan as planning
 from gnomon.pipeline.probe import Rates
 from gnomon.pipeline.road import run
-from gnomon.pipeline.stage import SilentReporter
+from gnomon.pipeline.reporter import SilentReporter
 
 RATES = Rates(
     load=2.0,

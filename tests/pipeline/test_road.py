@@ -12,7 +12,7 @@ import pytest
 
 from gnomon.config import load_recipe
 from gnomon.pipeline.road import run
-from gnomon.pipeline.stage import SilentReporter
+from gnomon.pipeline.reporter import SilentReporter
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "tiny.yaml"

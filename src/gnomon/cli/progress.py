@@ -12,7 +12,7 @@ from rich.text import Text
 from gnomon.cli.console import FIRST, err, warn
 from gnomon.markup import visible
 from gnomon.pipeline.pace import Ahead, Pace
-from gnomon.pipeline.stage import Reporter, SilentReporter
+from gnomon.pipeline.reporter import Reporter, SilentReporter
 from gnomon.reports.view import duration
 
 QUIET = 5.0

@@ -7,53 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 from gnomon.distributed import agreed, gather, leads
 from gnomon.pipeline.account import accounting, forget_peak, free_memory
 from gnomon.pipeline.pace import Pace
+from gnomon.pipeline.reporter import Reporter, SilentReporter
 from gnomon.runs import MetricsLog, RunFolder, read_json, storing
 from gnomon.store import MANIFEST, Store, content_id
 
 METRICS = "metrics.jsonl"
-
-
-class Reporter(Protocol):
-    """Tells people how far a run is. A cached stage is started, warns as it did, and is not finished."""
-
-    def road_started(self, expected: Mapping[str, float]) -> None:
-        """The stages to come, in order, with what each takes beside the others; 0 where it is made."""
-
-    def stage_started(self, name: str, *, cached: bool) -> None:
-        """A stage begins, or is taken from the store."""
-
-    def progress(self, name: str, done: int, total: int, note: str, eta_seconds: float | None) -> None:
-        """`done` of `total` units; the estimate is None until there is a pace to go by."""
-
-    def warning(self, text: str) -> None:
-        """Something a person should know and that does not stop the run."""
-
-    def stage_finished(self, name: str, seconds: float) -> None:
-        """The stage's artefact is in the store."""
-
-
-class SilentReporter:
-    """Tells nobody anything."""
-
-    def road_started(self, expected: Mapping[str, float]) -> None:
-        """Nothing."""
-
-    def stage_started(self, name: str, *, cached: bool) -> None:
-        """Nothing."""
-
-    def progress(self, name: str, done: int, total: int, note: str, eta_seconds: float | None) -> None:
-        """Nothing."""
-
-    def warning(self, text: str) -> None:
-        """Nothing."""
-
-    def stage_finished(self, name: str, seconds: float) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from gnomon.models.load import resolve
 from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answers_stage
 from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, feedback_stage, revise_stage
-from gnomon.pipeline.stage import Artefact, Reporter, SilentReporter, Stage, execute, promised
+from gnomon.pipeline.reporter import Reporter, SilentReporter
+from gnomon.pipeline.stage import Artefact, Stage, execute, promised
 from gnomon.pipeline.stages import Start, policy_stage, reward_stage, sft_stage
 from gnomon.runs import RunFolder, read_json
 from gnomon.store import Store
