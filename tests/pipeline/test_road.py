@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gnomon.config import load_recipe
-from gnomon.pipeline.road import run
 from gnomon.pipeline.reporter import SilentReporter
+from gnomon.pipeline.road import run
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "tiny.yaml"

@@ -14,8 +14,8 @@ from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
-from gnomon.pipeline.rows import write_lines, write_records
 from gnomon.pipeline.reporter import Reporter
+from gnomon.pipeline.rows import write_lines, write_records
 from gnomon.pipeline.stage import Artefact, Stage
 from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, reward_stage, sft_stage
 from gnomon.pipeline.walk import Road, opened

@@ -13,8 +13,8 @@ from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answer_rows
 from gnomon.pipeline.expected import expected
 from gnomon.pipeline.lineage import write_manifest
-from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.reporter import Reporter
+from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.summary import build_summary
 from gnomon.pipeline.walk import Road, names, opened, unmade, walk
