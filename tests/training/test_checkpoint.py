@@ -123,12 +123,15 @@ def test_a_checkpoint_of_a_gpu_is_taken_up_without_one():
     assert torch.equal(first, torch.rand(8))
 
 
-def test_what_is_written_is_the_state_as_it_was_put(tmp_path):
+def test_what_is_written_is_the_state_as_it_was_put(tmp_path, monkeypatch):
+    changed = threading.Event()
+    slowly(monkeypatch, [], changed)
     weights, moments = torch.zeros(3), {0: {"exp_avg": torch.ones(2)}}
     with checkpoint.writing(tmp_path) as writer:
         writer.put(1, {"trained": {"w": weights}, "state": moments, "tokens": 5})
         weights += 1
         moments[0]["exp_avg"].zero_()
+        changed.set()
     state, _ = checkpoint.latest(tmp_path)
     assert state["trained"]["w"].tolist() == [0.0] * 3
     assert state["state"][0]["exp_avg"].tolist() == [1.0] * 2
