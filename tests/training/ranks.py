@@ -24,6 +24,7 @@ from gnomon.rollouts.shared import SharedEngine
 
 CASES = {
     "sft": ("sft", {}),
+    "one micro-batch": ("sft", {}),  # so that the second process has none
     "reward": ("reward", {}),
     "preference": ("preference", {}),
     "rloo": ("policy", {"beta": 0.1}),
@@ -90,7 +91,12 @@ def small(case: str) -> Built:
     kind, policy = CASES[case]
     lora = LoraSettings(rank=2, dropout=0.2 if kind == "sft" else 0.0)
     torch.manual_seed(5)
-    optim = {"batch_size": 4, "epochs": 3, "micro_tokens": 60, "lr": 1e-3}
+    optim = {
+        "batch_size": 4,
+        "epochs": 3,
+        "micro_tokens": 100_000 if case == "one micro-batch" else 60,
+        "lr": 1e-3,
+    }
     return build(kind, dtype="float64", lora=lora, optim=optim, policy=policy | {"steps": 6})
 
 
