@@ -98,6 +98,9 @@ class SftSettings(Settings):
 
     optim: OptimSettings = OptimSettings()
     packing: bool = Field(False, description="several rows in one, each seeing itself alone: no padding")
+    evaluate_every: int | None = Field(
+        None, ge=1, description="steps between measurements of the held-out loss; null: before and after"
+    )
 
 
 class RewardSettings(Settings):

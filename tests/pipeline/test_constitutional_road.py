@@ -26,8 +26,8 @@ from gnomon.models.lora import load_trainable
 from gnomon.models.save import save_model
 from gnomon.models.tiny import tiny_tokenizer
 from gnomon.pipeline.constitutional import ENOUGH
+from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
-from gnomon.pipeline.stage import SilentReporter
 from gnomon.records import Comparison, Conversation, Demonstration, Label, Message
 from gnomon.runs import MetricsLog
 from gnomon.training.loop import Trainer

@@ -1,6 +1,7 @@
 """The whole road on the tiny model, undisturbed and killed in every stage."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gnomon.config import load_recipe
+from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
-from gnomon.pipeline.stage import SilentReporter
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "tiny.yaml"
@@ -105,6 +106,13 @@ def test_another_setting_makes_only_what_depends_on_it(undisturbed):
     assert (out / "config.1.yaml").exists()
 
 
+def test_how_often_held_out_rows_are_measured_makes_nothing_again(undisturbed):
+    out, *_ = undisturbed
+    heard = Heard()
+    run(load_recipe(RECIPE, [*SMALL, "sft.evaluate_every=2"]), out, heard, until="sft")
+    assert heard.made == []
+
+
 def test_killed_in_every_stage_it_ends_like_an_undisturbed_run(undisturbed, tmp_path):
     out = tmp_path / "killed"
     gnomon = Path(sys.executable).parent / "gnomon"
@@ -126,3 +134,36 @@ def test_killed_in_every_stage_it_ends_like_an_undisturbed_run(undisturbed, tmp_
     expected = undisturbed[2]
     found = json.loads((out / "summary.json").read_text())
     assert figures(found) == figures(expected)
+
+
+def near(found, expected, where="summary"):
+    """Equal, numbers up to 1e-4."""
+    assert type(found) is type(expected), where
+    if isinstance(found, dict):
+        assert found.keys() == expected.keys(), where
+        for key, value in found.items():
+            near(value, expected[key], f"{where}.{key}")
+    elif isinstance(found, list):
+        assert len(found) == len(expected), where
+        for i, value in enumerate(found):
+            near(value, expected[i], f"{where}.{i}")
+    elif isinstance(found, float):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-4), where
+    else:
+        assert found == expected, where
+
+
+def test_two_processes_walk_it_as_one(undisturbed, tmp_path):
+    """Under torchrun: one summary, said once, with the figures of one process."""
+    out = tmp_path / "two"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "gnomon", "run", str(RECIPE), *SMALL, "--out", str(out), "--json"]
+    around = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=around, timeout=170)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(" sft: started") == 1
+    said = json.loads(done.stdout)
+    found = json.loads((out / "summary.json").read_text())
+    assert {key: value for key, value in said.items() if key != "manifest"} == found
+    near(figures(found), figures(undisturbed[2]))
+    assert not list((out / "artefacts" / ".work").iterdir())

@@ -8,7 +8,8 @@ import pytest
 from gnomon.errors import ConfigError, StorageError
 from gnomon.pipeline.account import accounting, peak_memory_gib
 from gnomon.pipeline.lineage import git_commit, lineage, software, write_manifest
-from gnomon.pipeline.stage import Artefact, SilentReporter, Stage, StageContext, execute
+from gnomon.pipeline.reporter import SilentReporter
+from gnomon.pipeline.stage import Artefact, Stage, StageContext, execute
 from gnomon.runs import RunFolder, read_json, read_metrics
 from gnomon.store import Store, file_digest
 
@@ -236,7 +237,8 @@ def test_an_account_adds_up_what_attempts_took_and_keeps_the_highest_peak(tmp_pa
 KILLED = """
 import sys, time
 from pathlib import Path
-from gnomon.pipeline.stage import SilentReporter, Stage, execute
+from gnomon.pipeline.reporter import SilentReporter
+from gnomon.pipeline.stage import Stage, execute
 from gnomon.runs import RunFolder
 from gnomon.store import Store
 from gnomon.pipeline import account

@@ -10,8 +10,9 @@ import pytest
 from gnomon.config import Recipe, load_recipe
 from gnomon.data.sources import FOLDER, read_data
 from gnomon.pipeline.lineage import lineage
+from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
-from gnomon.pipeline.stage import Artefact, SilentReporter
+from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.walk import WALK, Road, names, unmade
 from gnomon.runs import RunFolder

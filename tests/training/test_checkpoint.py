@@ -1,6 +1,9 @@
+import threading
+
 import pytest
 import torch
 
+from gnomon.errors import StorageError
 from gnomon.training import checkpoint
 
 
@@ -118,3 +121,83 @@ def test_a_checkpoint_of_a_gpu_is_taken_up_without_one():
     first = torch.rand(8)
     checkpoint.restore_random_state(state)
     assert torch.equal(first, torch.rand(8))
+
+
+def test_what_is_written_is_the_state_as_it_was_put(tmp_path, monkeypatch):
+    changed = threading.Event()
+    slowly(monkeypatch, [], changed)
+    weights, moments = torch.zeros(3), {0: {"exp_avg": torch.ones(2)}}
+    with checkpoint.writing(tmp_path) as writer:
+        writer.put(1, {"trained": {"w": weights}, "state": moments, "tokens": 5})
+        weights += 1
+        moments[0]["exp_avg"].zero_()
+        changed.set()
+    state, _ = checkpoint.latest(tmp_path)
+    assert state["trained"]["w"].tolist() == [0.0] * 3
+    assert state["state"][0]["exp_avg"].tolist() == [1.0] * 2
+    assert (state["step"], state["tokens"]) == (1, 5)
+
+
+def slowly(monkeypatch, events, wait):
+    """Make writing wait, and note when it begins and ends."""
+    save = checkpoint.save
+
+    def slow(folder, step, state):
+        events.append(f"begin {step}")
+        wait.wait(10)
+        save(folder, step, state)
+        events.append(f"end {step}")
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+
+
+def test_training_goes_on_while_one_is_written_and_the_next_waits(tmp_path, monkeypatch):
+    events, wait = [], threading.Event()
+    slowly(monkeypatch, events, wait)
+    with checkpoint.writing(tmp_path) as writer:
+        writer.put(1, {})
+        writer.check()
+        events.append("trained on")
+        threading.Timer(0.1, wait.set).start()
+        writer.put(2, {})
+        events.append("put")
+    assert events.index("trained on") < events.index("end 1") < events.index("put")
+    assert events[-1] == "end 2"
+    assert newest(tmp_path) == 2
+
+
+def test_what_was_put_is_written_when_training_fails(tmp_path, monkeypatch):
+    events, wait = [], threading.Event()
+    slowly(monkeypatch, events, wait)
+
+    def failing():
+        with checkpoint.writing(tmp_path) as writer:
+            writer.put(3, {})
+            threading.Timer(0.1, wait.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        failing()
+    assert newest(tmp_path) == 3
+
+
+@pytest.mark.parametrize("call", ["check", "put", "leave"])
+def test_what_writing_fails_at_is_raised_by_the_next_call(tmp_path, call):
+    (tmp_path / "file").write_text("in the way")
+    written = threading.Event()
+
+    def train():
+        with checkpoint.writing(tmp_path / "file") as writer:
+            writer.put(1, {})
+            writer._writing.add_done_callback(lambda _: written.set())
+            assert written.wait(10)
+            if call == "check":
+                writer.check()
+            if call == "put":
+                writer.put(2, {})
+            reached.append(call)
+
+    reached = []
+    with pytest.raises(StorageError, match=r"Not a directory|File exists"):
+        train()
+    assert reached == (["leave"] if call == "leave" else [])

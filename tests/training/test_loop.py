@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 import pytest
 import torch
@@ -9,9 +10,9 @@ from objectives import build
 from torch import nn
 
 from gnomon.config import OptimSettings
-from gnomon.errors import DivergenceError
+from gnomon.errors import DivergenceError, StorageError
 from gnomon.runs import MetricsLog
-from gnomon.training.loop import Trainer, TrainResult
+from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Micro, StepWork
 
 
@@ -36,14 +37,14 @@ class Numbers:
         pass
 
 
-def trainer(tmp_path, *, progress=None, weight=0.0, optim=None, **objective):
+def trainer(tmp_path, *, progress=None, weight=0.0, optim=None, evaluation=None, **objective):
     module = nn.Linear(1, 1, bias=False)
     nn.init.constant_(module.weight, weight)
     settings = OptimSettings(
         **({"lr": 0.1, "warmup": 0.0, "schedule": "linear", "checkpoint_every": 2} | (optim or {}))
     )
     metrics = MetricsLog(tmp_path / "log" / "metrics.jsonl")
-    more = {} if progress is None else {"progress": progress}
+    more = {"evaluation": evaluation} | ({} if progress is None else {"progress": progress})
     return Trainer(
         module, Numbers(module.weight, **objective), settings, work=tmp_path / "work", metrics=metrics, **more
     )
@@ -222,3 +223,38 @@ def test_what_was_finished_is_not_trained_again(tmp_path):
     told = []
     assert trainer(tmp_path, progress=lambda *what: told.append(what)).run() == TrainResult(4, 40, None)
     assert told == []
+
+
+def test_held_out_rows_are_measured_every_so_many_steps_and_after_the_last(tmp_path):
+    """After the update of the step it is logged with; a run that goes on measures at the same steps."""
+    asked = []
+
+    def measure(step):
+        asked.append(step)
+        return {"weight": it.module.weight.item()}
+
+    it = trainer(tmp_path, steps=5, optim={"schedule": "constant"}, evaluation=Evaluation(2, measure))
+    it.run()
+    assert asked == [2, 4, 5]
+    found = [row.get("eval/weight") for row in rows(it)]
+    assert found == [
+        None,
+        pytest.approx(0.2, abs=1e-3),
+        None,
+        pytest.approx(0.4, abs=1e-3),
+        it.module.weight.item(),
+    ]
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_training(tmp_path):
+    """It is told at a step soon after, not by the next checkpoint."""
+    (tmp_path / "work").write_text("in the way")
+    it = trainer(
+        tmp_path,
+        steps=120,
+        optim={"checkpoint_every": 40},
+        progress=lambda done, total, note: time.sleep(0.005),
+    )
+    with pytest.raises(StorageError, match="work"):
+        it.run()
+    assert 40 <= it.step < 80

@@ -19,7 +19,7 @@ import os, signal, sys
 from pathlib import Path
 import test_resume
 def progress(done, total, note):
-    if done == 3:
+    if done == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 test_resume.small(sys.argv[1]).trainer(Path(sys.argv[2]), progress).run()
 """
@@ -72,14 +72,14 @@ def uninterrupted(kind, folder):
     return state(trainer, folder)
 
 
-def resumed(kind, folder, step):
-    """Another process: whatever the random state was, it is the checkpoint's now."""
+def resumed(kind, folder, *steps):
+    """Another process: whatever the random state was, it is now that of a checkpoint after one of `steps`."""
     built = small(kind)
     torch.manual_seed(99)
     taken = []
     trainer = built.trainer(folder, lambda done, total, note: taken.append(done))
     assert trainer.run().steps == 6
-    assert taken == list(range(step + 1, 7))
+    assert taken in [list(range(step + 1, 7)) for step in steps]
     return state(trainer, folder)
 
 
@@ -90,7 +90,7 @@ def test_cut_between_checkpoints(kind, tmp_path):
     whole = uninterrupted(kind, tmp_path / "whole")
     with pytest.raises(CutError):
         small(kind).trainer(tmp_path / "cut", cut).run()
-    same(resumed(kind, tmp_path / "cut", step=2), whole)
+    same(resumed(kind, tmp_path / "cut", 2), whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,7 +99,7 @@ def test_terminated_by_a_signal(kind, tmp_path):
     whole = uninterrupted(kind, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         small(kind).trainer(tmp_path / "cut", terminated).run()
-    same(resumed(kind, tmp_path / "cut", step=3), whole)
+    same(resumed(kind, tmp_path / "cut", 3), whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,12 +109,13 @@ def test_cut_with_the_newest_checkpoint_damaged(kind, tmp_path):
     folder = tmp_path / "whole"
     newest = folder / "checkpoint-00000006.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
-    same(resumed(kind, folder, step=4), whole)
+    same(resumed(kind, folder, 4), whole)
 
 
 @pytest.mark.mistake("resume-differs")
 def test_killed_outright(tmp_path):
-    """SIGKILL in a process of its own, after step 3: nothing is told, nothing is cleaned up."""
+    """SIGKILL in a process of its own, after step 5: nothing is told, nothing is cleaned up, and the
+    checkpoint after step 4 may not be written yet."""
     whole = uninterrupted("policy", tmp_path / "whole")
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     done = subprocess.run(
@@ -123,7 +124,7 @@ def test_killed_outright(tmp_path):
         check=False,
     )
     assert done.returncode == -signal.SIGKILL
-    same(resumed("policy", tmp_path / "cut", step=2), whole)
+    same(resumed("policy", tmp_path / "cut", 2, 4), whole)
 
 
 @pytest.mark.slow

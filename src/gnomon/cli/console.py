@@ -13,7 +13,10 @@ from rich.text import Text
 
 from gnomon.markup import visible
 
-out = Console(highlight=False)
+FIRST = "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
+"""Whether this is the process that people hear; torchrun numbers them."""
+
+out = Console(highlight=False, quiet=not FIRST)
 err = Console(stderr=True, highlight=False)
 
 
@@ -29,7 +32,8 @@ def warn(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output, and nothing else there."""
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    if FIRST:
+        typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 class ConsoleHandler(logging.Handler):

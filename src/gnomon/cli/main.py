@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 import gnomon
 from gnomon.cli import chat, collect, compare, doctor, evaluate, export, plan, report, run
-from gnomon.cli.console import say, settle_chatter
+from gnomon.cli.console import FIRST, say, settle_chatter
 from gnomon.cli.constitution import constitution_app
 from gnomon.cli.data import data_app
 from gnomon.cli.train import train_app
@@ -96,7 +96,7 @@ def call(arguments: Sequence[str]) -> int:
         return tell(StorageError(full_disk(Path(problem.filename or Path.cwd()))))
     except Exception as problem:
         return tell(problem, unforeseen=True)
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and FIRST:
         say("interrupted; run the same command again to go on")
     return code
 

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from gnomon.cli.console import err, warn
+from gnomon.cli.console import FIRST, err, warn
 from gnomon.markup import visible
 from gnomon.pipeline.pace import Ahead, Pace
-from gnomon.pipeline.stage import Reporter
+from gnomon.pipeline.reporter import Reporter, SilentReporter
 from gnomon.reports.view import duration
 
 QUIET = 5.0
@@ -120,6 +120,9 @@ class BarReporter:
 @contextmanager
 def reporting(stages: int = 1) -> Iterator[Reporter]:
     """A reporter for this terminal; `stages` is how many there will be, unless a road says it."""
+    if not FIRST:
+        yield SilentReporter()
+        return
     if not err.is_interactive:
         yield LineReporter(err)
         return

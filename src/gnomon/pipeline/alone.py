@@ -8,18 +8,18 @@ from typing import Any, Literal
 from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
 from gnomon.constitution.principles import load_constitution
 from gnomon.data.sources import read_data
+from gnomon.distributed import leads
 from gnomon.errors import ConfigError
 from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
-from gnomon.pipeline.road import one_process
+from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines, write_records
-from gnomon.pipeline.stage import Artefact, Reporter, Stage
+from gnomon.pipeline.stage import Artefact, Stage
 from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, reward_stage, sft_stage
-from gnomon.pipeline.walk import Road
-from gnomon.runs import RunFolder, storing, write_json
-from gnomon.store import Store
+from gnomon.pipeline.walk import Road, opened
+from gnomon.runs import storing, write_json
 
 Kind = Literal["sft", "reward", "policy"]
 
@@ -33,28 +33,29 @@ def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: 
     Its figures are `out`/report.json.
     """
     given = _reward(reward) if kind == "policy" else None
-    road = _road(recipe, out, reporter)
-    with road.run.open():
+    with opened(recipe, out, reporter) as road:
         mixed = kind == "policy" and recipe.policy is not None and recipe.policy.ptx_coef > 0
         rows = _rows(road, READS[kind], *(["demonstrations"] if mixed else []))
         artefact = road.make(_stage(kind, recipe, rows, given))
-        with storing(out):
-            shutil.copyfile(artefact.path / "report.json", out / "report.json")
-        return _publish(artefact.path / MODEL, out / MODEL)
+        if leads():
+            with storing(out):
+                shutil.copyfile(artefact.path / "report.json", out / "report.json")
+            _publish(artefact.path / MODEL, out / MODEL)
+    return out / MODEL
 
 
 def revise(recipe: Recipe, out: Path, reporter: Reporter) -> Path:
     """Critique and revise answers to the red-team prompts; transcripts and kept revisions go to `out`."""
     settings = recipe.constitution or ConstitutionSettings()
-    road = _road(recipe, out, reporter)
-    with road.run.open():
+    with opened(recipe, out, reporter) as road:
         data = _rows(road, "red_team")
         constitution = load_constitution(recipe.data.constitution)
         start = Start(recipe.model.ref)
         critiques = road.make(revise_stage(recipe, settings, constitution, data, start))
-        with storing(out):
-            shutil.copyfile(critiques.path / "critiques.jsonl", out / "critiques.jsonl")
-        write_records(out / "revisions.jsonl", kept_revisions(critiques))
+        if leads():
+            with storing(out):
+                shutil.copyfile(critiques.path / "critiques.jsonl", out / "critiques.jsonl")
+            write_records(out / "revisions.jsonl", kept_revisions(critiques))
     return out / "revisions.jsonl"
 
 
@@ -63,8 +64,7 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
 
     A model called `base` answers under the raw text, its natural prompt.
     """
-    road = _road(recipe, out, reporter)
-    with road.run.open():
+    with opened(recipe, out, reporter) as road:
         data = _rows(road, "evaluation")
         rows = [
             row
@@ -74,14 +74,10 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
             )
         ]
         summary = summarise(rows, resamples=recipe.evaluation.bootstrap, seed=recipe.seed)
-        write_lines(out / "answers.jsonl", rows)
-        write_json(out / "summary.json", summary)
+        if leads():
+            write_lines(out / "answers.jsonl", rows)
+            write_json(out / "summary.json", summary)
     return summary
-
-
-def _road(recipe: Recipe, out: Path, reporter: Reporter) -> Road:
-    one_process()
-    return Road(recipe, RunFolder(out), Store(out / "artefacts"), reporter)
 
 
 def _rows(road: Road, *wanted: str) -> Artefact:
@@ -116,11 +112,10 @@ def _reward(folder: Path | None) -> Start:
     return Start(start.ref, Artefact(start.digest, "given", folder))
 
 
-def _publish(made: Path, target: Path) -> Path:
+def _publish(made: Path, target: Path) -> None:
     draft = target.with_name(f".{target.name}.draft")
     with storing(target.parent):
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(made, draft)
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
-    return target

@@ -1,13 +1,14 @@
 """The evaluation stages: one for each model, so that an interrupted evaluation keeps what it has."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gnomon.config import Recipe
+from gnomon.distributed import spread
 from gnomon.errors import DataError
 from gnomon.evaluation.runner import AnswerRow, answer_all
 from gnomon.models.load import LanguageModel, load
@@ -20,6 +21,7 @@ from gnomon.records import Conversation, Message, Prompt
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.kl import log_ratios
 from gnomon.rollouts.local import LocalEngine
+from gnomon.rollouts.shared import SharedEngine
 from gnomon.runs import read_json
 
 
@@ -47,7 +49,7 @@ def answers_stage(
         lm = load(model.ref, dtype=dtype)
         refuse_long(LocalEngine(lm), prompts, sampling, raw=raw)
         rows = answer_all(
-            {name: LocalEngine(lm)},
+            {name: SharedEngine(LocalEngine(lm))},
             prompts,
             sampling=sampling,
             raw=(name,) if raw else (),
@@ -59,9 +61,9 @@ def answers_stage(
         del lm
         free_memory()
         if reference is not None and fresh is not None:
-            far = log_ratios(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh.samples)
-            for i, ratio in zip(fresh.places, far, strict=True):
-                rows[i]["kl/reference"] = float(ratio.sum())
+            far = distances(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh.samples)
+            for i, nats in zip(fresh.places, far, strict=True):
+                rows[i]["kl/reference"] = nats
             free_memory()
             context.progress(2 * len(rows), parts * len(rows), "sequence KL")
         if second is not None:
@@ -112,12 +114,22 @@ def fresh_samples(lm: LanguageModel, recipe: Recipe, prompts: list[Prompt]) -> F
     """What KL is estimated on: greedy answers would bias it, and a slice of the prompts is enough."""
     order = np.random.default_rng([recipe.seed, len(prompts)]).permutation(len(prompts))
     places = sorted(int(i) for i in order[: recipe.evaluation.kl_prompts])
-    samples = LocalEngine(lm).answer(
+    samples = SharedEngine(LocalEngine(lm)).answer(
         [prompts[i].conversation for i in places],
         Sampling(recipe.evaluation.max_new_tokens, 1.0),
         zlib.crc32(f"{recipe.seed}/kl".encode()),
     )
     return Fresh(places, samples)
+
+
+def distances(reference: LanguageModel, samples: Sequence[Sample]) -> list[float]:
+    """Sequence KL of each sample from the reference, in nats; each process reads its share of them."""
+    lengths = [len(sample.prompt_ids) + len(sample.response_ids) for sample in samples]
+
+    def read(places: list[int]) -> list[float]:
+        return [float(ratio.sum()) for ratio in log_ratios(reference, [samples[i] for i in places])]
+
+    return spread(lengths, read)
 
 
 def score_answers(scorer: Scorer, prompts: list[Prompt], rows: list[AnswerRow]) -> None:
@@ -126,7 +138,8 @@ def score_answers(scorer: Scorer, prompts: list[Prompt], rows: list[AnswerRow]) 
         answered(scorer.lm, prompt.conversation, row["answer"], ended=row["ended"])
         for prompt, row in zip(prompts, rows, strict=True)
     ]
-    for row, score in zip(rows, scorer.score(ids), strict=True):
+    scores = spread([len(row) for row in ids], lambda places: scorer.score([ids[i] for i in places]))
+    for row, score in zip(rows, scores, strict=True):
         row["reward/second"] = score
 
 

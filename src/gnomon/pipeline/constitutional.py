@@ -15,6 +15,7 @@ from gnomon.pipeline.stages import UNSEEN, Start, tune
 from gnomon.records import Comparison, Critique, Demonstration, Message, Prompt
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
+from gnomon.rollouts.shared import SharedEngine
 from gnomon.runs import write_json
 
 ENOUGH = 8
@@ -32,8 +33,9 @@ def revise_stage(
 
     def run(context: StageContext) -> None:
         lm = load(start.ref, dtype=recipe.model.trained_dtype)
+        engine = SharedEngine(LocalEngine(lm))
         prompts = read_records(given.file("red_team.jsonl"), Prompt)
-        rows = revise(LocalEngine(lm), prompts, constitution, settings, recipe.seed, context.progress)
+        rows = revise(engine, prompts, constitution, settings, recipe.seed, context.progress)
         write_records(context.folder / "critiques.jsonl", rows)
         reasons = [reason for row in rows for reason in row.rejected_for]
         kept = sum(row.kept for row in rows)
@@ -117,8 +119,9 @@ def feedback_stage(
         if gate.passed:
             prompts = read_records(given.file("red_team.jsonl"), Prompt)
             sampling = Sampling(settings.max_new_tokens)
+            engine = SharedEngine(LocalEngine(lm))
             drawn = answer_pairs(
-                LocalEngine(lm), prompts, len(prompts), recipe.seed, sampling=sampling, only_ended=True
+                engine, prompts, len(prompts), recipe.seed, sampling=sampling, only_ended=True
             )
             labelled = label(judge, drawn.pairs, gate)
         else:

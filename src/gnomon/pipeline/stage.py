@@ -6,52 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import Any
 
+from gnomon.distributed import agreed, gather, leads
 from gnomon.pipeline.account import accounting, forget_peak, free_memory
 from gnomon.pipeline.pace import Pace
+from gnomon.pipeline.reporter import Reporter, SilentReporter
 from gnomon.runs import MetricsLog, RunFolder, read_json, storing
 from gnomon.store import MANIFEST, Store, content_id
 
 METRICS = "metrics.jsonl"
-
-
-class Reporter(Protocol):
-    """Tells people how far a run is. A cached stage is started, warns as it did, and is not finished."""
-
-    def road_started(self, expected: Mapping[str, float]) -> None:
-        """The stages to come, in order, with what each takes beside the others; 0 where it is made."""
-
-    def stage_started(self, name: str, *, cached: bool) -> None:
-        """A stage begins, or is taken from the store."""
-
-    def progress(self, name: str, done: int, total: int, note: str, eta_seconds: float | None) -> None:
-        """`done` of `total` units; the estimate is None until there is a pace to go by."""
-
-    def warning(self, text: str) -> None:
-        """Something a person should know and that does not stop the run."""
-
-    def stage_finished(self, name: str, seconds: float) -> None:
-        """The stage's artefact is in the store."""
-
-
-class SilentReporter:
-    """Tells nobody anything."""
-
-    def road_started(self, expected: Mapping[str, float]) -> None:
-        """Nothing."""
-
-    def stage_started(self, name: str, *, cached: bool) -> None:
-        """Nothing."""
-
-    def progress(self, name: str, done: int, total: int, note: str, eta_seconds: float | None) -> None:
-        """Nothing."""
-
-    def warning(self, text: str) -> None:
-        """Nothing."""
-
-    def stage_finished(self, name: str, seconds: float) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +111,24 @@ def promised(stage: Stage, store: Store) -> Artefact:
 def execute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> Artefact:
     """The stage's artefact, computed unless the store has it; its metrics log lies in the run folder after.
 
+    Every process runs the stage's function; what the first one leaves in its folder becomes the artefact.
     StorageError where the stored one is damaged; what the stage's function raises goes through, with
     the checkpoints left for the next attempt.
     """
     artefact = promised(stage, store)
-    cached = store.has(artefact.id)
+    cached = agreed(store.has(artefact.id))
     reporter.stage_started(stage.name, cached=cached)
     if cached:
-        _restore_metrics(store.open(artefact.id) / METRICS, run.metrics(stage.name))
+        if leads():
+            _restore_metrics(store.open(artefact.id) / METRICS, run.metrics(stage.name))
         for text in store.about(artefact.id)["warnings"]:
             reporter.warning(text)
-    else:
+    elif leads():
         seconds = _compute(stage, store, run, reporter)
         reporter.stage_finished(stage.name, seconds)
+    else:
+        _assist(stage)
+    gather(None)  # what the first process wrote is there for all
     return artefact
 
 
@@ -191,6 +161,16 @@ def _compute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> 
             "warnings": context.warnings,
         }
     return float(spent["seconds"])
+
+
+def _assist(stage: Stage) -> None:
+    """Run a stage for the part that this process has in it; what it writes itself is thrown away."""
+    with TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        log = MetricsLog(place / METRICS)
+        context = StageContext(stage.name, place, place, stage.inputs, log, SilentReporter())
+        free_memory()
+        stage.run(context)
 
 
 def _restore_metrics(stored: Path, shown: Path) -> None:

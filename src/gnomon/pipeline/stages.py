@@ -9,6 +9,7 @@ from typing import Any
 
 from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings, SftSettings
 from gnomon.data.sources import Data
+from gnomon.distributed import leads
 from gnomon.errors import DataError, ModelError
 from gnomon.evaluation.reward import reward_report
 from gnomon.models.heads import check_head
@@ -24,7 +25,7 @@ from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
 from gnomon.store import content_id, file_digest
-from gnomon.training.loop import Trainer, TrainResult
+from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
@@ -111,7 +112,7 @@ def sft_stage(recipe: Recipe, data: Artefact, start: Start) -> Stage:
     def run(context: StageContext) -> None:
         rows = read_records(given.file("sft.jsonl"), Demonstration)
         dev = read_records(given.file("dev.jsonl"), Demonstration)
-        tune(context, recipe, start, rows, recipe.sft.optim, dev)
+        tune(context, recipe, start, rows, recipe.sft.optim, dev, every=recipe.sft.evaluate_every)
 
     settings = _settings(recipe, start, sft=seen(recipe.sft))
     return Stage("sft", 1, settings, {"data": given, **start.inputs}, run)
@@ -124,23 +125,35 @@ def tune(
     rows: list[Demonstration],
     optim: OptimSettings,
     dev: list[Demonstration],
+    *,
+    every: int | None = None,
 ) -> None:
-    """Instruction-tune a model on rows and save it, with the loss on held-out rows before and after."""
+    """Instruction-tune a model on rows and save it, with the loss on held-out rows before and after.
+
+    `every` so many steps that loss is logged as well.
+    """
     lm = _trainable(recipe, start)
     encoded = encode_demonstrations(lm, rows, recipe.model.max_length)
     held_out = encode_demonstrations(lm, dev, recipe.model.max_length) if dev else None
-    before = held_out_loss(lm, held_out, optim.micro_tokens) if held_out else None
-    result = _train(context, lm, InstructionTuning(lm, encoded, optim, recipe.seed), optim)
-    after = held_out_loss(lm, held_out, optim.micro_tokens) if held_out else None
+
+    def measured() -> dict[str, float]:
+        return {"loss": held_out_loss(lm, held_out, optim.micro_tokens)} if held_out else {}
+
+    before = measured()
+    objective = InstructionTuning(lm, encoded, optim, recipe.seed)
+    evaluation = Evaluation(every, lambda step: measured()) if every else None
+    result = _train(context, lm, objective, optim, evaluation=evaluation)
+    after = measured()
     report = {
         "rows": len(encoded.rows),
         "dropped": dict(encoded.dropped),
         "steps": result.steps,
-        "loss/dev": after,
-        "loss/dev_before": before,
+        "loss/dev": after.get("loss"),
+        "loss/dev_before": before.get("loss"),
     }
     write_json(context.folder / "report.json", report)
-    save_model(lm, context.folder / MODEL, model_card(recipe, context.name, lm, report))
+    if leads():
+        save_model(lm, context.folder / MODEL, model_card(recipe, context.name, lm, report))
 
 
 def reward_stage(
@@ -182,7 +195,8 @@ def reward_stage(
         }
         write_json(context.folder / "report.json", report)
         write_json(context.folder / "test_scores.json", dict(zip(("first", "second"), scores, strict=True)))
-        save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, lm, report))
+        if leads():
+            save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, lm, report))
 
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
     chosen = _settings(recipe, start, reward=seen(settings), roles=list(roles))
@@ -223,7 +237,7 @@ def policy_stage(
         rows = read_records(given.file("policy.jsonl"), Prompt)
         objective = PolicyOptimisation(
             lm,
-            LocalEngine(lm),
+            LocalEngine(lm),  # each process asks its own: the objective spreads the prompts
             ModelReward(scorer),
             policy_prompts(lm, rows, recipe.model.max_length - settings.max_new_tokens, context),
             settings,
@@ -246,7 +260,8 @@ def policy_stage(
             "kl_budget": settings.kl_budget,
         }
         write_json(context.folder / "report.json", report)
-        save_model(lm, context.folder / MODEL, model_card(recipe, "policy", lm, report))
+        if leads():
+            save_model(lm, context.folder / MODEL, model_card(recipe, "policy", lm, report))
 
     chosen = _settings(recipe, start, policy=seen(settings))
     models = {"reward": reward.artefact, "second": second, **start.inputs}
@@ -303,6 +318,7 @@ def _train(
     objective: Objective,
     optim: OptimSettings,
     module: Any = None,
+    evaluation: Evaluation | None = None,
 ) -> TrainResult:
     trainer = Trainer(
         module or lm.model,
@@ -311,6 +327,7 @@ def _train(
         work=context.work,
         metrics=context.metrics,
         progress=context.progress,
+        evaluation=evaluation,
     )
     result = trainer.run()
     for text in trainer.warnings:
@@ -321,7 +338,7 @@ def _train(
 
 def seen(settings: SftSettings | RewardSettings | PolicySettings) -> dict[str, Any]:
     """A stage's own settings, as far as they can change what it makes."""
-    return settings.model_dump(mode="json", exclude={"optim": UNSEEN})
+    return settings.model_dump(mode="json", exclude={"optim": UNSEEN, "evaluate_every": True})
 
 
 def _settings(recipe: Recipe, start: Start, **own: Any) -> Mapping[str, Any]:

@@ -1,14 +1,20 @@
 """Which stage follows which, what each is made of, and which recipes have it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 from gnomon.config import Recipe, Until
 from gnomon.constitution.principles import Constitution, load_constitution
+from gnomon.distributed import gather, leads, processes, size
+from gnomon.models.load import resolve
+from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answers_stage
 from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, feedback_stage, revise_stage
-from gnomon.pipeline.stage import Artefact, Reporter, Stage, execute, promised
+from gnomon.pipeline.reporter import Reporter, SilentReporter
+from gnomon.pipeline.stage import Artefact, Stage, execute, promised
 from gnomon.pipeline.stages import Start, policy_stage, reward_stage, sft_stage
 from gnomon.runs import RunFolder, read_json
 from gnomon.store import Store
@@ -46,6 +52,21 @@ class Road:
     def principles(self) -> Constitution:
         """The constitution."""
         return load_constitution(self.recipe.data.constitution)
+
+
+@contextmanager
+def opened(recipe: Recipe, out: Path, reporter: Reporter) -> Iterator[Road]:
+    """A road in the folder `out`, held until the block ends: by the first of several processes, for all.
+
+    All of them walk it, and all must see the same folder.
+    """
+    run = RunFolder(out)
+    with processes(), run.open() if leads() else nullcontext():
+        road = Road(recipe, run, Store(out / "artefacts"), reporter if leads() else SilentReporter())
+        if size() > 1 and leads():
+            resolve(parse_model_ref(recipe.model.ref))  # a packaged model is prepared by one process
+        gather(None)
+        yield road
 
 
 @dataclass(frozen=True, slots=True)

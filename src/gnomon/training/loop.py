@@ -1,23 +1,22 @@
 """The one training loop: steps, accumulation, clipping, schedule, checkpoints, resume, interruption."""
 
+import hashlib
 import math
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import gather_object
-from torch import nn
+from torch import Tensor, nn
 
 from gnomon.config import OptimSettings
-from gnomon.errors import DivergenceError
+from gnomon.distributed import add_up, agreed, gather, leads, rank, share_out, size
+from gnomon.errors import DivergenceError, ModelError
 from gnomon.runs import MetricsLog
 from gnomon.training import checkpoint
 from gnomon.training.objective import Micro, Objective, StepWork
@@ -35,8 +34,24 @@ class TrainResult:
     stopped_for: str | None
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """A measurement on held-out rows, after every `every`-th step and after the last.
+
+    `measure` is given the steps taken so far; what it returns is logged with that step, under `eval/`. Every
+    process calls it.
+    """
+
+    every: int
+    measure: Callable[[int], Mapping[str, float]]
+
+
 class Trainer:
-    """Trains a module's trainable parameters on an objective; `run` may be called once."""
+    """Trains a module's trainable parameters on an objective; `run` may be called once.
+
+    In several processes each holds the whole module and learns from its share of a step's micro-batches;
+    gradients are added up, so the step is that of one process up to rounding. The first one alone writes.
+    """
 
     def __init__(
         self,
@@ -47,10 +62,10 @@ class Trainer:
         work: Path,
         metrics: MetricsLog,
         progress: Progress = lambda done, total, note: None,
+        evaluation: Evaluation | None = None,
     ) -> None:
         self.module, self.objective, self.settings = module, objective, settings
-        self.work, self.metrics, self.progress = work, metrics, progress
-        self.accelerator = Accelerator()
+        self.work, self.metrics, self.progress, self.evaluation = work, metrics, progress, evaluation
         self.trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.optimizer = adamw(self.trained.values(), settings)
         self.step = 0
@@ -60,31 +75,37 @@ class Trainer:
     def run(self) -> TrainResult:
         """Train to the objective's last step, from the newest checkpoint in `work` where there is one."""
         self._resume()
+        self._check_alike()
         steps = self.objective.steps
         stopped = None
-        with _interruptible() as interrupted:
+        with _interruptible() as interrupted, checkpoint.writing(self.work) as writer:
             while self.step < steps and stopped is None:
                 started = time.monotonic()
                 work = self.objective.prepare(self.step)
                 stopped = work.stop
                 if stopped is None:
                     self._take(work, started)
-                if interrupted() or self.step == steps or self.step % self.settings.checkpoint_every == 0:
-                    self._save()
-                if interrupted():
+                writer.check()
+                stop = any(gather(interrupted()))  # a signal that one process saw stops all after this step
+                if stop or self.step == steps or self.step % self.settings.checkpoint_every == 0:
+                    self._save(writer)
+                if stop:
                     raise KeyboardInterrupt
         return TrainResult(self.step, self.tokens, stopped)
 
+    def _check_alike(self) -> None:
+        if size() == 1:
+            return
+        first, *others = gather(_digest(self.trained.values()))
+        if wrong := [str(i) for i, other in enumerate(others, 1) if other != first]:
+            raise ModelError(
+                f"processes {', '.join(wrong)} of {size()} would train other weights than process 0; "
+                "give all of them the same files and versions"
+            )
+
     def _take(self, work: StepWork, started: float) -> None:
         self.module.train()
-        sums: dict[str, float] = {"loss": 0.0}
-        for micro in work.micros[self.accelerator.process_index :: self.accelerator.num_processes]:
-            loss, values = self.objective.loss(micro)
-            if not math.isfinite(value := loss.item()):
-                raise self._diverged([micro], f"loss is {value}")
-            self.accelerator.backward(loss)
-            for name, part in {"loss": value, **values}.items():
-                sums[name] = sums.get(name, 0.0) + part
+        sums = self._differentiate(work.micros)
         norm = self._clip(work)
         rate = learning_rate(self.step, self.objective.steps, self.settings)
         for group in self.optimizer.param_groups:
@@ -95,35 +116,51 @@ class Trainer:
         tokens = sum(micro.tokens for micro in work.micros)
         self.tokens += tokens
         seconds = time.monotonic() - started
-        whole = self._summed(sums)
-        if self.accelerator.is_main_process:
-            values = {**whole, **work.metrics, "grad_norm": norm, "lr": rate}
+        values = {**sums, **work.metrics, "grad_norm": norm, "lr": rate, **self._evaluated()}
+        if leads():
             self.metrics.append(self.step, values | {"tokens": tokens, "seconds": seconds})
-            self.progress(self.step, self.objective.steps, f"loss {whole['loss']:.3f}")
+            self.progress(self.step, self.objective.steps, f"loss {sums['loss']:.3f}")
 
-    def _summed(self, shares: dict[str, float]) -> dict[str, float]:
-        """The step's figures: each process holds the shares of its own micro-batches."""
-        if self.accelerator.num_processes == 1:
-            return shares
-        total: Counter[str] = Counter()
-        for part in gather_object([shares]):
-            total.update(part)
-        return dict(total)
+    def _differentiate(self, micros: Sequence[Micro]) -> dict[str, float]:
+        """The gradient of the step, and its figures: the sums over all micro-batches of all processes."""
+        figures: list[Mapping[str, float]] = []
+        own = share_out([micro.tokens for micro in micros], size())[rank()]
+        for i in _drawing(own):
+            loss, values = self.objective.loss(micros[i])
+            if not math.isfinite(value := loss.item()):
+                raise self._diverged([micros[i]], f"loss is {value}")
+            loss.backward()  # type: ignore[no-untyped-call]
+            figures.append({"loss": value, **values})
+        shares = gather((figures, [p.grad is not None for p in self.trained.values()]))
+        self._add_up_gradients([used for _, used in shares])
+        return _sums(figure for share, _ in shares for figure in share)
+
+    def _add_up_gradients(self, used: Sequence[Sequence[bool]]) -> None:
+        """A parameter that some process has a gradient of gets the sum of all; shares are of one mean."""
+        chosen = [
+            p for p, uses in zip(self.trained.values(), zip(*used, strict=True), strict=True) if any(uses)
+        ]
+        for parameter in chosen:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        add_up([parameter.grad for parameter in chosen if parameter.grad is not None])
 
     def _clip(self, work: StepWork) -> float:
-        if self.accelerator.num_processes > 1:  # shares are of the global mean, so gradients add up
-            for parameter in self.trained.values():
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                parameter.grad = self.accelerator.reduce(parameter.grad, reduction="sum")
         norm = float(nn.utils.clip_grad_norm_(self.trained.values(), self.settings.max_grad_norm))
         if not math.isfinite(norm):
             raise self._diverged(work.micros, f"gradient norm is {norm}")
         return norm
 
+    def _evaluated(self) -> dict[str, float]:
+        evaluation = self.evaluation
+        if evaluation is None or not (self.step % evaluation.every == 0 or self.step == self.objective.steps):
+            return {}
+        return {f"eval/{name}": value for name, value in evaluation.measure(self.step).items()}
+
     def _diverged(self, micros: Sequence[Micro], what: str) -> DivergenceError:
         ids = list(dict.fromkeys(row_id for micro in micros for row_id in micro.row_ids))
-        path = self.work / f"diverged-at-step-{self.step}.pt"
+        own = "" if leads() else f"-in-process-{rank()}"
+        path = self.work / f"diverged-at-step-{self.step}{own}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save({"row_ids": ids, "tensors": [micro.tensors for micro in micros]}, path)
         return DivergenceError(
@@ -131,13 +168,12 @@ class Trainer:
             "Look at those rows, or lower the learning rate"
         )
 
-    def _save(self) -> None:
-        if self.accelerator.is_main_process:
-            checkpoint.save(
-                self.work,
+    def _save(self, writer: checkpoint.Writer) -> None:
+        if leads():
+            writer.put(
                 self.step,
                 {
-                    "trained": {name: p.detach() for name, p in self.trained.items()},
+                    "trained": dict(self.trained),
                     "optimizer": self.optimizer.state_dict(),
                     "objective": self.objective.state_dict(),
                     "tokens": self.tokens,
@@ -146,17 +182,51 @@ class Trainer:
             )
 
     def _resume(self) -> None:
-        state, self.warnings = checkpoint.latest(self.work)
-        self.metrics.truncate_after(-1 if state is None else int(state["step"]))
-        if state is None:
+        """Take up what the first process finds, in its folder; without it, its random state alone."""
+        state, self.warnings = checkpoint.latest(self.work) if leads() else (None, [])
+        found = None if state is None else int(state["step"])
+        self.work, found, drawn = agreed((self.work, found, checkpoint.random_state()))
+        if leads():
+            self.metrics.truncate_after(-1 if found is None else found)
+        if found is None:
+            checkpoint.restore_random_state(drawn)
             return
+        if state is None:
+            state = checkpoint.read(self.work, found)
         with torch.no_grad():
             for name, parameter in self.trained.items():
                 parameter.copy_(state["trained"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.objective.load_state_dict(state["objective"])
         checkpoint.restore_random_state(state)
-        self.step, self.tokens = int(state["step"]), int(state["tokens"])
+        self.step, self.tokens = found, int(state["tokens"])
+
+
+def _sums(figures: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Each figure of the micro-batches added up; the loss is there without any."""
+    total = {"loss": 0.0}
+    for figure in figures:
+        for name, value in figure.items():
+            total[name] = total.get(name, 0.0) + value
+    return total
+
+
+def _digest(parameters: Iterable[Tensor]) -> str:
+    """The sha256 of the parameters' bits, in hex."""
+    digest = hashlib.sha256()
+    for parameter in parameters:
+        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _drawing(places: Sequence[int]) -> Iterator[int]:
+    """The places, each with its own random draws (of dropout), the same in whichever process it is."""
+    seed = int(torch.randint(1 << 62, ()))
+    after = checkpoint.random_state()
+    for place in places:
+        torch.manual_seed(seed + place)
+        yield place
+    checkpoint.restore_random_state(after)
 
 
 @contextmanager

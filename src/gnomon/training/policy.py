@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gnomon.config import PolicySettings
+from gnomon.distributed import spread
 from gnomon.errors import DivergenceError
 from gnomon.judges.verifiable import Check
 from gnomon.kernels.allocator import release
@@ -66,6 +67,15 @@ class Rollouts:
     def tokens(self) -> int:
         """Response tokens of all samples."""
         return sum(len(sample.response_ids) for sample in self.samples)
+
+
+class Drawn(NamedTuple):
+    """A sample, its score as the reward gives it, the share of checks passed, its tokens' log-ratios."""
+
+    sample: Sample
+    score: float
+    passed: float | None
+    log_ratio: Tensor
 
 
 class SampleBatch(NamedTuple):
@@ -135,23 +145,40 @@ class PolicyOptimisation:
         return self.recent_kl[-1] + 2 * max(0.0, self.recent_kl[-1] - self.recent_kl[0])
 
     def roll_out(self, step: int) -> Rollouts:
-        """The step's samples with scores and sequence KL."""
-        chosen = self._chosen(step)
-        rows = [self.prompts.rows[i] for i in chosen for _ in range(self.settings.samples)]
-        sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
-        samples = self.engine.sample(rows, sampling, self._seeds(step, len(rows)))
-        release()  # decoding, scoring and reading need buffers of other sizes: each leaves holes in the heap
-        ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples))
-        scores = torch.tensor(shaped(_finite(self.reward(samples), ids, step), samples, self.settings))
-        release()
-        passed = self.verified(samples)
+        """The step's samples with scores and sequence KL; each process draws those of its prompts."""
+        chosen, n = self._chosen(step), self.settings.samples
+        seeds = self._seeds(step, len(chosen) * n)
+        costs = [len(self.prompts.rows[i]) + n * self.settings.max_new_tokens for i in chosen]
+
+        def draw(places: list[int]) -> list[list[Drawn]]:
+            own = [seed for k in places for seed in seeds[k * n : (k + 1) * n]]
+            drawn = self._drawn([chosen[k] for k in places for _ in range(n)], own)
+            return [drawn[k * n : (k + 1) * n] for k in range(len(places))]
+
+        drawn = [each for group in spread(costs, draw) for each in group]
+        ids = tuple(self.prompts.ids[i] for i in chosen for _ in range(n))
+        samples, passed = [each.sample for each in drawn], [each.passed for each in drawn]
+        ratios = [each.log_ratio for each in drawn]
+        scores = torch.tensor(
+            shaped(_finite([each.score for each in drawn], ids, step), samples, self.settings)
+        )
         paid = scores + self.settings.checks_weight * torch.tensor([share or 0.0 for share in passed])
-        with reference_of(self.lm, self.reference) as reference:
-            ratios = log_ratios(reference, samples, self.settings.temperature)
-        release()
         kl = torch.stack([ratio.sum() for ratio in ratios])
         penalised = kl_penalised(paid, kl, self.settings.beta)
         return Rollouts(ids, samples, scores, passed, paid, ratios, kl, penalised)
+
+    def _drawn(self, chosen: Sequence[int], seeds: Sequence[int]) -> list[Drawn]:
+        """A sample for each of the chosen prompts, with what is known of it alone."""
+        sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
+        samples = self.engine.sample([self.prompts.rows[i] for i in chosen], sampling, seeds)
+        release()  # decoding, scoring and reading need buffers of other sizes: each leaves holes in the heap
+        scores = self.reward(samples)
+        release()
+        passed = self.verified(samples)
+        with reference_of(self.lm, self.reference) as reference:
+            ratios = log_ratios(reference, samples, self.settings.temperature)
+        release()
+        return [Drawn(*each) for each in zip(samples, scores, passed, ratios, strict=True)]
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the policy gradient, and how far the sampler's log-probs were off; or of
@@ -221,9 +248,11 @@ class PolicyOptimisation:
         return values.view(-1, self.settings.samples)
 
     def _watched(self, rollouts: Rollouts) -> dict[str, float]:
-        if self.watch is None:
+        watch, samples = self.watch, rollouts.samples
+        if watch is None:
             return {}
-        second = self.watch(rollouts.samples)
+        lengths = [len(sample.prompt_ids) + len(sample.response_ids) for sample in samples]
+        second = spread(lengths, lambda places: watch([samples[i] for i in places]))
         agreement = agreement_within(rollouts.scores.tolist(), second, self.settings.samples)
         known = {} if agreement is None else {"reward/agreement": agreement}
         return {"reward/second": fmean(second)} | known

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gnomon.config import PreferenceSettings
 from gnomon.data.collate import Epochs
+from gnomon.distributed import spread
 from gnomon.kernels.head import token_logps, wide
 from gnomon.losses.preference import PairLogps, dpo
 from gnomon.losses.reward import smoothed
@@ -71,9 +72,13 @@ class PreferenceOptimisation:
         if not unknown:
             return
         with reference_of(self.lm, self.reference) as reference:
-            for micro in pair_micros(reference, self.pairs, unknown, self.settings.optim.micro_tokens):
-                batch: PairBatch = micro.tensors
-                self.ref_logps[list(batch.indices)] = _answer_logps(reference, batch).cpu()
+            micros = pair_micros(reference, self.pairs, unknown, self.settings.optim.micro_tokens)
+            logps = spread(
+                [micro.tokens for micro in micros],
+                lambda places: [_answer_logps(reference, micros[i].tensors).cpu() for i in places],
+            )
+        for micro, known in zip(micros, logps, strict=True):
+            self.ref_logps[list(micro.tensors.indices)] = known
 
     @torch.no_grad()
     def _metrics(self, logps: PairLogps, batch: PairBatch) -> dict[str, float]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gnomon.config import RewardSettings
 from gnomon.data.collate import Epochs
+from gnomon.distributed import spread
 from gnomon.losses.reward import bradley_terry, centring, smoothed
 from gnomon.models.branches import branch_states
 from gnomon.models.reward_model import Scorer
@@ -56,11 +57,11 @@ class RewardModelling:
 
 
 def score_comparisons(scorer: Scorer, comparisons: Sequence[Comparison]) -> tuple[list[float], list[float]]:
-    """Scores of the first and of the second answers."""
+    """Scores of the first and of the second answers; each process scores its share of them."""
     rows = [
         scorer.lm.encode(row.prompt.then(*answer)).ids
         for row in comparisons
         for answer in (row.first, row.second)
     ]
-    scores = scorer.score(rows)
+    scores = spread([len(row) for row in rows], lambda places: scorer.score([rows[i] for i in places]))
     return scores[::2], scores[1::2]

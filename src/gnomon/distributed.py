@@ -1,0 +1,198 @@
+"""Processes that work as one: what one of them knows all know, and what fails in one fails in all."""
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from accelerate import PartialState
+from torch import Tensor
+from torch import distributed as dist
+
+from gnomon.errors import INTERRUPTED, GnomonError
+from gnomon.runs import AGAIN
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+PATIENCE = timedelta(days=14)
+"""How long a process waits for the others: one of them may write, or walk a long way, alone."""
+
+BUCKET = 1 << 25
+"""Bytes of a flat buffer that tensors are added up in."""
+
+_over = threading.Event()
+"""Set once a process has failed and all have been told: nothing is exchanged after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a process hands in where it failed, in place of what the others wait for."""
+
+    problem: BaseException
+
+
+def rank() -> int:
+    """This process's number among them, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this is the process that writes and that people hear."""
+    return rank() == 0
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """Join the processes that torchrun started; with one process, or inside such a block, this does nothing.
+
+    In a block every process must come to the same exchanges (`gather` and what is made of it) in the same
+    order. What one process raises, all raise at their next exchange: the first for people to read, while the
+    others leave with its exit code.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    on_gpus = torch.cuda.is_available()
+    backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"  # who waits on the CPU keeps no GPU busy
+    state = PartialState(cpu=not on_gpus, backend=backend, timeout=PATIENCE)
+    _over.clear()
+    try:
+        yield
+        gather(None)  # what the last one fails at is heard as well
+    except BaseException as problem:  # whatever it is, the others wait for this process
+        _tell(problem)
+        if leads():
+            raise
+        raise SystemExit(_exit_code(problem)) from problem
+    finally:
+        state.destroy_process_group()
+
+
+def gather(value: T) -> list[T]:
+    """What every process hands in, in their order, on every process; raises what one of them failed with."""
+    if size() == 1:
+        return [value]
+    parts: list[Any] = [None] * size()
+    with _signals_held():
+        _exchanged(partial(dist.all_gather_object, parts, value))
+        for part in parts:
+            if isinstance(part, _Failure):
+                _over.set()
+                raise part.problem
+    return parts
+
+
+def agreed(value: T) -> T:
+    """What the first process says."""
+    return gather(value)[0]
+
+
+def share_out(costs: Sequence[float], shares: int) -> list[list[int]]:
+    """The places of `costs` in lists of about equal sums: the dearest first, each to the cheapest list."""
+    lists: list[list[int]] = [[] for _ in range(shares)]
+    sums = [0.0] * shares
+    for i in sorted(range(len(costs)), key=lambda i: -costs[i]):
+        cheapest = sums.index(min(sums))
+        lists[cheapest].append(i)
+        sums[cheapest] += costs[i]
+    return [sorted(places) for places in lists]
+
+
+def spread(costs: Sequence[float], work: Callable[[list[int]], Sequence[R]]) -> list[R]:
+    """One result for each place of `costs`, known to every process: each works on its share of the places."""
+    shares = share_out(costs, size())
+    own = shares[rank()]
+    parts = gather(list(work(own)) if own else [])
+    found = {
+        place: result
+        for places, results in zip(shares, parts, strict=True)
+        for place, result in zip(places, results, strict=True)
+    }
+    return [found[place] for place in range(len(costs))]
+
+
+def add_up(tensors: Sequence[Tensor]) -> None:
+    """Put the sum over all processes in the place of each tensor; the same bits on every process."""
+    if size() == 1:
+        return
+    for bucket in _buckets(tensors):
+        flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+        with _signals_held():
+            _exchanged(partial(dist.all_reduce, flat))
+        parts = torch.split(flat, [tensor.numel() for tensor in bucket])
+        for tensor, part in zip(bucket, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Neighbours of one kind, together at most a bucket; a larger tensor is alone."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        kind = (tensor.dtype, tensor.device)
+        bytes_ = sum(other.nbytes for other in bucket) + tensor.nbytes
+        if bucket and (bytes_ > BUCKET or (bucket[0].dtype, bucket[0].device) != kind):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
+
+
+def _exchanged(collective: Callable[[], Any]) -> None:
+    try:
+        collective()
+    except RuntimeError as problem:
+        _over.set()
+        raise GnomonError(f"another process is gone ({problem}); start all of them {AGAIN}") from problem
+
+
+def _tell(problem: BaseException) -> None:
+    """Let the others raise it too, unless they know."""
+    if _over.is_set():
+        return
+    told: BaseException = problem
+    if isinstance(problem, KeyboardInterrupt | SystemExit):
+        told = KeyboardInterrupt()
+    elif not isinstance(problem, GnomonError):
+        lines = "".join(traceback.format_exception(problem))
+        told = RuntimeError(f"process {rank()} of {size()} failed:\n{lines}")
+    with suppress(RuntimeError), _signals_held():  # one that is gone need not be told
+        dist.all_gather_object([None] * size(), _Failure(told))
+    _over.set()
+
+
+def _exit_code(problem: BaseException) -> int:
+    if isinstance(problem, KeyboardInterrupt | SystemExit):
+        return INTERRUPTED
+    return int(getattr(problem, "exit_code", 1))
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of the block: after half an exchange the others would hang."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+    stops = (signal.SIGINT, signal.SIGTERM)
+    before = {which: signal.signal(which, lambda number, frame: seen.append(number)) for which in stops}
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+    for number in seen:
+        signal.raise_signal(number)
