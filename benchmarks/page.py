@@ -54,7 +54,11 @@ def measured(folder: Path = HERE) -> dict[str, dict[str, Any]]:
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Both tables: what came out, and how long the rows were, which settings were best, on what machine."""
     lines = [*HEAD, *(line for name, found in results.items() for line in row_of(name, found))]
-    lines += ["", "| work | lengths in tokens | best settings of the peer | machine |", "| --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "| work | lengths in tokens | best settings of the peer | machine |",
+        "| --- | --- | --- | --- |",
+    ]
     for name, found in results.items():
         lengths = ", ".join(f"{what} {own['mean']:g}" for what, own in found["lengths"].items())
         best = found["against"].get("tuned", {}).get("settings", {})
@@ -62,6 +66,15 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         machine = f"{found['hardware']['cpu']}, {found['hardware']['threads']} threads"
         lines.append(f"| `{name}` | {lengths} | {said} | {machine} |")
     return "\n".join(lines) + "\n"
+
+
+def plots() -> str:
+    """Links to the plots that there are."""
+    named = {
+        "benchmarks-speed.svg": "Times as fast as the peer",
+        "benchmarks-scaling.svg": "Seconds and memory as sizes grow",
+    }
+    return "".join(f"\n![{words}]({name})\n" for name, words in named.items() if (DOCS / name).exists())
 
 
 def page(text: str, made: str) -> str:
@@ -120,12 +133,12 @@ def save_scaling(points: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) 
 def main() -> None:
     """Write the page's tables and the plots anew."""
     results = measured()
-    PAGE.write_text(page(PAGE.read_text(), table(results)))
     if any("times_as_fast" in found for r in results.values() for found in r["against"].values()):
         save_speed(results, DOCS / "benchmarks-speed.svg")
     scaling = HERE / "scaling" / "results.json"
     if scaling.exists():
         save_scaling(json.loads(scaling.read_text())["points"], DOCS / "benchmarks-scaling.svg")
+    PAGE.write_text(page(PAGE.read_text(), table(results) + plots()))
 
 
 if __name__ == "__main__":

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from page import row_of
-from paired import AGREE, check, differences, hardware, ratios, spread, take_turns
-from work import SEED, TINY, WARM_UP, WORKLOADS, Size, write_job
-
 from gnomon.config import DEFAULT_MODEL
 from gnomon.errors import ModelError
 from gnomon.pipeline.lineage import software
 from gnomon.runs import write_json
+from page import row_of
+from paired import AGREE, check, differences, hardware, ratios, spread, take_turns
+from work import SEED, TINY, WARM_UP, WORKLOADS, Size, write_job
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
@@ -39,7 +38,13 @@ PLAIN = {"bf16": False, "gradient_checkpointing": False}
 HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 QUARTERS = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
 CANDIDATES: Mapping[str, Sequence[dict[str, Any]]] = {
-    "sft": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"padding_free": True}),
+    "sft": (
+        PLAIN,
+        PLAIN | HALVES,
+        PLAIN | QUARTERS,
+        PLAIN | {"padding_free": True},
+        PLAIN | {"loss_type": "nll"},
+    ),
     "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
     "dpo": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"precompute_ref_log_probs": True}),
     "policy": (
@@ -64,7 +69,9 @@ class Link:
 
 
 @contextmanager
-def worker(side: str, job: Path, settings: Mapping[str, Any], threads: int) -> Iterator[tuple[Link, dict[str, Any]]]:
+def worker(
+    side: str, job: Path, settings: Mapping[str, Any], threads: int
+) -> Iterator[tuple[Link, dict[str, Any]]]:
     """A prepared side in a process of its own, and what it told of itself; it ends with the block."""
     python = sys.executable if side == "gnomon" else str(PEERS)
     log = (job / f"{side}.log").open("a")
@@ -81,9 +88,12 @@ def worker(side: str, job: Path, settings: Mapping[str, Any], threads: int) -> I
     def ask(message: dict[str, Any]) -> dict[str, Any]:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(message) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
+        try:
+            process.stdin.write(json.dumps(message) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         answer: dict[str, Any] = json.loads(line) if line else {"error": "it ended without a word"}
         if "error" in answer:
             said = Path(log.name).read_text()[-2000:]
@@ -152,7 +162,7 @@ def alone(ours: Link, told: Mapping[str, Any], pairs: int) -> dict[str, Any]:
 def against(
     ours: Link, told: Mapping[str, Any], theirs: Link, told_of: Mapping[str, Any], pairs: int
 ) -> dict[str, Any]:
-    """Both sides' figures, and how many times as fast Gnomon is and how much of the peer's memory it takes."""
+    """Both sides' figures, Gnomon's speed over the peer's, and its share of the peer's memory."""
     for link in (ours, theirs):
         link.do("memory")
     sides = {"gnomon": lambda: ours.do("step"), "peer": lambda: theirs.do("step")}
@@ -173,7 +183,9 @@ def figures(steps: Sequence[Mapping[str, float]], above: int) -> dict[str, Any]:
     return {
         "seconds": spread([step["seconds"] for step in steps]),
         "units_per_second": spread([step["units"] / step["seconds"] for step in steps]),
-        "system_share": round(sum(s["system"] for s in steps) / max(1e-9, sum(s["processor"] for s in steps)), 3),
+        "system_share": round(
+            sum(s["system"] for s in steps) / max(1e-9, sum(s["processor"] for s in steps)), 3
+        ),
         "peak_mib": round(above / 2**20),
     }
 

@@ -1,4 +1,4 @@
-"""What is timed: seven kinds of work on the built-in rows, written down as token ids for every side alike."""
+"""What is timed: seven kinds of work on the built-in rows, as token ids, the same for every side."""
 
 import math
 import statistics
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from transformers import AutoTokenizer, GenerationConfig
-from worker import distinct_words
 
 from gnomon.config import DataSettings, LoraSettings
 from gnomon.data.collate import epoch_batches
@@ -20,6 +19,7 @@ from gnomon.models.reference import parse_model_ref
 from gnomon.models.templates import Template
 from gnomon.records import Comparison, Conversation, Demonstration, EncodedRow, Message
 from gnomon.runs import write_json
+from worker import distinct_words
 
 Kind = Literal["sft", "reward", "dpo", "policy", "sampling"]
 SEED = 0
@@ -139,7 +139,10 @@ def rows_of(work: Workload, template: Template, size: Size, steps: int) -> dict[
         case "sampling":
             prompts = [template.encode_prompt(row.conversation) for row in data.evaluation]
             chosen = prompts[:: max(1, len(prompts) // size.decoded_rows)][: size.decoded_rows]
-            return {"rows": [{"ids": ids} for ids in chosen], "lengths": summary({"prompt": map(len, chosen)})}
+            return {
+                "rows": [{"ids": ids} for ids in chosen],
+                "lengths": summary({"prompt": map(len, chosen)}),
+            }
 
 
 def ordered(rows: Sequence[Any], lengths: Sequence[int], batch: int) -> dict[str, Any]:
@@ -186,7 +189,9 @@ def pairs_of(work: Workload, data: Data, template: Template, size: Size, steps: 
             for pair, earlier in zip(asked, before, strict=True)
         ]
     values = [_pair(template, pair) for pair in pairs]
-    lengths = {name: [len(value[f"{name}_ids"]) for value in values] for name in ("prompt", "chosen", "rejected")}
+    lengths = {
+        name: [len(value[f"{name}_ids"]) for value in values] for name in ("prompt", "chosen", "rejected")
+    }
     longer = [len(v["prompt_ids"]) + max(len(v["chosen_ids"]), len(v["rejected_ids"])) for v in values]
     return ordered(values, longer, size.batch) | {"lengths": summary(lengths)}
 

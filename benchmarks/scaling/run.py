@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from paired import hardware
-from worker import memory, resident
 
 from gnomon.config import DEFAULT_MODEL, LoraSettings, OptimSettings
 from gnomon.kernels.allocator import settle
@@ -24,6 +22,8 @@ from gnomon.pipeline.lineage import software
 from gnomon.records import EncodedRow
 from gnomon.runs import write_json
 from gnomon.training.sft import EncodedRows, InstructionTuning
+from paired import hardware
+from worker import memory, resident
 
 SEED = 0
 WIDTH = 640

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from paired import check, hardware, ratios, relative, spread, take_turns
 
 from gnomon.config import DEFAULT_MODEL, LoraSettings, OptimSettings, PolicySettings, RewardSettings
 from gnomon.kernels.allocator import settle
@@ -29,6 +28,7 @@ from gnomon.training.objective import Objective
 from gnomon.training.pairs import EncodedPair, EncodedPairs
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
 from gnomon.training.reward import RewardModelling
+from paired import check, hardware, ratios, relative, spread, take_turns
 
 SEED = 0
 PAIRS = {"long prompts": (256, 64), "short prompts": (48, 192)}

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from work import encoded
-from worker import Message, Side, distinct_words, resident, serve, stdio
 
 from gnomon.config import LoraSettings, OptimSettings, PolicySettings, PreferenceSettings, RewardSettings
 from gnomon.kernels.allocator import settle
@@ -32,6 +30,8 @@ from gnomon.training.policy import PolicyOptimisation, PolicyPrompts, Rollouts
 from gnomon.training.preference import PreferenceOptimisation
 from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import EncodedRows, InstructionTuning
+from work import encoded
+from worker import Message, Side, distinct_words, resident, serve, stdio
 
 Job = dict[str, Any]
 HEAD = "score_head.safetensors"
@@ -39,7 +39,7 @@ HEAD = "score_head.safetensors"
 
 @dataclass
 class Stepped:
-    """An objective that stands still before each step until the step is asked for, and counts what is in it."""
+    """An objective that stands still before each step until it is asked for, and counts its units."""
 
     objective: Any
     job: Job

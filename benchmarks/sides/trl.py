@@ -22,6 +22,7 @@ from transformers import (
     AutoTokenizer,
     TrainerCallback,
 )
+
 from worker import Message, Side, distinct_words, resident, serve, stdio
 
 Job = dict[str, Any]
@@ -87,6 +88,8 @@ def training_side(model: Any, tokenizer: Any, job: Job, settings: Settings, told
 def trainer_of(model: Any, tokenizer: Any, job: Job, settings: Settings) -> Any:
     """The trainer as its users build it; TRL's own defaults wherever the work itself says nothing."""
     config, kind = KINDS[job["kind"]]
+    if job["kind"] == "dpo":  # it takes text alone, and would tokenise it in its own way
+        kind = type("DPOTrainer", (kind,), {"_prepare_dataset": lambda self, dataset, *more: dataset})
     size = job["size"]
     args = {
         "output_dir": tempfile.mkdtemp(dir=job["folder"]),
@@ -147,7 +150,9 @@ def rows(job: Job) -> list[dict[str, Any]]:
     ordered = [job["rows"][i] for i in job.get("order", range(len(job["rows"])))]
     match job["kind"]:
         case "sft":
-            return [{"input_ids": row["ids"], "completion_mask": list(map(int, row["mask"]))} for row in ordered]
+            return [
+                {"input_ids": row["ids"], "completion_mask": list(map(int, row["mask"]))} for row in ordered
+            ]
         case "reward":
             return [
                 {f"{name}_ids": row["prompt_ids"] + row[f"{name}_ids"] for name in ("chosen", "rejected")}
@@ -244,7 +249,9 @@ def compare_policy(trainer: Any, job: Job) -> Message:
 
 
 def token_logps(trainer: Any, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
-    found: Tensor = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, keep, batch_size=8)[0]
+    found: Tensor = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, keep, batch_size=8)[
+        0
+    ]
     return found
 
 

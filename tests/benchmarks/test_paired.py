@@ -1,9 +1,9 @@
 """Turns, ratios and agreement: what every benchmark rests on. Nothing here is a timing."""
 
 import pytest
-from paired import check, differences, ratios, take_turns
 
 from gnomon.errors import ModelError
+from paired import check, differences, ratios, take_turns
 
 
 def test_another_side_begins_each_round_and_the_first_rounds_do_not_count():

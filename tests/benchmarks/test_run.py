@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import page
 import pytest
-import run
 
+import page
+import run
 from gnomon.errors import ModelError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -81,7 +81,7 @@ def test_the_fastest_candidate_that_agrees_is_the_tuned_peer(monkeypatch: pytest
 
 def test_the_page_shows_what_was_measured():
     text = page.PAGE.read_text(encoding="utf-8")
-    assert page.page(text, page.table(page.measured())) == text
+    assert page.page(text, page.table(page.measured()) + page.plots()) == text
 
 
 def test_a_row_says_how_many_times_as_fast_and_what_memory():

@@ -52,7 +52,7 @@ def test_one_side_shares_and_the_other_does_not(run: ModuleType):
 
 def test_sides_that_differ_are_not_timed(run: ModuleType, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run, "agreement", lambda objective: {"loss": 0.01})
-    with pytest.raises(ModelError, match="long prompts: loss differs by 0.01"):
+    with pytest.raises(ModelError, match=r"long prompts: loss differs by 0\.01"):
         run.measure("tiny:0", dtype="float32", rounds=1)
 
 
