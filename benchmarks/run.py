@@ -38,13 +38,7 @@ PLAIN = {"bf16": False, "gradient_checkpointing": False}
 HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 QUARTERS = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
 CANDIDATES: Mapping[str, Sequence[dict[str, Any]]] = {
-    "sft": (
-        PLAIN,
-        PLAIN | HALVES,
-        PLAIN | QUARTERS,
-        PLAIN | {"padding_free": True},
-        PLAIN | {"loss_type": "nll"},
-    ),
+    "sft": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"padding_free": True}),
     "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
     "dpo": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"precompute_ref_log_probs": True}),
     "policy": (
@@ -117,7 +111,7 @@ def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, th
             if not peer:
                 return {"gnomon": alone(ours, told, pairs)}
             found: dict[str, Any] = {}
-            settings: dict[str, Any] = {}
+            settings = defaults(job)
             own = ours.do("compare")
             if peer == "tuned":
                 found["search"], settings = search(job, own, threads)
@@ -127,6 +121,11 @@ def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, th
                 found |= {"settings": settings, "software": told_of["software"]}
                 results[peer] = found | against(ours, told, theirs, told_of, pairs)
     return results
+
+
+def defaults(job: Mapping[str, Any]) -> dict[str, Any]:
+    """TRL as it comes; but where float32 is to show that both sides compute the same, without autocast."""
+    return {"bf16": False} if tolerance(job) == "float32" and job["kind"] != "sampling" else {}
 
 
 def tolerance(job: Mapping[str, Any]) -> str:

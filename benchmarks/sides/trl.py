@@ -182,12 +182,11 @@ def worth(completions: Sequence[str], **more: Any) -> list[float]:
 def put_on(model: Any, job: Job) -> None:
     """The saved adapters' weights, and the score head's where there is one."""
     folder = Path(job["folder"]) / "adapter"
-    found = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-    assert not found.unexpected_keys, found.unexpected_keys
+    state = load_file(folder / "adapter_model.safetensors")
     if job["kind"] == "reward":
-        (head,) = (p for name, p in model.named_parameters() if "score.modules_to_save" in name)
-        with torch.no_grad():
-            head.copy_(load_file(folder / "score_head.safetensors")["weight"])
+        state["base_model.model.score.weight"] = load_file(folder / "score_head.safetensors")["weight"]
+    found = set_peft_model_state_dict(model, state)
+    assert not found.unexpected_keys, found.unexpected_keys
 
 
 def compare_sft(trainer: Any, job: Job) -> Message:
@@ -242,16 +241,16 @@ def compare_policy(trainer: Any, job: Job) -> Message:
     with torch.no_grad(), trainer.compute_loss_context_manager(), trainer.model.disable_adapter():
         inputs["ref_per_token_logps"] = token_logps(trainer, ids, mask, completion_ids.shape[1])
     masked = [(p + a, [0] * len(p) + [1] * len(a)) for p, a in zip(prompts, answers, strict=True)]
-    return {
-        "logps": row_logps(trainer, masked),
-        **loss_and_norm(trainer, inputs, trainer._compute_loss),
-    }
+    # given all samples at once, it would still count them as one micro-batch of several
+    cut, trainer.current_gradient_accumulation_steps = trainer.current_gradient_accumulation_steps, 1
+    told = {"logps": row_logps(trainer, masked), **loss_and_norm(trainer, inputs, trainer._compute_loss)}
+    trainer.current_gradient_accumulation_steps = cut
+    return told
 
 
 def token_logps(trainer: Any, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
-    found: Tensor = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, keep, batch_size=8)[
-        0
-    ]
+    told = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, keep, batch_size=8)
+    found: Tensor = told[0]
     return found
 
 

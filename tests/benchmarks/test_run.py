@@ -1,7 +1,6 @@
 """The coordinator with real workers on the tiny model, and the page made of results."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,19 @@ import page
 import run
 from gnomon.errors import ModelError
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-
-def test_gnomon_alone_on_the_tiny_model_writes_its_results(tmp_path: Path):
-    command = [sys.executable, "run.py", "dpo", "--tiny", "--sides", "", "--pairs", "2", "--threads", "1"]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path)], cwd=BENCHMARKS, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_gnomon_alone_on_the_tiny_model_writes_its_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    asked = ["dpo", "--tiny", "--sides", "", "--pairs", "2", "--threads", "1", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["run.py", *asked])
+    run.main()
     results = json.loads((tmp_path / "dpo" / "results.json").read_text())
     own = results["against"]["gnomon"]
     assert len(own["seconds"]["each"]) == 2
     assert own["peak_mib"] >= 0
     assert results["lengths"]["prompt"]["least"] > 0
-    assert done.stdout.startswith("| `dpo` | gnomon |")
+    assert capsys.readouterr().out.startswith("| `dpo` | gnomon |")
 
 
 class Scripted:
