@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,3 +119,8 @@ def distinct_words(text: str) -> float:
     """The reward of both sides' policies: the share of a response's words that are distinct."""
     words = text.split()
     return len(set(words)) / len(words) if words else 0.0
+
+
+def mean_size(advantages: Sequence[float]) -> float:
+    """What a policy's loss is told on top of: advantages cancel in it, and else rounding would be compared."""
+    return sum(map(abs, advantages)) / len(advantages)

@@ -31,7 +31,7 @@ from gnomon.training.preference import PreferenceOptimisation
 from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import EncodedRows, InstructionTuning
 from work import encoded
-from worker import Message, Side, distinct_words, resident, serve, stdio
+from worker import Message, Side, distinct_words, mean_size, resident, serve, stdio
 
 Job = dict[str, Any]
 HEAD = "score_head.safetensors"
@@ -205,7 +205,7 @@ def policy(lm: LanguageModel, job: Job) -> Built:
         pulls = [float(k3(ratio).mean()) for ratio in kept[0].log_ratios]
         loss = job["beta"] * sum(pulls) / len(pulls) - sum(job["advantages"]) / len(pulls)
         sums = [sum(sample.logps) for sample in kept[0].samples]
-        return {"logps": sums, "loss": loss, "grad_norm": norm}
+        return {"logps": sums, "loss": loss + mean_size(job["advantages"]), "grad_norm": norm}
 
     return lm.model, objective, settings.optim, compare
 

@@ -23,7 +23,7 @@ from transformers import (
     TrainerCallback,
 )
 
-from worker import Message, Side, distinct_words, resident, serve, stdio
+from worker import Message, Side, distinct_words, mean_size, resident, serve, stdio
 
 Job = dict[str, Any]
 Settings = dict[str, Any]
@@ -150,9 +150,7 @@ def rows(job: Job) -> list[dict[str, Any]]:
     ordered = [job["rows"][i] for i in job.get("order", range(len(job["rows"])))]
     match job["kind"]:
         case "sft":
-            return [
-                {"input_ids": row["ids"], "completion_mask": list(map(int, row["mask"]))} for row in ordered
-            ]
+            return [{"input_ids": row["ids"], "labels": labels(row)} for row in ordered]
         case "reward":
             return [
                 {f"{name}_ids": row["prompt_ids"] + row[f"{name}_ids"] for name in ("chosen", "rejected")}
@@ -162,6 +160,11 @@ def rows(job: Job) -> list[dict[str, Any]]:
             return ordered
         case _:
             return [{"prompt": row["text"]} for row in ordered]
+
+
+def labels(row: dict[str, Any]) -> list[int]:
+    """What TRL trains on; a mask beside the ids it would pass over in silence."""
+    return [token if trained else -100 for token, trained in zip(row["ids"], row["mask"], strict=True)]
 
 
 def units(job: Job) -> list[float]:
@@ -191,7 +194,7 @@ def put_on(model: Any, job: Job) -> None:
 
 def compare_sft(trainer: Any, job: Job) -> Message:
     first = rows(job)[: job["size"]["batch"]]
-    sums = row_logps(trainer, [(row["input_ids"], row["completion_mask"]) for row in first])
+    sums = row_logps(trainer, [(row["input_ids"], [id >= 0 for id in row["labels"]]) for row in first])
     return {"logps": sums, **loss_and_norm(trainer, batch(trainer, job))}
 
 
@@ -245,7 +248,9 @@ def compare_policy(trainer: Any, job: Job) -> Message:
     cut, trainer.current_gradient_accumulation_steps = trainer.current_gradient_accumulation_steps, 1
     told = {"logps": row_logps(trainer, masked), **loss_and_norm(trainer, inputs, trainer._compute_loss)}
     trainer.current_gradient_accumulation_steps = cut
+    told["loss"] += mean_size(job["advantages"])
     return told
+
 
 
 def token_logps(trainer: Any, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
