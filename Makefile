@@ -2,13 +2,14 @@
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check bench docs clean
+.PHONY: help install demo test test-slow check peers bench docs clean
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,13 +44,23 @@ check: $(INSTALLED) ## lint, format, types, layers, layout
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
-bench: $(INSTALLED) ## time Gnomon against plain transformers, and with and without shared prompts: results.json
-	$(BIN)/python benchmarks/sampling_and_training/run.py
-	$(BIN)/python benchmarks/shared_prompts/run.py
+peers: $(PEERS)/.installed ## set up .venv-peers with what Gnomon is timed against
+
+$(PEERS)/.installed: benchmarks/peers.txt
+	@echo "creating $(PEERS) from benchmarks/peers.txt"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install -qq -r benchmarks/peers.txt
+	@touch $@
+
+bench: $(INSTALLED) peers ## time Gnomon against its peers, with and without shared prompts, and over sizes: results.json
+	cd benchmarks && ../$(BIN)/python run.py
+	cd benchmarks && ../$(BIN)/python -m shared_prompts.run
+	cd benchmarks && ../$(BIN)/python -m scaling.run
+	cd benchmarks && ../$(BIN)/python page.py
 
 docs: $(INSTALLED) ## check the documentation: its links, and what it says of commands, metrics and formats
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
 clean: ## remove .venv, caches and what was built; runs/ stays
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -75,11 +75,17 @@ def test_only_the_command_line_prints():
     assert not printing
 
 
+def local() -> set[str]:
+    """Modules and folders of modules that tests and benchmarks import from one another."""
+    found = {path.stem for path in sources("tests", "benchmarks")}
+    return found | {path.parent.name for path in sources("benchmarks")}
+
+
 def outside(*folders: str) -> set[str]:
     """The packages that the files of some folders import, by the names they are installed under."""
     files = sources(*folders)
     names = {name for path in files for name in imported(path)} - sys.stdlib_module_names
-    names -= {"gnomon", *(path.stem for path in sources("tests"))}
+    names -= {"gnomon", *local()}
     installed = packages_distributions()
     return {plain(installed[name][0]) if name in installed else plain(name) for name in names}
 
@@ -89,7 +95,8 @@ def test_what_is_imported_is_what_is_declared():
     extras = {plain(r) for group in project()["optional-dependencies"].values() for r in group}
     assert outside("src") - declared <= extras, "imported, not declared"
     assert declared <= outside("src"), "declared, not imported"
-    assert outside("tests", "benchmarks") <= declared | extras, "imported by tests, not declared"
+    peers = {plain(r) for r in (ROOT / "benchmarks" / "peers.txt").read_text().splitlines() if r[:1] != "#"}
+    assert outside("tests", "benchmarks") <= declared | extras | peers, "imported by tests, not declared"
 
 
 def test_every_requirement_has_its_exact_version():

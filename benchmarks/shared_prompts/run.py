@@ -6,8 +6,6 @@ computes a prompt once). Before anything is timed, loss and gradient norm must a
 """
 
 import argparse
-import os
-import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +15,6 @@ from typing import Any
 import torch
 
 from gnomon.config import DEFAULT_MODEL, LoraSettings, OptimSettings, PolicySettings, RewardSettings
-from gnomon.errors import ModelError
 from gnomon.kernels.allocator import settle
 from gnomon.models import branches
 from gnomon.models.load import LanguageModel, load
@@ -31,6 +28,7 @@ from gnomon.training.objective import Objective
 from gnomon.training.pairs import EncodedPair, EncodedPairs
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
 from gnomon.training.reward import RewardModelling
+from paired import check, hardware, ratios, relative, spread, take_turns
 
 SEED = 0
 PAIRS = {"long prompts": (256, 64), "short prompts": (48, 192)}
@@ -48,9 +46,8 @@ def measure(model: str, *, dtype: str, rounds: int) -> dict[str, Any]:
     results = {}
     for name, objective in objectives(model, dtype):
         differs = agreement(objective)
-        if max(differs.values()) > AGREE[dtype]:
-            raise ModelError(f"{name}: the sides differ by {differs}, more than {AGREE[dtype]} in {dtype}")
-        results[name] = {"differs": differs, **take_turns(lambda o=objective: step(o), rounds)}
+        check(differs, AGREE[dtype], name)
+        results[name] = {"differs": differs, **compared(lambda o=objective: step(o), rounds)}
     return results
 
 
@@ -164,23 +161,20 @@ def agreement(objective: Objective) -> dict[str, float]:
     with apart():
         theirs = step(objective)
     pairs = zip(("loss", "gradient norm"), ours, theirs, strict=True)
-    return {what: abs(a - b) / max(abs(b), 1e-12) for what, a, b in pairs}
+    return {what: relative(a, b) for what, a, b in pairs}
 
 
-def take_turns(work: Callable[[], object], rounds: int) -> dict[str, Any]:
+def compared(work: Callable[[], object], rounds: int) -> dict[str, Any]:
     """Seconds of both sides in turn, another one first each time, and their ratio pair by pair."""
-    shared, plain = [], []
-    for round_ in range(WARM_UP + rounds):
-        for alone in (True, False) if round_ % 2 else (False, True):
-            if alone:
-                with apart():
-                    plain.append(timed(work))
-            else:
-                shared.append(timed(work))
-    shared, plain = shared[WARM_UP:], plain[WARM_UP:]
+
+    def plainly() -> float:
+        with apart():
+            return timed(work)
+
+    seconds = take_turns({"shared": lambda: timed(work), "plain": plainly}, rounds, WARM_UP)
     return {
-        "seconds": {"shared": spread(shared), "plain": spread(plain)},
-        "times_as_fast": spread([b / a for a, b in zip(shared, plain, strict=True)]),
+        "seconds": {name: spread(own) for name, own in seconds.items()},
+        "times_as_fast": ratios(seconds["plain"], seconds["shared"]),
     }
 
 
@@ -190,16 +184,6 @@ def timed(work: Callable[[], object]) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - started
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    rounded = [float(f"{value:.4g}") for value in values]
-    return {
-        "median": float(f"{statistics.median(values):.4g}"),
-        "low": min(rounded),
-        "high": max(rounded),
-        "each": rounded,
-    }
 
 
 def report(results: Mapping[str, Any]) -> list[str]:
@@ -229,9 +213,7 @@ def main() -> None:
         "dtype": options.dtype,
         "seed": SEED,
         "allocator_settled": settled,
-        "threads": torch.get_num_threads(),
-        "processors": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "hardware": hardware(),
         "software": software(),
     }
     write_json(options.out, {**setting, **results})

@@ -52,7 +52,7 @@ def test_one_side_shares_and_the_other_does_not(run: ModuleType):
 
 def test_sides_that_differ_are_not_timed(run: ModuleType, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run, "agreement", lambda objective: {"loss": 0.01})
-    with pytest.raises(ModelError, match="long prompts: the sides differ"):
+    with pytest.raises(ModelError, match=r"long prompts: loss differs by 0\.01"):
         run.measure("tiny:0", dtype="float32", rounds=1)
 
 
@@ -62,6 +62,6 @@ def test_the_ratio_is_the_median_of_the_rounds_and_the_first_do_not_count(
     # shared and plain take turns at going first: s p, p s, s p, p s
     seconds = iter([9, 9, 4, 1, 1, 3, 4, 2])
     monkeypatch.setattr(run, "timed", lambda work: float(next(seconds)))
-    found = run.take_turns(lambda: None, rounds=3)
+    found = run.compared(lambda: None, rounds=3)
     assert found["seconds"]["shared"]["each"] == [1.0, 1.0, 2.0]
     assert found["times_as_fast"] == {"median": 3.0, "low": 2.0, "high": 4.0, "each": [4.0, 3.0, 2.0]}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gnomon.config import ConstitutionSettings, Recipe
+from gnomon.config import ConstitutionSettings, Recipe, SftSettings
 from gnomon.constitution.feedback import criteria, label, measure
 from gnomon.constitution.principles import Constitution
 from gnomon.constitution.revise import revise
@@ -60,7 +60,7 @@ def revise_stage(
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    return Stage("revise", 2, chosen, {"data": given, **start.inputs}, run)
+    return Stage("revise", 3, chosen, {"data": given, **start.inputs}, run)
 
 
 def kept_revisions(critiques: Artefact) -> list[Demonstration]:
@@ -88,7 +88,8 @@ def constitutional_stage(
         order = np.random.default_rng(recipe.seed).permutation(len(demonstrations))
         helpful = [demonstrations[i] for i in order[: settings.helpful]]
         dev = read_records(given.file("dev.jsonl"), Demonstration)
-        tune(context, recipe, start, kept_revisions(critiques) + helpful, settings.optim, dev)
+        rows = kept_revisions(critiques) + helpful
+        tune(context, recipe, start, rows, SftSettings(optim=settings.optim), dev)
 
     model = recipe.model.model_dump(mode="json", exclude={"ref"})
     optim = settings.optim.model_dump(mode="json", exclude=UNSEEN)
@@ -99,7 +100,7 @@ def constitutional_stage(
         "seed": recipe.seed,
         **start.settings,
     }
-    return Stage("constitutional", 1, chosen, {"data": given, "critiques": critiques, **start.inputs}, run)
+    return Stage("constitutional", 2, chosen, {"data": given, "critiques": critiques, **start.inputs}, run)
 
 
 def feedback_stage(
@@ -137,7 +138,7 @@ def feedback_stage(
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    return Stage("feedback", 2, chosen, {"data": given, **start.inputs}, run)
+    return Stage("feedback", 3, chosen, {"data": given, **start.inputs}, run)
 
 
 def gate_comparisons(rows: list[Comparison], settings: ConstitutionSettings, seed: int) -> list[Comparison]:

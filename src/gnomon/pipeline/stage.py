@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,15 +142,15 @@ def _compute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> 
         work = partial / "work"
         work.mkdir(exist_ok=True)
         resumed = any(work.iterdir())
-        log = MetricsLog(partial / METRICS, copy=run.metrics(stage.name))
-        if not resumed:
-            log.truncate_after(-1)
-        context = StageContext(stage.name, folder, work, stage.inputs, log, reporter)
-        free_memory()
-        forget_peak()
-        started = datetime.now(UTC)
-        with accounting(partial / "spent.json") as spent:
-            stage.run(context)
+        with closing(run.log(stage.name, partial / METRICS)) as log:
+            if not resumed:
+                log.truncate_after(-1)
+            context = StageContext(stage.name, folder, work, stage.inputs, log, reporter)
+            free_memory()
+            forget_peak()
+            started = datetime.now(UTC)
+            with accounting(partial / "spent.json") as spent:
+                stage.run(context)
         if log.path.exists():
             shutil.copyfile(log.path, folder / METRICS)
         about |= {

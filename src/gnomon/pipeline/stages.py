@@ -112,10 +112,10 @@ def sft_stage(recipe: Recipe, data: Artefact, start: Start) -> Stage:
     def run(context: StageContext) -> None:
         rows = read_records(given.file("sft.jsonl"), Demonstration)
         dev = read_records(given.file("dev.jsonl"), Demonstration)
-        tune(context, recipe, start, rows, recipe.sft.optim, dev, every=recipe.sft.evaluate_every)
+        tune(context, recipe, start, rows, recipe.sft, dev)
 
     settings = _settings(recipe, start, sft=seen(recipe.sft))
-    return Stage("sft", 1, settings, {"data": given, **start.inputs}, run)
+    return Stage("sft", 2, settings, {"data": given, **start.inputs}, run)
 
 
 def tune(
@@ -123,15 +123,11 @@ def tune(
     recipe: Recipe,
     start: Start,
     rows: list[Demonstration],
-    optim: OptimSettings,
+    settings: SftSettings,
     dev: list[Demonstration],
-    *,
-    every: int | None = None,
 ) -> None:
-    """Instruction-tune a model on rows and save it, with the loss on held-out rows before and after.
-
-    `every` so many steps that loss is logged as well.
-    """
+    """Instruction-tune a model on rows and save it, with the loss on held-out rows before and after."""
+    optim, every = settings.optim, settings.evaluate_every
     lm = _trainable(recipe, start)
     encoded = encode_demonstrations(lm, rows, recipe.model.max_length)
     held_out = encode_demonstrations(lm, dev, recipe.model.max_length) if dev else None
@@ -140,7 +136,7 @@ def tune(
         return {"loss": held_out_loss(lm, held_out, optim.micro_tokens)} if held_out else {}
 
     before = measured()
-    objective = InstructionTuning(lm, encoded, optim, recipe.seed)
+    objective = InstructionTuning(lm, encoded, optim, recipe.seed, packed=settings.packing)
     evaluation = Evaluation(every, lambda step: measured()) if every else None
     result = _train(context, lm, objective, optim, evaluation=evaluation)
     after = measured()
@@ -200,7 +196,7 @@ def reward_stage(
 
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
     chosen = _settings(recipe, start, reward=seen(settings), roles=list(roles))
-    return Stage(name, 2, chosen, inputs, run)
+    return Stage(name, 3, chosen, inputs, run)
 
 
 def centre(scorer: Scorer, rows: list[Demonstration]) -> None:
@@ -227,7 +223,7 @@ def policy_stage(
         if has_adapters(lm.model):
             freeze_reference(lm.model)
         else:
-            reference = load(start.ref, dtype="float32")
+            reference = load(start.ref, dtype=recipe.model.trained_dtype)
         scorer = load_scorer(reward.folder, dtype=recipe.model.trained_dtype)
         if not reads_alike(lm, scorer.lm):
             raise ModelError(
@@ -266,7 +262,7 @@ def policy_stage(
     chosen = _settings(recipe, start, policy=seen(settings))
     models = {"reward": reward.artefact, "second": second, **start.inputs}
     inputs = {name: artefact for name, artefact in models.items() if artefact is not None}
-    return Stage("policy", 2, chosen, {"data": given, **inputs}, run)
+    return Stage("policy", 3, chosen, {"data": given, **inputs}, run)
 
 
 def followed(context: StageContext) -> float | None:

@@ -60,7 +60,7 @@ def opened(recipe: Recipe, out: Path, reporter: Reporter) -> Iterator[Road]:
 
     All of them walk it, and all must see the same folder.
     """
-    run = RunFolder(out)
+    run = RunFolder(out, recipe.trackers)
     with processes(), run.open() if leads() else nullcontext():
         road = Road(recipe, run, Store(out / "artefacts"), reporter if leads() else SilentReporter())
         if size() > 1 and leads():

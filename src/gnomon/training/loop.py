@@ -20,7 +20,7 @@ from gnomon.errors import DivergenceError, ModelError
 from gnomon.runs import MetricsLog
 from gnomon.training import checkpoint
 from gnomon.training.objective import Micro, Objective, StepWork
-from gnomon.training.optim import adamw, learning_rate
+from gnomon.training.optim import adamw, clip, learning_rate
 
 Progress = Callable[[int, int, str], None]
 
@@ -146,7 +146,7 @@ class Trainer:
         add_up([parameter.grad for parameter in chosen if parameter.grad is not None])
 
     def _clip(self, work: StepWork) -> float:
-        norm = float(nn.utils.clip_grad_norm_(self.trained.values(), self.settings.max_grad_norm))
+        norm = float(clip(self.trained.values(), self.settings.max_grad_norm))
         if not math.isfinite(norm):
             raise self._diverged(work.micros, f"gradient norm is {norm}")
         return norm

@@ -1,0 +1,145 @@
+"""The tables and plots of docs/benchmarks.md, made from the results that are committed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+PAGE = DOCS / "benchmarks.md"
+ORDER = ("sft_lora", "sft_full", "reward", "dpo", "dpo_long_prompts", "policy", "sampling")
+BEGIN, END = "<!-- made by benchmarks/page.py -->\n", "<!-- end -->"
+HEAD = (
+    "| work | peer | Gnomon | peer | times as fast | memory above weights | system time |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+)
+STYLE = {"svg.hashsalt": "gnomon", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
+STYLE |= {"axes.spines.right": False, "legend.frameon": False}
+
+
+def row_of(name: str, results: Mapping[str, Any]) -> list[str]:
+    """A workload's rows of the table: one for each of the peer's settings."""
+    return [_row(name, results["unit"], peer, found) for peer, found in results["against"].items()]
+
+
+def _row(name: str, unit: str, peer: str, found: Mapping[str, Any]) -> str:
+    own = found.get("gnomon", found)
+    cells = [f"`{name}`", peer, f"{own['units_per_second']['median']:g} {unit}/s"]
+    if "peer" not in found:
+        return "| " + " | ".join([*cells, "", "", f"{own['peak_mib']:,} MiB", _share(own)]) + " |"
+    other, ratio = found["peer"], found["times_as_fast"]
+    cells += [
+        f"{other['units_per_second']['median']:g} {unit}/s",
+        f"**{ratio['median']:.2f}** ({ratio['low']:.2f} to {ratio['high']:.2f})",
+        f"{own['peak_mib']:,} of {other['peak_mib']:,} MiB: {found['share_of_memory']:.2f}",
+        f"{_share(own)}, {_share(other)}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _share(side: Mapping[str, Any]) -> str:
+    return f"{side['system_share']:.0%}"
+
+
+def measured(folder: Path = HERE) -> dict[str, dict[str, Any]]:
+    """The committed results of the workloads, in the order of the table."""
+    files = {name: folder / name / "results.json" for name in ORDER}
+    return {name: json.loads(path.read_text()) for name, path in files.items() if path.exists()}
+
+
+def table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Both tables: what came out, and how long the rows were, which settings were best, on what machine."""
+    lines = [*HEAD, *(line for name, found in results.items() for line in row_of(name, found))]
+    lines += [
+        "",
+        "| work | lengths in tokens | best settings of the peer | machine |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, found in results.items():
+        lengths = ", ".join(f"{what} {own['mean']:g}" for what, own in found["lengths"].items())
+        best = found["against"].get("tuned", {}).get("settings", {})
+        said = ", ".join(f"`{key}={value}`" for key, value in best.items())
+        machine = f"{found['hardware']['cpu']}, {found['hardware']['threads']} threads"
+        lines.append(f"| `{name}` | {lengths} | {said} | {machine} |")
+    return "\n".join(lines) + "\n"
+
+
+def plots() -> str:
+    """Links to the plots that there are."""
+    named = {
+        "benchmarks-speed.svg": "Times as fast as the peer",
+        "benchmarks-scaling.svg": "Seconds and memory as sizes grow",
+    }
+    return "".join(f"\n![{words}]({name})\n" for name, words in named.items() if (DOCS / name).exists())
+
+
+def page(text: str, made: str) -> str:
+    """The page with what is made put between its marks."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + made + END + rest.split(END, 1)[1]
+
+
+def save_speed(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Bars of times as fast, with the lowest and the highest pair."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7, 3.2), layout="constrained")
+        axes = figure.subplots()
+        for k, peer in enumerate(("default", "tuned")):
+            found = [(i, r["against"][peer]) for i, r in enumerate(results.values()) if peer in r["against"]]
+            ratios = [own["times_as_fast"] for _, own in found]
+            axes.bar(
+                [i + 0.4 * k - 0.2 for i, _ in found],
+                [ratio["median"] for ratio in ratios],
+                0.38,
+                yerr=[
+                    [ratio["median"] - ratio["low"] for ratio in ratios],
+                    [ratio["high"] - ratio["median"] for ratio in ratios],
+                ],
+                label=f"over the peer's {'defaults' if peer == 'default' else 'best settings'}",
+            )
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set_xticks(range(len(results)), [name.replace("_", "\n") for name in results])
+        axes.set_ylabel("times as fast")
+        axes.legend()
+        figure.savefig(path, metadata={"Date": None})
+
+
+def save_scaling(points: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
+    """Seconds above, memory below, one column for each thing that grows."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9, 4.6), layout="constrained")
+        grid = figure.subplots(2, len(points), squeeze=False)
+        for column, (name, own) in enumerate(points.items()):
+            sides = dict.fromkeys(point["side"] for point in own)
+            for side in sides:
+                line = [point for point in own if point["side"] == side]
+                sizes = [point["size"] for point in line]
+                for row, what in enumerate(("seconds", "peak_mib")):
+                    grid[row, column].plot(sizes, [point[what] for point in line], "o-", label=side)
+            grid[0, column].set_title(name, fontsize=9)
+            for row, what in enumerate(("seconds", "MiB above what was there")):
+                grid[row, column].set_ylim(bottom=0)
+                grid[row, column].set_xlim(left=0)
+                if column == 0:
+                    grid[row, column].set_ylabel(what)
+            grid[0, column].legend(fontsize=7)
+        figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Write the page's tables and the plots anew."""
+    results = measured()
+    if any("times_as_fast" in found for r in results.values() for found in r["against"].values()):
+        save_speed(results, DOCS / "benchmarks-speed.svg")
+    scaling = HERE / "scaling" / "results.json"
+    if scaling.exists():
+        save_scaling(json.loads(scaling.read_text())["points"], DOCS / "benchmarks-scaling.svg")
+    PAGE.write_text(page(PAGE.read_text(), table(results) + plots()))
+
+
+if __name__ == "__main__":
+    main()

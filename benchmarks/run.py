@@ -1,0 +1,238 @@
+"""Gnomon against its peers: the same rows, model, adapters and machine, taking turns in one process tree.
+
+Each peer must first agree with Gnomon on log-probs, loss and gradient norm; then both take a step in turn,
+another one first each time. A peer's `tuned` settings are the fastest of a small search.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gnomon.config import DEFAULT_MODEL
+from gnomon.errors import ModelError
+from gnomon.pipeline.lineage import software
+from gnomon.runs import write_json
+from page import row_of
+from paired import AGREE, check, differences, hardware, ratios, spread, take_turns
+from work import SEED, TINY, WARM_UP, WORKLOADS, Size, write_job
+
+HERE = Path(__file__).parent
+PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
+ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+"""Freed memory stays in the process: half of a peer's step was page faults otherwise."""
+
+PLAIN = {"bf16": False, "gradient_checkpointing": False}
+"""Weights are bfloat16 already, and memory does not ask for checkpoints."""
+HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+QUARTERS = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+CANDIDATES: Mapping[str, Sequence[dict[str, Any]]] = {
+    "sft": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"padding_free": True}),
+    "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
+    "dpo": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"precompute_ref_log_probs": True}),
+    "policy": (
+        PLAIN,
+        PLAIN | {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 2},
+        PLAIN | {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
+    ),
+    "sampling": ({}, {"cache_implementation": "static"}),
+}
+SEARCHED_STEPS = 2
+"""Steps each candidate takes; the faster one counts."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A worker as the coordinator sees it."""
+
+    ask: Callable[[dict[str, Any]], dict[str, Any]]
+
+    def do(self, what: str) -> dict[str, Any]:
+        return self.ask({"do": what})
+
+
+@contextmanager
+def worker(
+    side: str, job: Path, settings: Mapping[str, Any], threads: int
+) -> Iterator[tuple[Link, dict[str, Any]]]:
+    """A prepared side in a process of its own, and what it told of itself; it ends with the block."""
+    python = sys.executable if side == "gnomon" else str(PEERS)
+    log = (job / f"{side}.log").open("a")
+    process = subprocess.Popen(
+        [python, "-m", f"sides.{side}"],
+        cwd=HERE,
+        env={**os.environ, **ALLOCATOR, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+
+    def ask(message: dict[str, Any]) -> dict[str, Any]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(message) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "it ended without a word"}
+        if "error" in answer:
+            said = Path(log.name).read_text()[-2000:]
+            raise ModelError(f"{side} at {message['do']}: {answer['error']}\n{said}")
+        return answer
+
+    try:
+        link = Link(ask)
+        yield link, ask({"do": "prepare", "job": str(job), "settings": dict(settings), "threads": threads})
+    finally:
+        process.communicate()  # its input ends, and so does it
+        log.close()
+
+
+def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, threads: int) -> dict[str, Any]:
+    """Agreement and timings of Gnomon against each of `peers` (default, tuned) in one kind of work."""
+    folder = Path(job["folder"])
+    results: dict[str, Any] = {}
+    for peer in peers or ("",):
+        with worker("gnomon", folder, {}, threads) as (ours, told):
+            if not peer:
+                return {"gnomon": alone(ours, told, pairs)}
+            found: dict[str, Any] = {}
+            settings = defaults(job)
+            own = ours.do("compare")
+            if peer == "tuned":
+                found["search"], settings = search(job, own, threads)
+            with worker("trl", folder, settings, threads) as (theirs, told_of):
+                found["differs"] = differences(own, theirs.do("compare"))
+                check(found["differs"], AGREE[tolerance(job)], f"{name}, {peer}")
+                found |= {"settings": settings, "software": told_of["software"]}
+                results[peer] = found | against(ours, told, theirs, told_of, pairs)
+    return results
+
+
+def defaults(job: Mapping[str, Any]) -> dict[str, Any]:
+    """TRL as it comes; but where float32 is to show that both sides compute the same, without autocast."""
+    return {"bf16": False} if tolerance(job) == "float32" and job["kind"] != "sampling" else {}
+
+
+def tolerance(job: Mapping[str, Any]) -> str:
+    """Where weights are float32 but a peer computes in bfloat16, bfloat16 is what can be asked for."""
+    return "float32" if job["ref"].startswith("tiny:") else "bfloat16"
+
+
+def search(job: Mapping[str, Any], own: Mapping[str, Any], threads: int) -> tuple[list[Any], dict[str, Any]]:
+    """Seconds of every candidate, or why it cannot be had; and the fastest that agrees with Gnomon."""
+    tried = []
+    for settings in CANDIDATES[job["kind"]]:
+        try:
+            with worker("trl", Path(job["folder"]), settings, threads) as (link, _):
+                check(differences(own, link.do("compare")), AGREE[tolerance(job)], str(settings))
+                seconds = [link.do("step")["seconds"] for _ in range(SEARCHED_STEPS)]
+            tried.append({"settings": settings, "seconds": round(min(seconds), 3)})
+        except ModelError as problem:
+            tried.append({"settings": settings, "refused": str(problem).splitlines()[0]})
+    able = [one for one in tried if "seconds" in one]
+    if not able:
+        raise ModelError(f"none of the peer's candidates can be timed: {tried}")
+    return tried, min(able, key=lambda one: one["seconds"])["settings"]
+
+
+def alone(ours: Link, told: Mapping[str, Any], pairs: int) -> dict[str, Any]:
+    """Gnomon's figures where no peer is at hand."""
+    values = ours.do("compare")
+    ours.do("memory")
+    steps = take_turns({"gnomon": lambda: ours.do("step")}, pairs, WARM_UP)["gnomon"]
+    return {"values": values, **figures(steps, ours.do("memory")["peak"] - told["loaded"])}
+
+
+def against(
+    ours: Link, told: Mapping[str, Any], theirs: Link, told_of: Mapping[str, Any], pairs: int
+) -> dict[str, Any]:
+    """Both sides' figures, Gnomon's speed over the peer's, and its share of the peer's memory."""
+    for link in (ours, theirs):
+        link.do("memory")
+    sides = {"gnomon": lambda: ours.do("step"), "peer": lambda: theirs.do("step")}
+    steps = take_turns(sides, pairs, WARM_UP)
+    found = {
+        "gnomon": figures(steps["gnomon"], ours.do("memory")["peak"] - told["loaded"]),
+        "peer": figures(steps["peer"], theirs.do("memory")["peak"] - told_of["loaded"]),
+    }
+    rates = {name: found[name]["units_per_second"]["each"] for name in found}
+    return found | {
+        "times_as_fast": ratios(rates["gnomon"], rates["peer"]),
+        "share_of_memory": round(found["gnomon"]["peak_mib"] / max(1, found["peer"]["peak_mib"]), 3),
+    }
+
+
+def figures(steps: Sequence[Mapping[str, float]], above: int) -> dict[str, Any]:
+    """What a side's steps come to; `above` are the bytes it held beyond its loaded weights."""
+    return {
+        "seconds": spread([step["seconds"] for step in steps]),
+        "units_per_second": spread([step["units"] / step["seconds"] for step in steps]),
+        "system_share": round(
+            sum(s["system"] for s in steps) / max(1e-9, sum(s["processor"] for s in steps)), 3
+        ),
+        "peak_mib": round(above / 2**20),
+    }
+
+
+def main() -> None:
+    """Measure each workload, write its results.json, and print its row of the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
+    parser.add_argument("--pairs", type=int, default=5, help="rounds that count")
+    parser.add_argument("--sides", default="default,tuned", help="the peer's settings; empty: Gnomon alone")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--tiny", action="store_true", help="a random two-layer model in float32")
+    parser.add_argument("--out", type=Path, default=HERE, help="the folder of WORKLOAD/results.json")
+    options = parser.parse_args()
+    peers = [name for name in options.sides.split(",") if name]
+    if unknown := [name for name in options.workloads if name not in WORKLOADS]:
+        parser.error(f"unknown workload {unknown[0]!r}; there are {', '.join(WORKLOADS)}")
+    if unknown := [name for name in peers if name not in ("default", "tuned")]:
+        parser.error(f"unknown side {unknown[0]!r}; there are default and tuned")
+    if peers and not PEERS.exists():
+        parser.error("the peers are not installed: make peers, or --sides '' for Gnomon alone")
+    for name in options.workloads or WORKLOADS:
+        results = one(name, peers, options)
+        write_json(options.out / name / "results.json", results)
+        print(*row_of(name, results), sep="\n", flush=True)
+
+
+def one(name: str, peers: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
+    """All that a workload's results.json holds."""
+    model, size = ("tiny:0", TINY) if options.tiny else (DEFAULT_MODEL, Size())
+    with tempfile.TemporaryDirectory() as folder:
+        job = write_job(Path(folder), name, model, size, WARM_UP + options.pairs)
+        return {
+            "model": model,
+            "dtype": job["dtype"],
+            "seed": SEED,
+            "pairs": options.pairs,
+            "warm_up": WARM_UP,
+            "unit": WORKLOADS[name].unit,
+            "lora": job["lora"],
+            "size": job["size"],
+            "lengths": job["lengths"],
+            "allocator": ALLOCATOR,
+            "hardware": hardware() | {"threads": options.threads},
+            "software": software(),
+            "against": measure(name, job, peers, options.pairs, options.threads),
+        }
+
+
+if __name__ == "__main__":
+    main()
