@@ -252,7 +252,6 @@ def compare_policy(trainer: Any, job: Job) -> Message:
     return told
 
 
-
 def token_logps(trainer: Any, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
     told = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, keep, batch_size=8)
     found: Tensor = told[0]

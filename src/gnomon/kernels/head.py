@@ -195,7 +195,8 @@ class _Tile:
         """Mean log-probs of the targets."""
         if self.targets.ids is not None:
             scaled = self._own(self.targets.ids) / self.temperature
-            return torch.linalg.vecdot(self.probs, scaled - self.lse)
+            own: Tensor = torch.linalg.vecdot(self.probs, scaled - self.lse)
+            return own
         mean = torch.zeros_like(self.lse[:, 0])
         for words in self._parts():
             scaled = self._logits(words).div_(self.temperature)

@@ -25,7 +25,7 @@ def linear(weight: Float[Tensor, "outer inner"], bias: Float[Tensor, "outer"] | 
         return lambda x: functional.linear(x, weight, bias)
     laid = torch.ops.mkldnn._reorder_linear_weight(weight)
     multiply = torch.ops.mkldnn._linear_pointwise
-    return lambda x: multiply(x, laid, bias, "none", [], "")  # type: ignore[no-any-return]
+    return lambda x: multiply(x, laid, bias, "none", [], "")
 
 
 def packs(weight: Tensor) -> bool:
@@ -33,6 +33,6 @@ def packs(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.bfloat16
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )

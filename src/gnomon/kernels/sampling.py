@@ -21,7 +21,7 @@ NUCLEUS = 1024
 """Tokens among which a nucleus is looked for before the vocabulary is sorted."""
 
 Finish = Callable[[Tensor, slice | Tensor], Tensor]
-"""Makes logits (`wide`) of products and the words they are of: a slice of the vocabulary, or ids [rows, n]."""
+"""Logits (`wide`) from products and the words they are of: a slice of the vocabulary, or ids [rows, n]."""
 
 
 def sample_states(
@@ -73,11 +73,11 @@ def _sampled(
     blocks = torch.cat(mass, dim=-1).cumsum(dim=-1)
     block, rest = _find(blocks, uniform.double()[:, None] * blocks[:, -1:])
     # past the vocabulary's end its last word is repeated, which an edge may then stand for
-    words = (block * BLOCK + torch.arange(BLOCK, device=block.device)).clamp(max=products.shape[1] - 1)
-    logits = scaled(products.gather(1, words), words)
+    ids = (block * BLOCK + torch.arange(BLOCK, device=block.device)).clamp(max=products.shape[1] - 1)
+    logits = scaled(products.gather(1, ids), ids)
     place, _ = _find((logits - top).double().exp().cumsum(dim=-1), rest)
     logps = (logits.gather(1, place) - top).double() - blocks[:, -1:].log()
-    return words.gather(1, place).squeeze(1), logps.squeeze(1).to(logits.dtype)
+    return ids.gather(1, place).squeeze(1), logps.squeeze(1).to(logits.dtype)
 
 
 def _likeliest(

@@ -22,6 +22,7 @@ class Growing:
 
     def __init__(self) -> None:
         self.held: Tensor | None = None
+        self.buffer = torch.empty(0, 0, 0, 0)
 
     def grown(self, held: Tensor, new: Tensor) -> Tensor:
         """The columns `held` and then the `new` ones; a copy where `held` is not what was given last."""
@@ -34,7 +35,7 @@ class Growing:
         return self.held
 
 
-class Columns(DynamicLayer):
+class Columns(DynamicLayer):  # type: ignore[misc]
     """All columns of a layer."""
 
     def __init__(self) -> None:
@@ -49,7 +50,7 @@ class Columns(DynamicLayer):
         return self.keys, self.values
 
 
-class WindowColumns(DynamicSlidingWindowLayer):
+class WindowColumns(DynamicSlidingWindowLayer):  # type: ignore[misc]
     """Those columns of a layer that its sliding window will still see."""
 
     def __init__(self, sliding_window: int) -> None:
