@@ -52,10 +52,11 @@ $(PEERS)/.installed: benchmarks/peers.txt
 	@$(PEERS)/bin/python -m pip install -qq -r benchmarks/peers.txt
 	@touch $@
 
-bench: $(INSTALLED) peers ## time Gnomon against its peers, with and without shared prompts, and over sizes: results.json
+bench: $(INSTALLED) peers ## time Gnomon against its peers, with and without each technique, and over sizes: results.json
 	cd benchmarks && ../$(BIN)/python run.py
 	cd benchmarks && ../$(BIN)/python -m shared_prompts.run
 	cd benchmarks && ../$(BIN)/python -m scaling.run
+	cd benchmarks && ../$(BIN)/python -m techniques.run
 	cd benchmarks && ../$(BIN)/python page.py
 
 docs: $(INSTALLED) ## check the documentation: its links, and what it says of commands, metrics and formats

@@ -68,6 +68,24 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def techniques(folder: Path = HERE) -> str:
+    """What each technique saves, where that was measured."""
+    path = folder / "techniques" / "results.json"
+    if not path.exists():
+        return ""
+    lines = ["", "| technique | in | times as fast with it |", "| --- | --- | --- |"]
+    for name, found in json.loads(path.read_text())["techniques"].items():
+        ratio = found["times_as_fast"]
+        said = f"**{ratio['median']:.2f}** ({ratio['low']:.2f} to {ratio['high']:.2f})"
+        lines.append(f"| {name} | {found['work']} | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+def made() -> str:
+    """All that the page has from the committed results."""
+    return table(measured()) + techniques() + plots()
+
+
 def plots() -> str:
     """Links to the plots that there are."""
     named = {
@@ -138,7 +156,7 @@ def main() -> None:
     scaling = HERE / "scaling" / "results.json"
     if scaling.exists():
         save_scaling(json.loads(scaling.read_text())["points"], DOCS / "benchmarks-scaling.svg")
-    PAGE.write_text(page(PAGE.read_text(), table(results) + plots()))
+    PAGE.write_text(page(PAGE.read_text(), made()))
 
 
 if __name__ == "__main__":

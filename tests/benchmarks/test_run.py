@@ -78,7 +78,7 @@ def test_the_fastest_candidate_that_agrees_is_the_tuned_peer(monkeypatch: pytest
 
 def test_the_page_shows_what_was_measured():
     text = page.PAGE.read_text(encoding="utf-8")
-    assert page.page(text, page.table(page.measured()) + page.plots()) == text
+    assert page.page(text, page.made()) == text
 
 
 def test_a_row_says_how_many_times_as_fast_and_what_memory():

@@ -82,8 +82,8 @@ def test_what_fills_a_batch_moves_neither_loss_nor_gradient_by_a_bit(name, kind)
     before = [it.objective.loss(micro)[0].item() for micro in micros], gradients(it, micros)
     filled = 0
     for micro in micros:
-        batch = micro.tensors[0]
-        padding = ~batch.attention_mask if kind == "sft" else batch.segments < 0
+        batch = micro.tensors.rows
+        padding = batch.segments < 0
         batch.input_ids[padding] = 77
         filled += int(padding.sum())
     assert filled > 0
@@ -100,15 +100,17 @@ def test_labels_that_are_not_trained_on_do_not_move_the_loss_by_a_bit(name):
     rows = [Demonstration(name, Conversation.of("Hi!", answer, "Bye!")) for answer in ("Hello.", "Yes?")]
     it = InstructionTuning(lm, encode_demonstrations(lm, rows, 200), OptimSettings(batch_size=2), seed=0)
     (micro,) = it.prepare(0).micros
-    batch = micro.tensors[0]
     loss = it.loss(micro)[0].item()
-    places = torch.arange(batch.input_ids.shape[1])
-    last = (places * batch.response_mask).amax(dim=1, keepdim=True)
-    later = batch.attention_mask & (places > last)
-    assert int(later.sum()) > 20
-    batch.input_ids[later] = 77
+    batch, masks = micro.tensors.rows, [it.data.rows[i].response_mask for i in it.order.at(0)]
+    last = [max(k for k, trained in enumerate(mask) if trained) for mask in masks]
+    ids = batch.input_ids.view(-1)
+    later = [place for i, places in batch.places.items() for place in places[last[i] + 1 :]]
+    assert len(later) > 20
+    ids[later] = 77
     assert it.loss(micro)[0].item() == loss
-    batch.input_ids[batch.response_mask] = 77
+    ids[[places[last[i]] for i, places in batch.places.items()]] = 77  # only what comes after sees it
+    assert it.loss(micro)[0].item() == loss
+    ids[[places[last[i] - 1] for i, places in batch.places.items()]] = 77
     assert it.loss(micro)[0].item() != loss
 
 

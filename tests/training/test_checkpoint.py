@@ -64,10 +64,12 @@ def test_where_all_are_damaged_training_starts_again(tmp_path):
     assert len(damaged) == 2
 
 
-def test_what_a_killed_process_left_half_written_is_not_read(tmp_path):
+def test_what_a_killed_process_left_half_written_is_not_read_and_goes(tmp_path):
     save(tmp_path, 2)
-    (tmp_path / ".checkpoint.123.tmp").write_bytes(b"half")
+    draft = tmp_path / ".checkpoint.123.tmp"
+    draft.write_bytes(b"half")
     assert newest(tmp_path) == 2
+    assert not draft.exists()
 
 
 def test_a_write_that_fails_leaves_the_older_ones(tmp_path):

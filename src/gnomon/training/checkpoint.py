@@ -79,7 +79,12 @@ def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
 
 
 def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest checkpoint that can be read (None where there is none), and what was passed over."""
+    """The newest checkpoint that can be read (None where there is none), and what was passed over.
+
+    What a killed process left half-written is removed, or every kill would cost a checkpoint of disk.
+    """
+    for left in folder.glob(".checkpoint.*.tmp"):
+        left.unlink(missing_ok=True)
     damaged: list[str] = []
     for path in _newest_first(folder):
         try:

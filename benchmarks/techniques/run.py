@@ -1,0 +1,198 @@
+"""What each technique saves: the same work with it and without it, in turn, in one process.
+
+Training is loss and gradient of one step of instruction tuning, sampling is answers to built-in prompts; both
+of a model with adapters. What is switched off is computed the plain way; the results stay the same.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import DynamicCache
+
+from gnomon.config import DEFAULT_MODEL, DataSettings, LoraSettings, OptimSettings
+from gnomon.data.sources import Data, read_data
+from gnomon.kernels import head
+from gnomon.kernels.allocator import settle
+from gnomon.models import inference, lora
+from gnomon.models.load import LanguageModel, load
+from gnomon.pipeline.lineage import software
+from gnomon.rollouts import decoding
+from gnomon.rollouts.engine import Sampling
+from gnomon.rollouts.local import LocalEngine
+from gnomon.runs import write_json
+from gnomon.training import sft
+from gnomon.training.objective import Micro
+from paired import hardware, ratios, spread, take_turns
+
+SEED = 0
+ROWS, PROMPTS, NEW_TOKENS = 16, 64, 48
+WARM_UP = 2
+
+Off = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Technique:
+    """`off` is a block in which the work is done without it."""
+
+    work: str
+    off: Off
+
+
+@contextmanager
+def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
+    """Inside the block the module's `name` is another."""
+    before = getattr(place, name)
+    setattr(place, name, value)
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
+
+
+def plain_nll(hidden: Tensor, own: head.Head, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss from all logits of the rows at once, differentiated by autograd."""
+    logps = head.plain_logps(hidden, own, targets)
+    return -(weights * logps).sum(), logps.detach()
+
+
+def everywhere(it: sft.InstructionTuning, micro: Micro) -> tuple[Tensor, dict[str, float]]:
+    """The step's loss with the head at every position, those that train nothing weighing 0."""
+    batch: sft.TokenBatch = micro.tensors
+    states = sft.branch_states(it.lm.model, batch.rows)
+    labels = torch.zeros(len(states), dtype=torch.long, device=states.device)
+    weights = torch.zeros(len(states), device=states.device)
+    labels[batch.before], weights[batch.before] = batch.labels, 1.0 / batch.tokens
+    return sft.weighted_nll(states, it.head, labels, weights)[0], {}
+
+
+def as_they_come(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Rows in micro-batches in the order they have, whatever their lengths."""
+    groups: list[list[int]] = [[]]
+    for i in range(len(lengths)):
+        own = [*groups[-1], i]
+        if groups[-1] and len(own) * max(lengths[k] for k in own) > tokens:
+            groups.append([i])
+        else:
+            groups[-1] = own
+    return groups
+
+
+def plain_linear(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    return lambda x: functional.linear(x, weight, bias)
+
+
+TECHNIQUES = {
+    "the head's gradient in its forward pass": Technique(
+        "training", lambda: replaced(sft, "weighted_nll", plain_nll)
+    ),
+    "the head only where a label is": Technique(
+        "training", lambda: replaced(sft.InstructionTuning, "loss", everywhere)
+    ),
+    "a part of the vocabulary at a time, in training": Technique(
+        "training", lambda: replaced(head, "PART", 1 << 30)
+    ),
+    "micro-batches of like length": Technique("training", lambda: replaced(sft, "by_length", as_they_come)),
+    "adapters fused into their layers": Technique(
+        "training", lambda: replaced(lora, "only_adapter", lambda layer: None)
+    ),
+    "a part of the vocabulary at a time, in sampling": Technique(
+        "sampling", lambda: replaced(head, "PART", 1 << 30)
+    ),
+    "weights laid out once": Technique("sampling", lambda: replaced(inference, "linear", plain_linear)),
+    "a cache that grows in place": Technique(
+        "sampling",
+        lambda: replaced(decoding, "new_cache", lambda config: DynamicCache(config=config)),
+    ),
+    "rows that are done leave": Technique("sampling", lambda: replaced(decoding, "REFILL", 0.0)),
+}
+
+
+def works(lm: LanguageModel, data: Data) -> dict[str, Callable[[], float]]:
+    """Both kinds of work; each tells a number that must not change with how it is done."""
+    rows = sft.encode_demonstrations(lm, islice(data.sft, ROWS), 512)
+    objective = sft.InstructionTuning(lm, rows, OptimSettings(batch_size=len(rows.rows), epochs=1), SEED)
+    prompts = [lm.encode_prompt(row.conversation) for row in data.evaluation[:PROMPTS]]
+
+    def training() -> float:
+        lm.model.train()
+        total = 0.0
+        for micro in objective.prepare(0).micros:
+            loss, _ = objective.loss(micro)
+            loss.backward()
+            total += loss.item()
+        lm.model.zero_grad(set_to_none=True)
+        return total
+
+    def sampling() -> float:
+        samples = LocalEngine(lm).sample(prompts, Sampling(NEW_TOKENS), range(len(prompts)))
+        return float(sum(len(sample.response_ids) for sample in samples))
+
+    return {"training": training, "sampling": sampling}
+
+
+def measure(model: str, rounds: int, names: Sequence[str]) -> dict[str, Any]:
+    """For each technique the seconds with and without it, and how many times as fast it makes the work."""
+    lm = lora.add_lora(load(model), LoraSettings(), SEED)
+    work = works(lm, read_data(DataSettings(), SEED))
+    results = {}
+    for name in names:
+        technique = TECHNIQUES[name]
+        sides = {
+            "with": lambda t=technique: timed(work[t.work]),
+            "without": lambda t=technique: timed(work[t.work], t.off),
+        }
+        seconds = take_turns(sides, rounds, WARM_UP)
+        results[name] = {
+            "work": technique.work,
+            "seconds": {side: spread(own) for side, own in seconds.items()},
+            "times_as_fast": ratios(seconds["without"], seconds["with"]),
+        }
+        print(f"{name}: {results[name]['times_as_fast']['median']:.2f} times as fast", flush=True)
+    return results
+
+
+def timed(work: Callable[[], float], off: Off | None = None) -> float:
+    """Seconds of the work, with a technique switched off or with all of them."""
+    started = time.perf_counter()
+    if off is None:
+        work()
+    else:
+        with off():
+            work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure, write results.json, and say what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that count")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
+    options = parser.parse_args()
+    settled = settle()
+    results = {
+        "model": options.model,
+        "seed": SEED,
+        "size": {"rows": ROWS, "prompts": PROMPTS, "new_tokens": NEW_TOKENS, "warm_up": WARM_UP},
+        "allocator_settled": settled,
+        "hardware": hardware(),
+        "software": software(),
+        "techniques": measure(options.model, options.rounds, list(TECHNIQUES)),
+    }
+    write_json(options.out, results)
+
+
+if __name__ == "__main__":
+    main()
