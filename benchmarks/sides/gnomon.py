@@ -195,7 +195,9 @@ def policy(lm: LanguageModel, job: Job) -> Built:
     objective = PolicyOptimisation(lm, LocalEngine(lm), worth, prompts, settings, seed=job["seed"])
 
     def compare() -> Message:
-        given = PolicyOptimisation(lm, Given(lm, job), worth, prompts, settings, seed=job["seed"])
+        given = PolicyOptimisation(
+            lm, Given(lm, job), lambda samples: job["rewards"], prompts, settings, seed=job["seed"]
+        )
         given._chosen = lambda step: list(range(size["prompts"]))
         kept: list[Rollouts] = []
         roll_out = given.roll_out

@@ -194,7 +194,7 @@ def put_on(model: Any, job: Job) -> None:
 
 def compare_sft(trainer: Any, job: Job) -> Message:
     first = rows(job)[: job["size"]["batch"]]
-    sums = row_logps(trainer, [(row["input_ids"], [id >= 0 for id in row["labels"]]) for row in first])
+    sums = row_logps(trainer, [(row["input_ids"], [token >= 0 for token in row["labels"]]) for row in first])
     return {"logps": sums, **loss_and_norm(trainer, batch(trainer, job))}
 
 
@@ -250,7 +250,6 @@ def compare_policy(trainer: Any, job: Job) -> Message:
     trainer.current_gradient_accumulation_steps = cut
     told["loss"] += mean_size(job["advantages"])
     return told
-
 
 
 def token_logps(trainer: Any, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
