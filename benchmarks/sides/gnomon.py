@@ -198,7 +198,7 @@ def policy(lm: LanguageModel, job: Job) -> Built:
         given = PolicyOptimisation(
             lm, Given(lm, job), lambda samples: job["rewards"], prompts, settings, seed=job["seed"]
         )
-        given._chosen = lambda step: list(range(size["prompts"]))
+        given._chosen = lambda step: [0] * size["prompts"]  # all after one prompt
         kept: list[Rollouts] = []
         roll_out = given.roll_out
         given.roll_out = lambda step: (kept.append(roll_out(step)), kept[-1])[-1]
