@@ -21,7 +21,7 @@ from gnomon.errors import ModelError
 from gnomon.pipeline.lineage import software
 from gnomon.runs import write_json
 from page import row_of
-from paired import AGREE, check, differences, hardware, ratios, spread, take_turns
+from paired import check, differences, hardware, ratios, spread, take_turns
 from work import SEED, TINY, WARM_UP, WORKLOADS, Size, write_job
 
 HERE = Path(__file__).parent
@@ -117,7 +117,7 @@ def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, th
                 found["search"], settings = search(job, own, threads)
             with worker("trl", folder, settings, threads) as (theirs, told_of):
                 found["differs"] = differences(own, theirs.do("compare"))
-                check(found["differs"], AGREE[tolerance(job)], f"{name}, {peer}")
+                check(found["differs"], tolerance(job), f"{name}, {peer}")
                 found |= {"settings": settings, "software": told_of["software"]}
                 results[peer] = found | against(ours, told, theirs, told_of, pairs)
     return results
@@ -139,7 +139,7 @@ def search(job: Mapping[str, Any], own: Mapping[str, Any], threads: int) -> tupl
     for settings in CANDIDATES[job["kind"]]:
         try:
             with worker("trl", Path(job["folder"]), settings, threads) as (link, _):
-                check(differences(own, link.do("compare")), AGREE[tolerance(job)], str(settings))
+                check(differences(own, link.do("compare")), tolerance(job), str(settings))
                 seconds = [link.do("step")["seconds"] for _ in range(SEARCHED_STEPS)]
             tried.append({"settings": settings, "seconds": round(min(seconds), 3)})
         except ModelError as problem:

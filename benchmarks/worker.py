@@ -122,5 +122,5 @@ def distinct_words(text: str) -> float:
 
 
 def mean_size(advantages: Sequence[float]) -> float:
-    """What a policy's loss is told on top of: advantages cancel in it, and else rounding would be compared."""
+    """What a policy's loss is told on top of: advantages cancel in it, and leave rounding."""
     return sum(map(abs, advantages)) / len(advantages)

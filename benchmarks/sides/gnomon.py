@@ -195,8 +195,10 @@ def policy(lm: LanguageModel, job: Job) -> Built:
     objective = PolicyOptimisation(lm, LocalEngine(lm), worth, prompts, settings, seed=job["seed"])
 
     def compare() -> Message:
-        given = PolicyOptimisation(lm, Given(lm, job), worth, prompts, settings, seed=job["seed"])
-        given._chosen = lambda step: list(range(size["prompts"]))
+        given = PolicyOptimisation(
+            lm, Given(lm, job), lambda samples: job["rewards"], prompts, settings, seed=job["seed"]
+        )
+        given._chosen = lambda step: [0] * size["prompts"]  # all after one prompt
         kept: list[Rollouts] = []
         roll_out = given.roll_out
         given.roll_out = lambda step: (kept.append(roll_out(step)), kept[-1])[-1]

@@ -194,7 +194,7 @@ def put_on(model: Any, job: Job) -> None:
 
 def compare_sft(trainer: Any, job: Job) -> Message:
     first = rows(job)[: job["size"]["batch"]]
-    sums = row_logps(trainer, [(row["input_ids"], [id >= 0 for id in row["labels"]]) for row in first])
+    sums = row_logps(trainer, [(row["input_ids"], [token >= 0 for token in row["labels"]]) for row in first])
     return {"logps": sums, **loss_and_norm(trainer, batch(trainer, job))}
 
 
@@ -223,12 +223,11 @@ def compare_reward(trainer: Any, job: Job) -> Message:
 
 def compare_policy(trainer: Any, job: Job) -> Message:
     """On the given samples, which TRL is handed as if it had drawn them."""
-    size, pad = job["size"], trainer.processing_class.pad_token_id
-    prompts = [row["ids"] for row in job["rows"][: size["prompts"]] for _ in range(size["samples"])]
+    pad = trainer.processing_class.pad_token_id
     answers = [sample["ids"] for sample in job["given"]]
-    longest = max(map(len, prompts))
-    prompt_ids = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in prompts])
-    prompt_mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts])
+    prompts = [job["rows"][0]["ids"]] * len(answers)  # padding before prompts shifts positions, which rounds
+    prompt_ids = torch.tensor(prompts)
+    prompt_mask = torch.ones_like(prompt_ids)
     completion_ids = pad_sequence([torch.tensor(ids) for ids in answers], True, pad)
     completion_mask = pad_sequence([torch.ones(len(ids), dtype=torch.long) for ids in answers], True, 0)
     inputs = {

@@ -22,9 +22,9 @@ def test_a_ratio_is_the_median_of_the_pairs():
     assert ratios([4, 3, 4], [1, 1, 2]) == {"median": 3.0, "low": 2.0, "high": 4.0, "each": [4.0, 3.0, 2.0]}
 
 
-def test_a_row_differs_relative_to_the_mean_size_of_the_rows():
-    found = differences({"logps": [-11.0, 0.5], "loss": 1.0}, {"logps": [-10.0, -10.0], "loss": 1.25})
-    assert found == {"logps": pytest.approx(1.05), "loss": pytest.approx(0.2)}
+def test_rows_differ_by_the_root_mean_square_over_that_of_the_values():
+    found = differences({"scores": [3.0, -1.0], "loss": 1.0}, {"scores": [3.0, 4.0], "loss": 1.25})
+    assert found == {"scores": pytest.approx(1.0), "loss": pytest.approx(0.2)}
 
 
 def test_sides_that_tell_different_things_are_not_compared():
@@ -34,6 +34,6 @@ def test_sides_that_tell_different_things_are_not_compared():
 
 @pytest.mark.parametrize("by", [0.03, float("nan")])
 def test_sides_that_differ_are_named(by: float):
-    check({"loss": 0.01}, 0.02, "dpo")
+    check({"loss": 0.01, "scores": 0.04}, "bfloat16", "dpo")
     with pytest.raises(ModelError, match="dpo, tuned: loss differs by"):
-        check({"loss": by}, 0.02, "dpo, tuned")
+        check({"loss": by}, "bfloat16", "dpo, tuned")
