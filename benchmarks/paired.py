@@ -74,10 +74,10 @@ def rms(values: Sequence[float]) -> float:
     return math.sqrt(statistics.fmean(value * value for value in values))
 
 
-def check(differs: Mapping[str, float], dtype: str, where: str) -> None:
+def check(differs: Mapping[str, float], dtype: str, where: str, agree: Mapping[str, float] = AGREE) -> None:
     """ModelError where the sides compute different things, which must not be timed against each other."""
     for what, by in differs.items():
-        tolerance = SCORES if what == "scores" and dtype == "bfloat16" else AGREE[dtype]
+        tolerance = SCORES if what == "scores" and dtype == "bfloat16" else agree[dtype]
         if not by <= tolerance:
             raise ModelError(f"{where}: {what} differs by {by:.3g}, more than {tolerance:g}")
 
