@@ -124,6 +124,13 @@ def spread(costs: Sequence[float], work: Callable[[list[int]], Sequence[R]]) -> 
     return [found[place] for place in range(len(costs))]
 
 
+def spread_over(
+    items: Sequence[T], cost: Callable[[T], float], work: Callable[[list[T]], Sequence[R]]
+) -> list[R]:
+    """One result for each item, known to every process: each works on its share of them."""
+    return spread([cost(item) for item in items], lambda places: work([items[i] for i in places]))
+
+
 def add_up(tensors: Sequence[Tensor]) -> None:
     """Put the sum over all processes in the place of each tensor; the same bits on every process."""
     if size() == 1:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.config import Recipe
-from gnomon.distributed import spread
+from gnomon.distributed import spread_over
 from gnomon.errors import DataError
 from gnomon.evaluation.runner import AnswerRow, answer_all
 from gnomon.models.load import LanguageModel, load
@@ -124,12 +124,11 @@ def fresh_samples(lm: LanguageModel, recipe: Recipe, prompts: list[Prompt]) -> F
 
 def distances(reference: LanguageModel, samples: Sequence[Sample]) -> list[float]:
     """Sequence KL of each sample from the reference, in nats; each process reads its share of them."""
-    lengths = [len(sample.prompt_ids) + len(sample.response_ids) for sample in samples]
 
-    def read(places: list[int]) -> list[float]:
-        return [float(ratio.sum()) for ratio in log_ratios(reference, [samples[i] for i in places])]
+    def read(own: list[Sample]) -> list[float]:
+        return [float(ratio.sum()) for ratio in log_ratios(reference, own)]
 
-    return spread(lengths, read)
+    return spread_over(samples, lambda sample: sample.length, read)
 
 
 def score_answers(scorer: Scorer, prompts: list[Prompt], rows: list[AnswerRow]) -> None:
@@ -138,8 +137,7 @@ def score_answers(scorer: Scorer, prompts: list[Prompt], rows: list[AnswerRow]) 
         answered(scorer.lm, prompt.conversation, row["answer"], ended=row["ended"])
         for prompt, row in zip(prompts, rows, strict=True)
     ]
-    scores = spread([len(row) for row in ids], lambda places: scorer.score([ids[i] for i in places]))
-    for row, score in zip(rows, scores, strict=True):
+    for row, score in zip(rows, spread_over(ids, len, scorer.score), strict=True):
         row["reward/second"] = score
 
 

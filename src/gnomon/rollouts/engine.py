@@ -60,6 +60,11 @@ class Sample:
     text: str
     ended: bool
 
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and response."""
+        return len(self.prompt_ids) + len(self.response_ids)
+
 
 class Engine(Protocol):
     """Anything that answers: a local model or an endpoint. One seed per row: a row's sample depends on

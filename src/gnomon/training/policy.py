@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gnomon.config import PolicySettings
-from gnomon.distributed import spread
+from gnomon.distributed import spread, spread_over
 from gnomon.errors import DivergenceError
 from gnomon.judges.verifiable import Check
 from gnomon.kernels.allocator import release
@@ -248,11 +248,9 @@ class PolicyOptimisation:
         return values.view(-1, self.settings.samples)
 
     def _watched(self, rollouts: Rollouts) -> dict[str, float]:
-        watch, samples = self.watch, rollouts.samples
-        if watch is None:
+        if self.watch is None:
             return {}
-        lengths = [len(sample.prompt_ids) + len(sample.response_ids) for sample in samples]
-        second = spread(lengths, lambda places: watch([samples[i] for i in places]))
+        second = spread_over(rollouts.samples, lambda sample: sample.length, self.watch)
         agreement = agreement_within(rollouts.scores.tolist(), second, self.settings.samples)
         known = {} if agreement is None else {"reward/agreement": agreement}
         return {"reward/second": fmean(second)} | known

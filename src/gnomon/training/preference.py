@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gnomon.config import PreferenceSettings
 from gnomon.data.collate import Epochs
-from gnomon.distributed import spread
+from gnomon.distributed import spread_over
 from gnomon.kernels.head import token_logps, wide
 from gnomon.losses.preference import PairLogps, dpo
 from gnomon.losses.reward import smoothed
@@ -73,9 +73,10 @@ class PreferenceOptimisation:
             return
         with reference_of(self.lm, self.reference) as reference:
             micros = pair_micros(reference, self.pairs, unknown, self.settings.optim.micro_tokens)
-            logps = spread(
-                [micro.tokens for micro in micros],
-                lambda places: [_answer_logps(reference, micros[i].tensors).cpu() for i in places],
+            logps = spread_over(
+                micros,
+                lambda micro: micro.tokens,
+                lambda own: [_answer_logps(reference, micro.tensors).cpu() for micro in own],
             )
         for micro, known in zip(micros, logps, strict=True):
             self.ref_logps[list(micro.tensors.indices)] = known

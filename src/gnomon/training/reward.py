@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gnomon.config import RewardSettings
 from gnomon.data.collate import Epochs
-from gnomon.distributed import spread
+from gnomon.distributed import spread_over
 from gnomon.losses.reward import bradley_terry, centring, smoothed
 from gnomon.models.branches import branch_states
 from gnomon.models.reward_model import Scorer
@@ -63,5 +63,5 @@ def score_comparisons(scorer: Scorer, comparisons: Sequence[Comparison]) -> tupl
         for row in comparisons
         for answer in (row.first, row.second)
     ]
-    scores = spread([len(row) for row in rows], lambda places: scorer.score([rows[i] for i in places]))
+    scores = spread_over(rows, len, scorer.score)
     return scores[::2], scores[1::2]
