@@ -137,6 +137,7 @@ def grpo_settings(job: Job) -> Settings:
         "max_completion_length": size["sampled"],
         "beta": job["beta"],
         "loss_type": "grpo",
+        "use_bias_correction_kl": False,  # by default KL is weighed by a ratio that has a gradient
         "temperature": 1.0,
         "top_p": 1.0,
         "top_k": 0,
