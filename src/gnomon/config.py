@@ -140,6 +140,9 @@ class PolicySettings(Settings):
     checks_weight: float = Field(1.0, ge=0, description="reward of passing all of a prompt's checks")
     ptx_coef: float = Field(0.0, ge=0, description="weight of the cross-entropy on demonstrations mixed in")
     ptx_rows: int = Field(24, ge=1, description="demonstrations mixed into a step, where ptx_coef is above 0")
+    liti: float = Field(
+        1.0, gt=0, le=1, description="how far from the start to the trained weights the result lies"
+    )
     missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")
     length_penalty: float = Field(0.0, ge=0, description="taken off the score per response token")
 

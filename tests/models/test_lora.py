@@ -14,6 +14,7 @@ from gnomon.models.lora import (
     freeze_reference,
     fused,
     has_adapters,
+    interpolate,
     load_trainable,
 )
 from gnomon.models.save import save_model
@@ -199,3 +200,24 @@ def test_fusing_is_for_adapters_alone():
     lm = load("tiny:0", dtype="float32")
     before = logps(lm)
     assert torch.equal(logps(fused(lm)), before)
+
+
+def test_interpolated_adapters_lie_between_the_reference_and_what_was_trained():
+    lm = adapted()
+    freeze_reference(lm.model)
+    start = {name: p.clone() for name, p in weights(lm, TRAINED).items()}
+    move(lm, std=0.5)
+    trained = {name: p.clone() for name, p in weights(lm, TRAINED).items()}
+    before = {name: p.clone() for name, p in weights(lm, REFERENCE).items()}
+    interpolate(lm, None, 0.75)
+    for name, now in weights(lm, TRAINED).items():
+        assert_close(now, 0.25 * start[name] + 0.75 * trained[name])
+    assert all(torch.equal(p, before[name]) for name, p in weights(lm, REFERENCE).items())
+
+
+def test_weights_that_all_train_are_interpolated_to_a_reference_of_their_own():
+    lm, reference = load("tiny:0", dtype="float32"), load("tiny:1", dtype="float32")
+    own, start = (dict(each.model.named_parameters()) for each in (lm, reference))
+    expected = {name: 0.5 * (p.detach() + start[name].detach()) for name, p in own.items()}
+    interpolate(lm, reference, 0.5)
+    assert_close({name: p.detach() for name, p in own.items()}, expected)

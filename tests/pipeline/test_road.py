@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
+from torch.testing import assert_close
 
 from gnomon.config import load_recipe
 from gnomon.pipeline.reporter import SilentReporter
@@ -104,6 +106,21 @@ def test_another_setting_makes_only_what_depends_on_it(undisturbed):
     run(load_recipe(RECIPE, [*SMALL, "policy.beta=0.2"]), out, heard)
     assert heard.made == ["policy", "answers_policy"]
     assert (out / "config.1.yaml").exists()
+
+
+def test_the_policy_is_taken_back_to_the_share_of_its_way_that_liti_names(undisturbed):
+    out, *_ = undisturbed
+    ends = {}
+    for liti in ("1", "0.25"):
+        run(load_recipe(RECIPE, [*SMALL, f"policy.liti={liti}"]), out, Heard(), until="policy")
+        artefacts = json.loads((out / "manifest.json").read_text())["artefacts"]
+        made = {about["stage"]: key for key, about in artefacts.items()}
+        start, ends[liti] = (
+            load_file(out / "artefacts" / made[stage] / "model" / "adapter_model.safetensors")
+            for stage in ("sft", "policy")
+        )
+    for name, end in ends["1"].items():
+        assert_close(ends["0.25"][name], start[name] + 0.25 * (end - start[name]))
 
 
 def test_how_often_held_out_rows_are_measured_makes_nothing_again(undisturbed):

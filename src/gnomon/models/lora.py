@@ -145,3 +145,17 @@ def reference_of(lm: LanguageModel, reference: LanguageModel | None) -> Iterator
     else:
         with as_reference(lm.model):
             yield lm
+
+
+@torch.no_grad()
+def interpolate(lm: LanguageModel, reference: LanguageModel | None, share: float) -> None:
+    """Move the trained weights back, to `share` of their way from the policy's reference.
+
+    Linear interpolation towards the initialisation (WARP, arXiv:2406.16768): gain falls with the share, noise
+    and what was unlearnt with its square.
+    """
+    start = dict((lm if reference is None else reference).model.named_parameters())
+    for name, parameter in lm.model.named_parameters():
+        if parameter.requires_grad:
+            before = name if reference is not None else name.replace(f".{TRAINED}.", f".{REFERENCE}.")
+            parameter.lerp_(start[before].to(parameter.dtype), 1 - share)

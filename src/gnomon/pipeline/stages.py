@@ -14,7 +14,7 @@ from gnomon.errors import DataError, ModelError
 from gnomon.evaluation.reward import reward_report
 from gnomon.models.heads import check_head
 from gnomon.models.load import LanguageModel, adapter_base, load, reads_alike
-from gnomon.models.lora import freeze_reference, has_adapters, load_trainable
+from gnomon.models.lora import freeze_reference, has_adapters, interpolate, load_trainable
 from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_scorer
 from gnomon.models.save import save_model
 from gnomon.pipeline.card import model_card
@@ -248,6 +248,7 @@ def policy_stage(
             mixed = settings.optim.model_copy(update={"batch_size": settings.ptx_rows})
             objective.ptx = InstructionTuning(lm, encoded, mixed, recipe.seed)
         result = _train(context, lm, objective, settings.optim)
+        interpolate(lm, reference, settings.liti)
         report = {
             "steps": result.steps,
             "stopped_for": result.stopped_for,
