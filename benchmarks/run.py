@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.config import DEFAULT_MODEL
-from gnomon.errors import ModelError
+from gnomon.errors import ConfigError, ModelError
 from gnomon.pipeline.lineage import software
 from gnomon.runs import write_json
 from page import row_of
@@ -25,7 +25,11 @@ from paired import check, differences, hardware, ratios, spread, take_turns
 from work import SEED, TINY, WARM_UP, WORKLOADS, Size, write_job
 
 HERE = Path(__file__).parent
-PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
+PYTHONS = {
+    "gnomon": Path(sys.executable),
+    "trl": HERE.parent / ".venv-peers" / "bin" / "python",
+    "vllm": HERE.parent / ".venv-vllm" / "bin" / "python",
+}
 ALLOCATOR = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
@@ -37,19 +41,51 @@ PLAIN = {"bf16": False, "gradient_checkpointing": False}
 """Weights are bfloat16 already, and memory does not ask for checkpoints."""
 HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 QUARTERS = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
-CANDIDATES: Mapping[str, Sequence[dict[str, Any]]] = {
-    "sft": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"padding_free": True}),
-    "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
-    "dpo": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"precompute_ref_log_probs": True}),
-    "policy": (
-        PLAIN,
-        PLAIN | {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 2},
-        PLAIN | {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
-    ),
-    "sampling": ({}, {"cache_implementation": "static"}),
+INTEL = {"LD_PRELOAD": "../.venv-vllm/lib/libiomp5.so", "KMP_BLOCKTIME": "1"}
+"""Threads as vLLM recommends them, told to wait without spinning for longer than a millisecond."""
+CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
+    "trl": {
+        "sft": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"padding_free": True}),
+        "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
+        "dpo": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"precompute_ref_log_probs": True}),
+        "policy": (
+            PLAIN,
+            PLAIN | {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 2},
+            PLAIN | {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
+        ),
+        "sampling": ({}, {"cache_implementation": "static"}),
+    },
+    "vllm": {
+        "sampling": (
+            {},
+            {"enforce_eager": True},
+            {"env": INTEL},
+            {"env": INTEL, "enforce_eager": True},
+            {"env": INTEL, "compilation_config": {"custom_ops": ["all"]}},
+            {"env": INTEL, "max_num_seqs": 16},
+        ),
+    },
 }
+"""What each library is tried with, by the kinds of work that it does; `env` are variables of its process."""
 SEARCHED_STEPS = 2
 """Steps each candidate takes; the faster one counts."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What Gnomon is timed against: a side as it comes, or `tuned`, with the fastest of its candidates."""
+
+    side: str
+    tuned: bool = False
+
+
+PEERS = {
+    "default": Peer("trl"),
+    "tuned": Peer("trl", tuned=True),
+    "vllm_default": Peer("vllm"),
+    "vllm_tuned": Peer("vllm", tuned=True),
+}
+"""By the name under which its results stand."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +103,11 @@ def worker(
     side: str, job: Path, settings: Mapping[str, Any], threads: int
 ) -> Iterator[tuple[Link, dict[str, Any]]]:
     """A prepared side in a process of its own, and what it told of itself; it ends with the block."""
-    python = sys.executable if side == "gnomon" else str(PEERS)
     log = (job / f"{side}.log").open("a")
     process = subprocess.Popen(
-        [python, "-m", f"sides.{side}"],
+        [str(PYTHONS[side]), "-m", f"sides.{side}"],
         cwd=HERE,
-        env={**os.environ, **ALLOCATOR, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
+        env=environment(settings, threads),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -96,14 +131,21 @@ def worker(
 
     try:
         link = Link(ask)
-        yield link, ask({"do": "prepare", "job": str(job), "settings": dict(settings), "threads": threads})
+        own = {name: value for name, value in settings.items() if name != "env"}
+        yield link, ask({"do": "prepare", "job": str(job), "settings": own, "threads": threads})
     finally:
         process.communicate()  # its input ends, and so does it
         log.close()
 
 
+def environment(settings: Mapping[str, Any], threads: int) -> dict[str, str]:
+    """The variables of a side: alike for all, but for those that its settings name."""
+    alike = {**ALLOCATOR, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **alike, **settings.get("env", {})}
+
+
 def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, threads: int) -> dict[str, Any]:
-    """Agreement and timings of Gnomon against each of `peers` (default, tuned) in one kind of work."""
+    """Agreement and timings of Gnomon against each of `peers`, by name, in one kind of work."""
     folder = Path(job["folder"])
     results: dict[str, Any] = {}
     for peer in peers or ("",):
@@ -113,9 +155,9 @@ def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, th
             found: dict[str, Any] = {}
             settings = defaults(job)
             own = ours.do("compare")
-            if peer == "tuned":
-                found["search"], settings = search(job, own, threads)
-            with worker("trl", folder, settings, threads) as (theirs, told_of):
+            if PEERS[peer].tuned:
+                found["search"], settings = search(PEERS[peer].side, job, own, threads)
+            with worker(PEERS[peer].side, folder, settings, threads) as (theirs, told_of):
                 found["differs"] = differences(own, theirs.do("compare"))
                 check(found["differs"], tolerance(job), f"{name}, {peer}")
                 found |= {"settings": settings, "software": told_of["software"]}
@@ -124,7 +166,7 @@ def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, th
 
 
 def defaults(job: Mapping[str, Any]) -> dict[str, Any]:
-    """TRL as it comes; but where float32 is to show that both sides compute the same, without autocast."""
+    """A library as it comes; without autocast where float32 is to show that both sides compute the same."""
     return {"bf16": False} if tolerance(job) == "float32" and job["kind"] != "sampling" else {}
 
 
@@ -133,12 +175,14 @@ def tolerance(job: Mapping[str, Any]) -> str:
     return "float32" if job["ref"].startswith("tiny:") else "bfloat16"
 
 
-def search(job: Mapping[str, Any], own: Mapping[str, Any], threads: int) -> tuple[list[Any], dict[str, Any]]:
+def search(
+    side: str, job: Mapping[str, Any], own: Mapping[str, Any], threads: int
+) -> tuple[list[Any], dict[str, Any]]:
     """Seconds of every candidate, or why it cannot be had; and the fastest that agrees with Gnomon."""
     tried = []
-    for settings in CANDIDATES[job["kind"]]:
+    for settings in CANDIDATES[side][job["kind"]]:
         try:
-            with worker("trl", Path(job["folder"]), settings, threads) as (link, _):
+            with worker(side, Path(job["folder"]), settings, threads) as (link, _):
                 check(differences(own, link.do("compare")), tolerance(job), str(settings))
                 seconds = [link.do("step")["seconds"] for _ in range(SEARCHED_STEPS)]
             tried.append({"settings": settings, "seconds": round(min(seconds), 3)})
@@ -194,22 +238,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
     parser.add_argument("--pairs", type=int, default=5, help="rounds that count")
-    parser.add_argument("--sides", default="default,tuned", help="the peer's settings; empty: Gnomon alone")
+    parser.add_argument("--sides", default=",".join(PEERS), help="the peers; empty: Gnomon alone")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--tiny", action="store_true", help="a random two-layer model in float32")
     parser.add_argument("--out", type=Path, default=HERE, help="the folder of WORKLOAD/results.json")
     options = parser.parse_args()
-    peers = [name for name in options.sides.split(",") if name]
-    if unknown := [name for name in options.workloads if name not in WORKLOADS]:
-        parser.error(f"unknown workload {unknown[0]!r}; there are {', '.join(WORKLOADS)}")
-    if unknown := [name for name in peers if name not in ("default", "tuned")]:
-        parser.error(f"unknown side {unknown[0]!r}; there are default and tuned")
-    if peers and not PEERS.exists():
-        parser.error("the peers are not installed: make peers, or --sides '' for Gnomon alone")
-    for name in options.workloads or WORKLOADS:
+    try:
+        asked = chosen(options.workloads, [name for name in options.sides.split(",") if name])
+    except ConfigError as problem:
+        parser.error(str(problem))
+    for name, peers in asked.items():
         results = one(name, peers, options)
         write_json(options.out / name / "results.json", results)
         print(*row_of(name, results), sep="\n", flush=True)
+
+
+def chosen(workloads: Sequence[str], peers: Sequence[str]) -> dict[str, list[str]]:
+    """The workloads asked for, each with those of `peers` that do such work; all where none is named.
+
+    ConfigError for an unknown name, a workload that none of the peers does, a peer that is not installed.
+    """
+    for what, names, known in (("workload", workloads, WORKLOADS), ("side", peers, PEERS)):
+        if unknown := [name for name in names if name not in known]:
+            raise ConfigError(f"unknown {what} {unknown[0]!r}; there are {', '.join(known)}")
+    found = {}
+    for name in workloads or WORKLOADS:
+        found[name] = [peer for peer in peers if WORKLOADS[name].kind in CANDIDATES[PEERS[peer].side]]
+        if peers and not found[name]:
+            raise ConfigError(f"{', '.join(peers)} cannot do {name}; name other workloads or sides")
+        for peer in found[name]:
+            if not PYTHONS[PEERS[peer].side].exists():
+                raise ConfigError(f"{peer} is not installed: make peers, or leave it out of --sides")
+    return found
 
 
 def one(name: str, peers: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 import page
 import run
-from gnomon.errors import ModelError
+from gnomon.errors import ConfigError, ModelError
 
 
 def test_gnomon_alone_on_the_tiny_model_writes_its_results(
@@ -68,17 +68,85 @@ def test_the_fastest_candidate_that_agrees_is_the_tuned_peer(monkeypatch: pytest
             pass
 
     monkeypatch.setattr(run, "worker", Worker)
-    monkeypatch.setattr(run, "CANDIDATES", {"dpo": tuple({"name": name} for name in "abcd")})
-    tried, best = run.search({"kind": "dpo", "folder": "", "ref": "tiny:0"}, {"loss": 1.0}, 1)
+    monkeypatch.setattr(run, "CANDIDATES", {"trl": {"dpo": tuple({"name": name} for name in "abcd")}})
+    tried, best = run.search("trl", {"kind": "dpo", "folder": "", "ref": "tiny:0"}, {"loss": 1.0}, 1)
     assert best == {"name": "c"}
     assert [one.get("seconds") for one in tried] == [3.0, None, 2.0, None]
     assert "loss differs" in tried[1]["refused"]
     assert "flash attention" in tried[3]["refused"]
 
 
+ECHO = """#!{python}
+import json, os
+asked = json.loads(input())
+names = ("KMP_BLOCKTIME", "OMP_NUM_THREADS")
+print(json.dumps(asked | {{"variables": {{name: os.environ[name] for name in names}}}}), flush=True)
+"""
+
+
+def test_a_peer_is_asked_for_what_its_library_does(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run, "PYTHONS", dict.fromkeys(run.PYTHONS, Path(sys.executable)))
+    found = run.chosen(["sft_lora", "sampling"], list(run.PEERS))
+    assert found == {"sft_lora": ["default", "tuned"], "sampling": list(run.PEERS)}
+    assert run.chosen([], []) == dict.fromkeys(run.WORKLOADS, [])
+
+
+@pytest.mark.parametrize(
+    ("workloads", "peers", "message"),
+    [
+        (["sft"], ["tuned"], "unknown workload 'sft'; there are sft_lora"),
+        (["dpo"], ["fast"], "unknown side 'fast'; there are default, tuned, vllm_default"),
+        (["dpo"], ["vllm_tuned"], "vllm_tuned cannot do dpo"),
+        (["sampling"], ["vllm_default"], "vllm_default is not installed: make peers"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_anything_is(
+    monkeypatch: pytest.MonkeyPatch, workloads: list[str], peers: list[str], message: str
+):
+    monkeypatch.setattr(run, "PYTHONS", run.PYTHONS | {"vllm": Path("nowhere")})
+    with pytest.raises(ConfigError, match=message):
+        run.chosen(workloads, peers)
+
+
+def test_a_candidates_variables_reach_its_process_and_no_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The stand-in for a side tells what it was sent, and by which variables it runs."""
+    python = tmp_path / "python"
+    python.write_text(ECHO.format(python=sys.executable))
+    python.chmod(0o755)
+    monkeypatch.setattr(run, "PYTHONS", {"vllm": python})
+    settings = {"max_num_seqs": 16, "env": {"KMP_BLOCKTIME": "1"}}
+    with run.worker("vllm", tmp_path, settings, threads=3) as (_, told):
+        assert told["settings"] == {"max_num_seqs": 16}
+        assert told["variables"] == {"KMP_BLOCKTIME": "1", "OMP_NUM_THREADS": "3"}
+
+
 def test_the_page_shows_what_was_measured():
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.page(text, page.made()) == text
+
+
+def timed(median: float) -> dict[str, Any]:
+    return {"times_as_fast": {"median": median, "low": median - 1, "high": median + 1}}
+
+
+def test_each_library_has_its_bars_and_its_best_settings():
+    env = {"KMP_BLOCKTIME": "1"}
+    against = {
+        "default": timed(4.0),
+        "tuned": timed(3.0) | {"search": [], "settings": {}},
+        "vllm_tuned": timed(2.0) | {"search": [], "settings": {"enforce_eager": True, "env": env}},
+    }
+    found = page.bars({"sampling": {"against": against}, "dpo": {"against": {"gnomon": {}}}})
+    assert list(found) == ["sampling", "sampling\nvLLM"]
+    assert [found["sampling"][name]["median"] for name in ("default", "tuned")] == [4.0, 3.0]
+    assert found["sampling\nvLLM"]["tuned"]["median"] == 2.0
+    assert page.best("sampling", against) == [
+        "transformers: as it comes",
+        "vLLM: `enforce_eager=True`, `KMP_BLOCKTIME=1`",
+    ]
+    assert page.best("sft_lora", {"tuned": against["tuned"]}) == ["TRL: as it comes"]
 
 
 def test_a_row_says_how_many_times_as_fast_and_what_memory():
@@ -88,6 +156,8 @@ def test_a_row_says_how_many_times_as_fast_and_what_memory():
     found = {"gnomon": side, "peer": other, "times_as_fast": ratio, "share_of_memory": 0.25}
     (row,) = page.row_of("sft_lora", {"unit": "tokens", "against": {"default": found}})
     assert row == (
-        "| `sft_lora` | default | 300 tokens/s | 50 tokens/s | **6.00** (5.50 to 6.40) | "
+        "| `sft_lora` | TRL, default | 300 tokens/s | 50 tokens/s | **6.00** (5.50 to 6.40) | "
         "1,500 of 6,000 MiB: 0.25 | 4%, 31% |"
     )
+    (row,) = page.row_of("sampling", {"unit": "tokens", "against": {"vllm_default": found}})
+    assert row.startswith("| `sampling` | vLLM, default | 300 tokens/s |")

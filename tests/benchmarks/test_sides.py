@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from gnomon.models.load import load
-from sides import gnomon
+from sides import gnomon, vllm
 from work import TINY, WORKLOADS, standardised, write_job
 from worker import Channel, Message, Side, Stopped, Turns, distinct_words, memory, serve
 
@@ -170,3 +171,11 @@ def test_memory_counts_the_most_since_it_was_asked():
     del held
     assert memory()["peak"] - before > 60 << 20
     assert memory()["peak"] - before < 30 << 20
+
+
+def test_of_a_row_that_vllm_read_the_samples_log_probs_count():
+    told = [None, {5: -1.0, 9: -7.0}, {6: -2.0}, {7: -4.0}]
+    logprobs = [of and {token: SimpleNamespace(logprob=value) for token, value in of.items()} for of in told]
+    row = SimpleNamespace(prompt_token_ids=[2, 5, 6, 7], prompt_logprobs=logprobs)
+    assert vllm.summed(row, [6, 7]) == -6.0
+    assert vllm.summed(row, [5, 6, 7]) == -7.0
