@@ -85,9 +85,9 @@ def save_scorer(scorer: Scorer, folder: Path, card: str) -> None:
     save_file(head, folder / HEAD_FILE)
 
 
-def load_scorer(folder: Path, *, dtype: str = "bfloat16") -> Scorer:
+def load_scorer(folder: Path, *, dtype: str = "bfloat16", device: str | None = None) -> Scorer:
     """Read what `save_scorer` wrote."""
-    lm = load(f"path:{folder}", dtype=dtype)
+    lm = load(f"path:{folder}", dtype=dtype, device=device)
     try:
         head = load_file(folder / HEAD_FILE)
     except (OSError, SafetensorError) as problem:

@@ -27,13 +27,18 @@ T = TypeVar("T")
 
 
 def shard(module: nn.Module) -> None:
-    """Share out the layers of the language model in a module over all processes; alone, do nothing.
+    """Share out the layers of the language model in a module over all processes, unless there is but one.
 
     What is not shared out goes to the device with them. Call it once, before anything holds a layer's weights.
     """
-    if size() == 1:
-        return
-    model = _language_model(module)
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if size() > 1:
+        _share_out(_language_model(module), kind)
+    if kind == "cuda":
+        module.to(kind)
+
+
+def _share_out(model: Any, kind: str) -> None:
     layers = decoder_layers(model)
     if not layers:
         raise ConfigError(
@@ -41,16 +46,13 @@ def shard(module: nn.Module) -> None:
         )
     shares(model)  # tried while every process has the weights
     check_alike(parameter for layer in layers for parameter in layer.parameters())
-    kind = "cuda" if torch.cuda.is_available() else "cpu"
     mesh = init_device_mesh(kind, (size(),))
     for layer in layers:
-        reduced = {wide(parameter.dtype) for parameter in layer.parameters() if parameter.requires_grad}
-        policy = MixedPrecisionPolicy(reduce_dtype=reduced.pop() if reduced else None)
+        trained = [parameter.dtype for parameter in layer.parameters() if parameter.requires_grad]
+        policy = MixedPrecisionPolicy(reduce_dtype=wide(trained[0]) if trained else None)
         sharded = fully_shard(layer, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
         sharded.set_gradient_divide_factor(1.0)  # a loss is a share of one mean: gradients add up
         sharded.set_force_sum_reduction_for_comms(True)
-    if kind == "cuda":
-        module.to(kind)
 
 
 def sharded_layers(module: nn.Module) -> list[FSDPModule]:

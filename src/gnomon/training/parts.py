@@ -49,7 +49,7 @@ def taken(saved: Tensor | Pieces, weight: Tensor) -> Tensor:
     pieces = saved.tensors if isinstance(saved, Pieces) else (saved,)
     if is_part(weight) and pieces[0].ndim:
         return _rows(pieces)
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return pieces[0].clone() if len(pieces) == 1 else torch.cat(pieces)
 
 
 def _rows(pieces: Sequence[Tensor]) -> Tensor:
