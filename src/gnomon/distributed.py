@@ -166,7 +166,7 @@ def check_alike(weights: Iterable[Tensor]) -> None:
 
 
 @contextmanager
-def in_step() -> Iterator[None]:
+def in_lockstep() -> Iterator[None]:
     """A block in which torch exchanges tensors by itself, and every process must come to the same exchanges.
 
     What one of them fails at inside cannot be told to the others, who wait for something else: it says so

@@ -42,6 +42,10 @@ class Heard(SilentReporter):
         (self.cached if cached else self.made).append(name)
 
 
+def artefacts(out):
+    return {folder.name for folder in (out / "artefacts").iterdir()}
+
+
 def figures(summary):
     return {key: value for key, value in summary.items() if key != "costs"}
 
@@ -171,4 +175,5 @@ def test_two_processes_walk_it_as_one(more, undisturbed, tmp_path):
     alone = json.loads(json.dumps(undisturbed[2]))
     assert bool(more) == (found["run"].pop("settings") != alone["run"].pop("settings"))
     near(figures(found), figures(alone))
+    assert artefacts(out) == artefacts(undisturbed[0])
     assert not list((out / "artefacts" / ".work").iterdir())

@@ -16,7 +16,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from gnomon.distributed import check_alike, gather, in_step, leads, size
+from gnomon.distributed import check_alike, gather, in_lockstep, leads, size
 from gnomon.errors import ConfigError
 from gnomon.kernels.head import wide
 from gnomon.models.branches import shares
@@ -92,7 +92,7 @@ def whole(module: nn.Module) -> Iterator[None]:
     """
     layers = sharded_layers(module)
     if layers:
-        with in_step():
+        with in_lockstep():
             for layer in layers:
                 layer.set_reshard_after_forward(False)
                 layer.unshard()
@@ -116,7 +116,7 @@ def evenly(module: nn.Module, passes: Iterable[T]) -> Iterator[Iterable[T]]:
         return
     own = list(passes)
     most = max(gather(len(own)))
-    with in_step():
+    with in_lockstep():
         yield own
         for _ in range(most - len(own)):
             _empty_pass(module)
@@ -126,7 +126,7 @@ def gathered(module: nn.Module, *, only: str = "") -> dict[str, Tensor]:
     """The module's weights by name, whole, where this process is the first, elsewhere none; of those whose
     names hold `only`. What was shared out comes to the host's memory. All must call it."""
     weights: dict[str, Tensor] = {}
-    with torch.no_grad(), in_step():
+    with torch.no_grad(), in_lockstep():
         for name, value in module.state_dict().items():
             if only not in name:
                 continue
