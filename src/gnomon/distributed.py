@@ -176,7 +176,7 @@ def in_lockstep() -> Iterator[None]:
         yield
     except BaseException as problem:  # whatever it is, nothing can be exchanged after it
         _over.set()
-        if isinstance(problem, dist.DistError) or (isinstance(problem, RuntimeError) and "gloo" in str(problem)):
+        if isinstance(problem, dist.DistError) or "gloo" in str(problem):
             raise GnomonError(_gone(problem)) from problem
         if not leads() and isinstance(problem, Exception):
             log.error("process %d of %d failed", rank(), size(), exc_info=problem)

@@ -53,7 +53,7 @@ def environment(number: int, count: int, port: int) -> dict[str, str]:
 
 
 def together(work: str, *arguments: Path | str, count: int = 2) -> list[Ended]:
-    """Run a function, of this module or of `MODULE.` another, in `count` processes and wait for all of them."""
+    """Run a function, of this module or as `MODULE.FUNCTION`, in `count` processes; wait for all of them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])

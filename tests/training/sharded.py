@@ -161,6 +161,11 @@ def killed_writing(folder: str) -> None:
     small("sft").trainer(Path(folder)).run()
 
 
+def killed(folder: str) -> None:
+    """SIGKILL for the second process amid a pass of its fifth step."""
+    at(4, 1, lambda share: os.kill(os.getpid(), signal.SIGKILL), folder, small("reward"))
+
+
 def diverging(folder: str) -> None:
     """A loss that is no number, in the second process alone, while the first has passes to come."""
     at(1, 1, lambda share: share * float("nan"), folder, small("reward"))

@@ -84,7 +84,7 @@ def test_a_write_that_fails_leaves_the_older_ones(tmp_path):
 def save_parts(folder, step, *numbers, of=2):
     """Parts of a checkpoint: each has a row of the weights, the first the rest."""
     for number in numbers:
-        state = {"weights": torch.full((1, 3), float(10 * step + number)), "tokens": step}
+        state = {"weights": torch.full((1, 1000), float(10 * step + number)), "tokens": step}
         checkpoint.save(folder, step, state, Part(number, of))
 
 
@@ -95,8 +95,8 @@ def test_parts_are_read_as_one_once_the_last_is_there(tmp_path):
     save_parts(tmp_path, 4, 0, 1)
     state, damaged = checkpoint.latest(tmp_path)
     assert (state["step"], state["tokens"], damaged) == (4, 4, [])
-    assert [piece.tolist() for piece in state["weights"].tensors] == [[[40.0] * 3], [[41.0] * 3]]
-    assert checkpoint.read(tmp_path, 2)["weights"].tensors[1].tolist() == [[21.0] * 3]
+    assert [piece.tolist() for piece in state["weights"].tensors] == [[[40.0] * 1000], [[41.0] * 1000]]
+    assert checkpoint.read(tmp_path, 2)["weights"].tensors[1].tolist() == [[21.0] * 1000]
 
 
 def test_parts_that_are_left_alone_are_not_taken_for_parts_of_what_comes(tmp_path):

@@ -172,6 +172,18 @@ def test_a_process_killed_while_it_writes_its_part_leaves_the_checkpoint_before(
     same(saved(tmp_path / "0.pt"), saved(two / "sft-0.pt"))
 
 
+@pytest.mark.slow
+@pytest.mark.mistake("resume-differs")
+def test_a_process_killed_amid_a_pass_ends_the_other_and_both_go_on_from_a_checkpoint(two, tmp_path):
+    first, second = together("sharded.killed", tmp_path / "cut")
+    assert (first.code, second.code) == (1, -signal.SIGKILL)
+    assert "another process is gone" in first.err
+    fine(together("sharded.whole", "reward", tmp_path / "cut", tmp_path))
+    found = saved(tmp_path / "0.pt")
+    assert len(found["gradients"]) in (2, 4)  # what was being written when the process died may be lost
+    same(found, saved(two / "reward-0.pt"))
+
+
 def test_a_loss_that_is_no_number_in_one_process_stops_both(tmp_path):
     first, second = together("sharded.diverging", tmp_path)
     assert [first.code, second.code] == [1, DivergenceError.exit_code]

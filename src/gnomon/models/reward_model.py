@@ -73,7 +73,7 @@ class Scorer:
 
 
 def save_scorer(scorer: Scorer, folder: Path, card: str) -> None:
-    """Write the body (adapters or full weights) and the score head. All processes call it, the first writes."""
+    """Write the body (adapters or full weights) and the score head; all processes call it."""
     save_model(scorer.lm, folder, card)
     if not leads():
         return

@@ -29,7 +29,7 @@ T = TypeVar("T")
 def shard(module: nn.Module) -> None:
     """Share out the layers of the language model in a module over all processes, unless there is but one.
 
-    What is not shared out goes to the device with them. Call it once, before anything holds a layer's weights.
+    What is not shared out goes to the device with them. Call it before anything holds a layer's weights.
     """
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if size() > 1:
@@ -67,7 +67,7 @@ def is_part(tensor: Tensor) -> bool:
 
 def part_of(tensor: Tensor) -> Tensor:
     """What this process holds of a tensor, in the memory that it is held in."""
-    return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local().detach() if isinstance(tensor, DTensor) else tensor
 
 
 def like_part(tensor: Tensor, weight: Tensor) -> Tensor:

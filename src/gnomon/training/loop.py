@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gnomon.config import OptimSettings
 from gnomon.distributed import add_up, agreed, check_alike, gather, leads, rank, share_out, size

@@ -50,8 +50,8 @@ def adamw(parameters: Iterable[Parameter], settings: OptimSettings) -> torch.opt
 
 
 class Masters:
-    """What the optimiser steps in the place of weights: float32 copies of narrower ones, and of those that are
-    shared out this process's part.
+    """What the optimiser steps in the place of weights: float32 copies of narrower ones, and of those that
+    are shared out this process's part.
 
     A bfloat16 weight has 8 bits of mantissa: updates below half its last bit, all of a usual run, are lost
     where it is stepped itself. The copies are in the optimiser's state_dict, so that a run goes on exactly.

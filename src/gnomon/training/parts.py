@@ -1,4 +1,4 @@
-"""A training state in parts: what each process writes of it, and what each takes up, however many there are."""
+"""A training state in parts: what each process writes of it, and takes up, however many there are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Pieces:
 
 
 def own_part(state: Any) -> Any:
-    """What this process writes of a state: its rows of what is shared out; of the rest all or, where it is not
-    the first, no tensor."""
+    """What this process writes of a state: its rows of what is shared out; of the rest all or, where it is
+    not the first, no tensor."""
     match state:
         case dict():
             return {name: own_part(value) for name, value in state.items()}
