@@ -63,12 +63,22 @@ class ModelSettings(Settings):
         description="where every weight trains: in dtype, each with a float32 copy that is optimised; "
         "without, the weights are float32 themselves",
     )
+    sharding: Literal["none", "layers"] = Field(
+        "none",
+        description="in many processes, what each holds a part of: nothing, or every layer's weights, "
+        "gradients and optimiser's state",
+    )
 
     @property
     def trained_dtype(self) -> Literal["bfloat16", "float32"]:
         """What a trained model is used in: float32 where every weight trains and has no float32 copy, or
         updates are lost."""
         return "float32" if self.lora is None and not self.master_weights else self.dtype
+
+    @property
+    def loaded_to(self) -> Literal["cpu"] | None:
+        """Where weights are read to: the device, or host memory where no device need hold all of them."""
+        return "cpu" if self.sharding == "layers" else None
 
     @model_validator(mode="after")
     def _masters_have_something_to_do(self) -> Self:

@@ -1,10 +1,12 @@
 """Processes that work as one: what one of them knows all know, and what fails in one fails in all."""
 
+import hashlib
+import logging
 import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,8 +18,10 @@ from accelerate import PartialState
 from torch import Tensor
 from torch import distributed as dist
 
-from gnomon.errors import INTERRUPTED, GnomonError
+from gnomon.errors import INTERRUPTED, GnomonError, ModelError
 from gnomon.runs import AGAIN
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -112,10 +116,12 @@ def share_out(costs: Sequence[float], shares: int) -> list[list[int]]:
 
 
 def spread(costs: Sequence[float], work: Callable[[list[int]], Sequence[R]]) -> list[R]:
-    """One result for each place of `costs`, known to every process: each works on its share of the places."""
+    """One result for each place of `costs`, known to every process: each works on its share of the places.
+
+    A process whose share is empty works on that: what it is asked may take all of them together.
+    """
     shares = share_out(costs, size())
-    own = shares[rank()]
-    parts = gather(list(work(own)) if own else [])
+    parts = gather(list(work(shares[rank()])))
     found = {
         place: result
         for places, results in zip(shares, parts, strict=True)
@@ -144,6 +150,39 @@ def add_up(tensors: Sequence[Tensor]) -> None:
             tensor.copy_(part.view_as(tensor))
 
 
+def check_alike(weights: Iterable[Tensor]) -> None:
+    """ModelError where processes hold other weights than the first one, by their sha256."""
+    if size() == 1:
+        return
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    first, *others = gather(digest.hexdigest())
+    if wrong := [str(i) for i, other in enumerate(others, 1) if other != first]:
+        raise ModelError(
+            f"processes {', '.join(wrong)} of {size()} would train other weights than process 0; "
+            "give all of them the same files and versions"
+        )
+
+
+@contextmanager
+def in_lockstep() -> Iterator[None]:
+    """A block in which torch exchanges tensors by itself, and every process must come to the same exchanges.
+
+    What one of them fails at inside cannot be told to the others, who wait for something else: it says so
+    itself and leaves, and the others find it gone.
+    """
+    try:
+        yield
+    except BaseException as problem:  # whatever it is, nothing can be exchanged after it
+        _over.set()
+        if isinstance(problem, dist.DistError) or (isinstance(problem, RuntimeError) and "gloo" in str(problem)):
+            raise GnomonError(_gone(problem)) from problem
+        if not leads() and isinstance(problem, Exception):
+            log.error("process %d of %d failed", rank(), size(), exc_info=problem)
+        raise
+
+
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     """Neighbours of one kind, together at most a bucket; a larger tensor is alone."""
     bucket: list[Tensor] = []
@@ -163,7 +202,11 @@ def _exchanged(collective: Callable[[], Any]) -> None:
         collective()
     except RuntimeError as problem:
         _over.set()
-        raise GnomonError(f"another process is gone ({problem}); start all of them {AGAIN}") from problem
+        raise GnomonError(_gone(problem)) from problem
+
+
+def _gone(problem: BaseException) -> str:
+    return f"another process is gone ({problem}); start all of them {AGAIN}"
 
 
 def _tell(problem: BaseException) -> None:

@@ -44,6 +44,10 @@ class Heard(SilentReporter):
         (self.cached if cached else self.made).append(name)
 
 
+def artefacts(out):
+    return {folder.name for folder in (out / "artefacts").iterdir()}
+
+
 def figures(summary):
     return {key: value for key, value in summary.items() if key != "costs"}
 
@@ -170,11 +174,14 @@ def near(found, expected, where="summary"):
         assert found == expected, where
 
 
-def test_two_processes_walk_it_as_one(undisturbed, tmp_path):
+@pytest.mark.parametrize(
+    "more", [(), pytest.param(("model.sharding=layers",), marks=pytest.mark.slow)], ids=["whole", "sharded"]
+)
+def test_two_processes_walk_it_as_one(more, undisturbed, tmp_path):
     """Under torchrun: one summary, said once, with the figures of one process."""
     out = tmp_path / "two"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "gnomon", "run", str(RECIPE), *SMALL, "--out", str(out), "--json"]
+    command += ["-m", "gnomon", "run", str(RECIPE), *SMALL, *more, "--out", str(out), "--json"]
     around = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=around, timeout=170)
     assert done.returncode == 0, done.stderr
@@ -182,5 +189,8 @@ def test_two_processes_walk_it_as_one(undisturbed, tmp_path):
     said = json.loads(done.stdout)
     found = json.loads((out / "summary.json").read_text())
     assert {key: value for key, value in said.items() if key != "manifest"} == found
-    near(figures(found), figures(undisturbed[2]))
+    alone = json.loads(json.dumps(undisturbed[2]))
+    assert bool(more) == (found["run"].pop("settings") != alone["run"].pop("settings"))
+    near(figures(found), figures(alone))
+    assert artefacts(out) == artefacts(undisturbed[0])
     assert not list((out / "artefacts" / ".work").iterdir())

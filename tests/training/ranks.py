@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def environment(number: int, count: int, port: int) -> dict[str, str]:
 
 
 def together(work: str, *arguments: Path | str, count: int = 2) -> list[Ended]:
-    """Run a function of this module in `count` processes and wait for all of them."""
+    """Run a function, of this module or of `MODULE.` another, in `count` processes and wait for all of them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -82,8 +83,9 @@ def fine(ended: list[Ended]) -> None:
 
 def main(work: str, *arguments: str) -> None:
     """What a process is started with."""
+    module, _, name = work.rpartition(".")
     with processes():
-        globals()[work](*arguments)
+        getattr(import_module(module or "ranks"), name)(*arguments)
 
 
 def small(case: str) -> Built:
@@ -176,9 +178,8 @@ def whole(case: str, folder: str, result: str) -> None:
     torch.save(found, Path(result) / f"{rank()}.pt")
 
 
-def _at(step: int, process: int, act: Any, folder: str) -> None:
+def at(step: int, process: int, act: Any, folder: str, built: Built) -> None:
     """Train with something happening to one process once, in the midst of a step."""
-    built = small("reward")
     trainer, loss, happened = built.trainer(Path(folder)), built.objective.loss, []
 
     def happening(micro: Any) -> Any:
@@ -194,17 +195,17 @@ def _at(step: int, process: int, act: Any, folder: str) -> None:
 
 def killed(folder: str) -> None:
     """SIGKILL for the second process in its fifth step."""
-    _at(4, 1, lambda share: os.kill(os.getpid(), signal.SIGKILL), folder)
+    at(4, 1, lambda share: os.kill(os.getpid(), signal.SIGKILL), folder, small("reward"))
 
 
 def diverging(folder: str) -> None:
     """A loss that is no number, in the second process alone."""
-    _at(1, 1, lambda share: share * float("nan"), folder)
+    at(1, 1, lambda share: share * float("nan"), folder, small("reward"))
 
 
 def broken(folder: str) -> None:
     """A mistake in the program, in the second process alone."""
-    _at(1, 1, lambda share: share.no_such_thing, folder)
+    at(1, 1, lambda share: share.no_such_thing, folder, small("reward"))
 
 
 def terminated(folder: str) -> None:
@@ -214,7 +215,7 @@ def terminated(folder: str) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         return share
 
-    _at(2, 1, act, folder)
+    at(2, 1, act, folder, small("reward"))
 
 
 def other_weights(folder: str) -> None:

@@ -5,6 +5,7 @@ import torch
 
 from gnomon.errors import StorageError
 from gnomon.training import checkpoint
+from gnomon.training.checkpoint import Part
 
 
 def stored(folder):
@@ -80,6 +81,59 @@ def test_a_write_that_fails_leaves_the_older_ones(tmp_path):
     assert len(stored(tmp_path)) == 2
 
 
+def save_parts(folder, step, *numbers, of=2):
+    """Parts of a checkpoint: each has a row of the weights, the first the rest."""
+    for number in numbers:
+        state = {"weights": torch.full((1, 3), float(10 * step + number)), "tokens": step}
+        checkpoint.save(folder, step, state, Part(number, of))
+
+
+def test_parts_are_read_as_one_once_the_last_is_there(tmp_path):
+    save_parts(tmp_path, 2, 0, 1)
+    save_parts(tmp_path, 4, 1)
+    assert newest(tmp_path) == 2
+    save_parts(tmp_path, 4, 0, 1)
+    state, damaged = checkpoint.latest(tmp_path)
+    assert (state["step"], state["tokens"], damaged) == (4, 4, [])
+    assert [piece.tolist() for piece in state["weights"].tensors] == [[[40.0] * 3], [[41.0] * 3]]
+    assert checkpoint.read(tmp_path, 2)["weights"].tensors[1].tolist() == [[21.0] * 3]
+
+
+def test_parts_that_are_left_alone_are_not_taken_for_parts_of_what_comes(tmp_path):
+    """The second of three processes wrote step 4 and died; what it left must not complete another step 4."""
+    save_parts(tmp_path, 2, 0, 1, 2, of=3)
+    save_parts(tmp_path, 4, 1, of=3)
+    assert newest(tmp_path) == 2
+    assert stored(tmp_path) == [f"checkpoint-00000002-{i}-of-3.pt" for i in (1, 2, 3)]
+
+
+def test_two_that_are_complete_are_kept_while_another_is_written(tmp_path):
+    for step in (2, 4, 6):
+        save_parts(tmp_path, step, 0, 1)
+    save_parts(tmp_path, 8, 0)
+    both = [f"checkpoint-0000000{step}-{i}-of-2.pt" for step in (4, 6) for i in (1, 2)]
+    assert stored(tmp_path) == [*both, "checkpoint-00000008-1-of-2.pt"]
+
+
+def test_a_damaged_part_damages_all_of_it(tmp_path):
+    save_parts(tmp_path, 2, 0, 1)
+    save_parts(tmp_path, 4, 0, 1)
+    path = tmp_path / "checkpoint-00000004-2-of-2.pt"
+    path.write_bytes(flipped(path.read_bytes()))
+    state, damaged = checkpoint.latest(tmp_path)
+    assert state["step"] == 2
+    assert [text.startswith(f"{path} is damaged (") for text in damaged] == [True]
+
+
+def test_whole_ones_and_parts_follow_each_other(tmp_path):
+    save(tmp_path, 2)
+    save_parts(tmp_path, 4, 0, 1)
+    assert newest(tmp_path) == 4
+    save(tmp_path, 6)
+    assert newest(tmp_path) == 6
+    assert len(stored(tmp_path)) == 3
+
+
 def drawn_again(folder, device):
     """Two draws from one state: the second after a checkpoint of it was written and read back."""
     checkpoint.save(folder, 1, checkpoint.random_state())
@@ -144,10 +198,10 @@ def slowly(monkeypatch, events, wait):
     """Make writing wait, and note when it begins and ends."""
     save = checkpoint.save
 
-    def slow(folder, step, state):
+    def slow(folder, step, *rest):
         events.append(f"begin {step}")
         wait.wait(10)
-        save(folder, step, state)
+        save(folder, step, *rest)
         events.append(f"end {step}")
 
     monkeypatch.setattr(checkpoint, "save", slow)

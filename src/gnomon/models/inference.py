@@ -13,15 +13,20 @@ from gnomon.kernels.head import Head
 from gnomon.kernels.packed import Product, linear
 from gnomon.models.heads import body, output_head, without_dropout
 from gnomon.models.lora import only_adapter
+from gnomon.models.shards import whole
 
 
 @contextmanager
 def ready(model: Any) -> Iterator[None]:
     """Inside the block the body's linear layers use weights laid out for the processor, and adapters rounded
-    once; there is no dropout. The weights must not change meanwhile, and nothing is differentiable."""
+    once; there is no dropout. The weights must not change meanwhile, and nothing is differentiable.
+
+    Layers that are shared out are gathered for the block, for processes decode as many tokens as their own
+    answers have: all must come to it together.
+    """
     held: set[nn.Module] = set()
     changed: list[tuple[nn.Module, Any]] = []
-    with without_dropout(model), torch.no_grad():
+    with whole(model), without_dropout(model), torch.no_grad():
         for module in body(model).modules():
             forward = None if module in held else _forward(module)
             if forward is not None:

@@ -9,6 +9,7 @@ from gnomon.kernels.head import head_logits, head_pass
 from gnomon.models.branches import batches, branch_states
 from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel
+from gnomon.models.shards import evenly
 
 MICRO_TOKENS = 4096
 
@@ -27,13 +28,14 @@ def sequence_logps(
     rows = [[*prompt, *response] for prompt, response in zip(prompts, responses, strict=True)]
     head = output_head(lm.model)
     results: dict[int, Tensor] = {}
-    for batch in batches(lm, rows, MICRO_TOKENS):
-        with without_dropout(lm.model):
-            states = branch_states(lm.model, batch)
-        before, labels = batch.after([len(prompt) for prompt in prompts])
-        logps = head_pass(states[before], head, labels, temperature=temperature).logps
-        parts = torch.split(logps.cpu(), [len(responses[i]) for i in batch.places])
-        results.update(zip(batch.places, parts, strict=True))
+    with evenly(lm.model, batches(lm, rows, MICRO_TOKENS)) as own:
+        for batch in own:
+            with without_dropout(lm.model):
+                states = branch_states(lm.model, batch)
+            before, labels = batch.after([len(prompt) for prompt in prompts])
+            logps = head_pass(states[before], head, labels, temperature=temperature).logps
+            parts = torch.split(logps.cpu(), [len(responses[i]) for i in batch.places])
+            results.update(zip(batch.places, parts, strict=True))
     return [results[i] for i in range(len(rows))]
 
 
@@ -43,8 +45,9 @@ def choice_logps(lm: LanguageModel, prompts: Sequence[Sequence[int]], choices: S
     head = output_head(lm.model)
     wanted = torch.tensor(list(choices), device=lm.device)
     result = torch.empty(len(prompts), len(choices))
-    for batch in batches(lm, prompts, MICRO_TOKENS):
-        with without_dropout(lm.model):
-            last = branch_states(lm.model, batch)[batch.ends()]
-        result[list(batch.places)] = torch.log_softmax(head_logits(last, head), dim=-1)[:, wanted].cpu()
+    with evenly(lm.model, batches(lm, prompts, MICRO_TOKENS)) as own:
+        for batch in own:
+            with without_dropout(lm.model):
+                last = branch_states(lm.model, batch)[batch.ends()]
+            result[list(batch.places)] = torch.log_softmax(head_logits(last, head), dim=-1)[:, wanted].cpu()
     return result

@@ -79,11 +79,11 @@ def _to_train(ref: str, settings: ModelSettings, seed: int) -> LanguageModel:
     source = resolve(parse_model_ref(ref)) if ref.startswith("path:") else ""
     if isinstance(source, Path) and (source / "adapter_config.json").exists():
         _expect_adapters(source, settings)
-        base = load(adapter_base(source), dtype=settings.dtype)
+        base = load(adapter_base(source), dtype=settings.dtype, device=settings.loaded_to)
         return fused(with_adapter(base, source, trainable=True))
     if settings.lora is not None:
-        return add_lora(load(ref, dtype=settings.dtype), settings.lora, seed)
-    return load(ref, dtype=settings.trained_dtype)
+        return add_lora(load(ref, dtype=settings.dtype, device=settings.loaded_to), settings.lora, seed)
+    return load(ref, dtype=settings.trained_dtype, device=settings.loaded_to)
 
 
 def _expect_adapters(folder: Path, settings: ModelSettings) -> None:

@@ -20,7 +20,7 @@ from gnomon.errors import ConfigError
 
 def recompute_layers(model: nn.Module) -> None:
     """From now on every layer of the model keeps its input alone; call it once."""
-    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    layers = decoder_layers(model)
     if not layers:
         raise ConfigError(
             f"{type(model).__name__} has no layers that transformers can checkpoint; set "
@@ -28,6 +28,11 @@ def recompute_layers(model: nn.Module) -> None:
         )
     for layer in layers:
         layer.forward = partial(_recomputed, layer, layer.forward)
+
+
+def decoder_layers(model: nn.Module) -> list[nn.Module]:
+    """The layers that a model is a stack of, as transformers marks them."""
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def _recomputed(layer: nn.Module, plain: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

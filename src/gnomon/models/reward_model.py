@@ -9,12 +9,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from gnomon.distributed import leads
 from gnomon.errors import ModelError
 from gnomon.kernels.head import wide
 from gnomon.models.branches import batches, branch_states
 from gnomon.models.heads import hidden_states, without_dropout
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.save import save_model
+from gnomon.models.shards import evenly
 
 HEAD_FILE = "score_head.safetensors"
 
@@ -61,17 +63,20 @@ class Scorer:
     def score(self, rows: Sequence[Sequence[int]]) -> list[float]:
         """The score of each row of ids: a prompt and its response, turn end included."""
         result = [0.0] * len(rows)
-        for batch in batches(self.lm, rows, self.micro_tokens):
-            with without_dropout(self.model):
-                final = branch_states(self.model.body, batch)[batch.ends()]
-            for i, value in zip(batch.places, self.model.read(final).tolist(), strict=True):
-                result[i] = value
+        with evenly(self.model, batches(self.lm, rows, self.micro_tokens)) as own:
+            for batch in own:
+                with without_dropout(self.model):
+                    final = branch_states(self.model.body, batch)[batch.ends()]
+                for i, value in zip(batch.places, self.model.read(final).tolist(), strict=True):
+                    result[i] = value
         return result
 
 
 def save_scorer(scorer: Scorer, folder: Path, card: str) -> None:
-    """Write the body (adapters or full weights) and the score head."""
+    """Write the body (adapters or full weights) and the score head. All processes call it, the first writes."""
     save_model(scorer.lm, folder, card)
+    if not leads():
+        return
     head = {
         "weight": scorer.model.score.weight.detach().contiguous(),
         "bias": scorer.model.score.bias.detach(),
@@ -80,9 +85,9 @@ def save_scorer(scorer: Scorer, folder: Path, card: str) -> None:
     save_file(head, folder / HEAD_FILE)
 
 
-def load_scorer(folder: Path, *, dtype: str = "bfloat16") -> Scorer:
+def load_scorer(folder: Path, *, dtype: str = "bfloat16", device: str | None = None) -> Scorer:
     """Read what `save_scorer` wrote."""
-    lm = load(f"path:{folder}", dtype=dtype)
+    lm = load(f"path:{folder}", dtype=dtype, device=device)
     try:
         head = load_file(folder / HEAD_FILE)
     except (OSError, SafetensorError) as problem:

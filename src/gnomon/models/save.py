@@ -2,18 +2,30 @@
 
 from pathlib import Path
 
+from gnomon.distributed import leads
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import REFERENCE, TRAINED, has_adapters
+from gnomon.models.shards import gathered, sharded_layers
 
 
 def save_model(lm: LanguageModel, folder: Path, card: str) -> None:
-    """Write adapters (with the base's name) or full weights, the chat template, and README.md."""
+    """Write adapters (with the base's name) or full weights, the chat template, and README.md.
+
+    Of several processes all call it, and the first one writes.
+    """
+    weights = None
+    if sharded_layers(lm.model):
+        weights = gathered(lm.model, only=f".{TRAINED}." if has_adapters(lm.model) else "")
+    if not leads():
+        return
     if has_adapters(lm.model):
         lm.model.peft_config[TRAINED].base_model_name_or_path = lm.ref
         # embeddings are never trained beside adapters; "auto" would look the base up on the hub
-        lm.model.save_pretrained(folder, selected_adapters=[TRAINED], save_embedding_layers=False)
+        lm.model.save_pretrained(
+            folder, selected_adapters=[TRAINED], save_embedding_layers=False, state_dict=weights
+        )
     else:
-        lm.model.save_pretrained(folder)
+        lm.model.save_pretrained(folder, state_dict=weights)
         lm.tokenizer.save_pretrained(folder)
     (folder / "chat_template.jinja").write_text(lm.tokenizer.get_chat_template(), encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")

@@ -11,7 +11,7 @@ from gnomon.models.load import load
 from gnomon.pipeline.collect import answer_pairs
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
-from gnomon.pipeline.stages import UNSEEN, Start, tune
+from gnomon.pipeline.stages import UNSEEN, UNSEEN_OF_MODEL, Start, tune
 from gnomon.records import Comparison, Critique, Demonstration, Message, Prompt
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
@@ -91,7 +91,7 @@ def constitutional_stage(
         rows = kept_revisions(critiques) + helpful
         tune(context, recipe, start, rows, SftSettings(optim=settings.optim), dev)
 
-    model = recipe.model.model_dump(mode="json", exclude={"ref"})
+    model = recipe.model.model_dump(mode="json", exclude=UNSEEN_OF_MODEL)
     optim = settings.optim.model_dump(mode="json", exclude=UNSEEN)
     chosen = {
         "model": model,

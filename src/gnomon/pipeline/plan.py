@@ -102,7 +102,8 @@ def plan(recipe: Recipe) -> Plan:
     """Time, tokens, memory and disk of each stage, from the recipe's rows and half a minute of probing."""
     data = read_data(recipe.data, recipe.seed)
     started = time.monotonic()
-    lm = load_trainable(recipe.model.ref, recipe.model, recipe.seed)
+    alone = recipe.model.model_copy(update={"sharding": "none"})  # one process is measured, on its device
+    lm = load_trainable(recipe.model.ref, alone, recipe.seed)
     load = time.monotonic() - started
     sft = encode_demonstrations(lm, data.sft, recipe.model.max_length).rows
     rates = measure(lm, recipe, sft, load)

@@ -9,7 +9,6 @@ from typing import Any
 
 from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings, SftSettings
 from gnomon.data.sources import Data
-from gnomon.distributed import leads
 from gnomon.errors import DataError, ModelError
 from gnomon.evaluation.reward import reward_report
 from gnomon.models.heads import check_head
@@ -17,6 +16,7 @@ from gnomon.models.load import LanguageModel, adapter_base, load, reads_alike
 from gnomon.models.lora import freeze_reference, has_adapters, interpolate, load_trainable
 from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_scorer
 from gnomon.models.save import save_model
+from gnomon.models.shards import shard
 from gnomon.pipeline.card import model_card
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
@@ -37,6 +37,9 @@ MODEL = "model"
 
 CLUSTERS = "clusters.json"
 """The near-duplicate cluster of each evaluation prompt, in the artefact of the rows."""
+
+UNSEEN_OF_MODEL = {"ref", "sharding"}
+"""Settings of a model that say nothing of what is made: the start says which model it is."""
 
 UNSEEN = {"checkpoint_every"}
 """Settings of an optimiser that cannot change what it makes."""
@@ -148,8 +151,7 @@ def tune(
         "loss/dev_before": before.get("loss"),
     }
     write_json(context.folder / "report.json", report)
-    if leads():
-        save_model(lm, context.folder / MODEL, model_card(recipe, context.name, lm, report))
+    save_model(lm, context.folder / MODEL, model_card(recipe, context.name, lm, report))
 
 
 def reward_stage(
@@ -191,8 +193,7 @@ def reward_stage(
         }
         write_json(context.folder / "report.json", report)
         write_json(context.folder / "test_scores.json", dict(zip(("first", "second"), scores, strict=True)))
-        if leads():
-            save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, lm, report))
+        save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, lm, report))
 
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
     chosen = _settings(recipe, start, reward=seen(settings), roles=list(roles))
@@ -218,13 +219,9 @@ def policy_stage(
     given = data.only("policy.jsonl", *(["sft.jsonl"] if settings.ptx_coef else []))
 
     def run(context: StageContext) -> None:
-        lm = _trainable(recipe, start)
-        reference: LanguageModel | None = None
-        if has_adapters(lm.model):
-            freeze_reference(lm.model)
-        else:
-            reference = load(start.ref, dtype=recipe.model.trained_dtype)
-        scorer = load_scorer(reward.folder, dtype=recipe.model.trained_dtype)
+        lm = _trainable(recipe, start, measured=True)
+        reference = None if has_adapters(lm.model) else _reference(recipe, start)
+        scorer = _scorer(recipe, reward.folder)
         if not reads_alike(lm, scorer.lm):
             raise ModelError(
                 f"the reward model in {reward.folder} reads another vocabulary or chat template than the "
@@ -241,7 +238,7 @@ def policy_stage(
             reference=reference,
         )
         if second is not None:
-            objective.watch = ModelReward(load_scorer(second.path / MODEL, dtype=recipe.model.trained_dtype))
+            objective.watch = ModelReward(_scorer(recipe, second.path / MODEL))
         if settings.ptx_coef:
             demonstrations = read_records(given.file("sft.jsonl"), Demonstration)
             encoded = encode_demonstrations(lm, demonstrations, recipe.model.max_length)
@@ -257,8 +254,7 @@ def policy_stage(
             "kl_budget": settings.kl_budget,
         }
         write_json(context.folder / "report.json", report)
-        if leads():
-            save_model(lm, context.folder / MODEL, model_card(recipe, "policy", lm, report))
+        save_model(lm, context.folder / MODEL, model_card(recipe, "policy", lm, report))
 
     chosen = _settings(recipe, start, policy=seen(settings))
     models = {"reward": reward.artefact, "second": second, **start.inputs}
@@ -303,10 +299,33 @@ def policy_prompts(
     )
 
 
-def _trainable(recipe: Recipe, start: Start) -> LanguageModel:
+def _trainable(recipe: Recipe, start: Start, *, measured: bool = False) -> LanguageModel:
+    """The model a stage trains; where it is `measured` against what it was, its adapters are kept as well."""
     lm = load_trainable(start.ref, recipe.model, recipe.seed)
     check_head(lm.model)
+    if measured and has_adapters(lm.model):
+        freeze_reference(lm.model)
+    _share_out(recipe, lm.model)
     return lm
+
+
+def _reference(recipe: Recipe, start: Start) -> LanguageModel:
+    """A frozen model to be measured against."""
+    lm = load(start.ref, dtype=recipe.model.trained_dtype, device=recipe.model.loaded_to)
+    _share_out(recipe, lm.model)
+    return lm
+
+
+def _scorer(recipe: Recipe, folder: Path) -> Scorer:
+    """A reward model that is no longer trained."""
+    scorer = load_scorer(folder, dtype=recipe.model.trained_dtype, device=recipe.model.loaded_to)
+    _share_out(recipe, scorer.model)
+    return scorer
+
+
+def _share_out(recipe: Recipe, module: Any) -> None:
+    if recipe.model.sharding == "layers":
+        shard(module)
 
 
 def _train(
@@ -339,6 +358,5 @@ def seen(settings: SftSettings | RewardSettings | PolicySettings) -> dict[str, A
 
 
 def _settings(recipe: Recipe, start: Start, **own: Any) -> Mapping[str, Any]:
-    model = recipe.model.model_dump(mode="json")
-    del model["ref"]  # the start says which model
+    model = recipe.model.model_dump(mode="json", exclude=UNSEEN_OF_MODEL)
     return {"model": model, "seed": recipe.seed, **start.settings, **own}

@@ -18,7 +18,7 @@ class Reward(Protocol):
     """Scores samples; higher is better. Anything with this shape can be optimised."""
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
-        """One number for each sample."""
+        """One number for each sample, of which one of many processes may have none."""
         ...
 
 

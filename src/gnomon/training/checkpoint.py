@@ -1,12 +1,18 @@
 """Checkpoints of a stage in progress: written beside it, whole or not at all, two kept, a damaged one passed
-over."""
+over.
+
+Where weights are shared out each process writes a part of its own, and there is no checkpoint until the last
+part is there.
+"""
 
 import os
 import pickle
+import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +21,35 @@ from accelerate.utils import recursively_apply
 from torch import Tensor
 
 from gnomon.runs import storing, sync
+from gnomon.training.parts import joined
 
 KEPT = 2
+
+NAME = re.compile(r"checkpoint-(\d+)(?:-(\d+)-of-(\d+))?\.pt")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a checkpoint a file is, from 0, of how many."""
+
+    number: int
+    of: int
+
+
+WHOLE = Part(0, 1)
 
 
 class Writer:
     """Writes checkpoints while training goes on, one at a time; its next call raises what it failed at."""
 
-    def __init__(self, folder: Path, thread: Executor) -> None:
-        self._folder, self._thread = folder, thread
+    def __init__(self, folder: Path, thread: Executor, part: Part) -> None:
+        self._folder, self._thread, self._part = folder, thread, part
         self._writing: Future[None] | None = None
 
     def put(self, step: int, state: Mapping[str, Any]) -> None:
         """Copy the state, once the last one is written, and write the copy beside what follows."""
         self.finish()
-        self._writing = self._thread.submit(save, self._folder, step, copied(state))
+        self._writing = self._thread.submit(save, self._folder, step, copied(state), self._part)
 
     def check(self) -> None:
         """Raise what writing failed at, if it is over."""
@@ -44,10 +64,10 @@ class Writer:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[Writer]:
-    """A writer to `folder`; however the block ends, what was put is written then."""
+def writing(folder: Path, part: Part = WHOLE) -> Iterator[Writer]:
+    """A writer of this part to `folder`; however the block ends, what was put is written then."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        writer = Writer(folder, thread)
+        writer = Writer(folder, thread, part)
         try:
             yield writer
         finally:
@@ -60,36 +80,48 @@ def copied(state: Mapping[str, Any]) -> dict[str, Any]:
     return there
 
 
-def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
-    """Write the state after `step` steps and drop all but the newest `KEPT` checkpoints."""
+def save(folder: Path, step: int, state: Mapping[str, Any], part: Part = WHOLE) -> None:
+    """Write the state after `step` steps, or a part of it, and drop all but the newest `KEPT` checkpoints."""
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".checkpoint.{os.getpid()}.tmp"
+        draft = folder / f".checkpoint.{part.number}.{os.getpid()}.tmp"
         try:
             torch.save({"step": step, **state}, draft)
             sync(draft)
-            draft.replace(_path(folder, step))
+            draft.replace(_path(folder, step, part))
         except RuntimeError as problem:  # torch reports a failed write as RuntimeError
             raise OSError(28, f"checkpoint cannot be written: {problem}", str(draft)) from problem
         finally:
             draft.unlink(missing_ok=True)
         sync(folder)
-    for old in _newest_first(folder)[KEPT:]:
-        old.unlink(missing_ok=True)
+    kept = sorted({_step(files[0]) for files in _complete(folder)})[-KEPT:]
+    for file in folder.glob("checkpoint-*.pt"):
+        if len(kept) == KEPT and _step(file) < kept[0]:
+            file.unlink(missing_ok=True)
 
 
 def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest checkpoint that can be read (None where there is none), and what was passed over.
 
-    What a killed process left half-written is removed, or every kill would cost a checkpoint of disk.
+    What a killed process left half-written is removed, or every kill would cost a checkpoint of disk. So are
+    parts that are newer, or one of them might be taken for a part of what is written next.
     """
     for left in folder.glob(".checkpoint.*.tmp"):
         left.unlink(missing_ok=True)
+    state, damaged = _newest(folder)
+    for file in folder.glob("checkpoint-*-of-*.pt"):
+        if state is None or _step(file) > state["step"]:
+            file.unlink(missing_ok=True)
+    return state, damaged
+
+
+def _newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     damaged: list[str] = []
-    for path in _newest_first(folder):
+    for files in _complete(folder):
         try:
-            _check(path)
-            return _read(path), damaged
+            for path in files:
+                _check(path)
+            return _read(files), damaged
         except (
             RuntimeError,
             EOFError,
@@ -107,7 +139,7 @@ def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 def read(folder: Path, step: int) -> dict[str, Any]:
     """The checkpoint after `step` steps, which another process has found whole."""
     with storing(folder):
-        return _read(_path(folder, step))
+        return _read(next(files for files in _complete(folder) if _step(files[0]) == step))
 
 
 def random_state() -> dict[str, Tensor]:
@@ -128,12 +160,18 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state(state["rng_cuda"])
 
 
-def _path(folder: Path, step: int) -> Path:
-    return folder / f"checkpoint-{step:08d}.pt"
+def _path(folder: Path, step: int, part: Part) -> Path:
+    which = "" if part.of == 1 else f"-{part.number + 1}-of-{part.of}"
+    return folder / f"checkpoint-{step:08d}{which}.pt"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+def _read(files: Sequence[Path]) -> dict[str, Any]:
+    if len(files) == 1:
+        whole: dict[str, Any] = torch.load(files[0], map_location="cpu", weights_only=True)
+        return whole
+    # mapped, not read: a process takes its own rows of each part
+    parts = [torch.load(path, map_location="cpu", weights_only=True, mmap=True) for path in files]
+    state: dict[str, Any] = joined(parts)
     return state
 
 
@@ -144,5 +182,20 @@ def _check(path: Path) -> None:
             raise zipfile.BadZipFile(f"checksum of {name} is wrong")
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*.pt"), reverse=True)
+def _step(file: Path) -> int:
+    found = NAME.fullmatch(file.name)
+    return int(found[1]) if found else -1
+
+
+def _complete(folder: Path) -> list[list[Path]]:
+    """The files of each checkpoint of which no part is missing, the newest first."""
+    found: dict[tuple[int, int], dict[int, Path]] = {}
+    for file in folder.glob("checkpoint-*.pt"):
+        if named := NAME.fullmatch(file.name):
+            step, number, of = (int(group or 1) for group in named.groups())
+            found.setdefault((step, of), {})[number] = file
+    return [
+        [parts[number] for number in sorted(parts)]
+        for (_, of), parts in sorted(found.items(), reverse=True)
+        if len(parts) == of
+    ]

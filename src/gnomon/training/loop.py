@@ -1,6 +1,5 @@
 """The one training loop: steps, accumulation, clipping, schedule, checkpoints, resume, interruption."""
 
-import hashlib
 import math
 import signal
 import threading
@@ -15,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from gnomon.config import OptimSettings
-from gnomon.distributed import add_up, agreed, gather, leads, rank, share_out, size
-from gnomon.errors import DivergenceError, ModelError
+from gnomon.distributed import add_up, agreed, check_alike, gather, leads, rank, share_out, size
+from gnomon.errors import DivergenceError
+from gnomon.models.shards import evenly, is_part, part_of, sharded_layers
 from gnomon.runs import MetricsLog
 from gnomon.training import checkpoint
 from gnomon.training.objective import Micro, Objective, StepWork
 from gnomon.training.optim import adamw, clip, learning_rate
+from gnomon.training.parts import own_part, taken
 
 Progress = Callable[[int, int, str], None]
 
@@ -49,8 +50,9 @@ class Evaluation:
 class Trainer:
     """Trains a module's trainable parameters on an objective; `run` may be called once.
 
-    In several processes each holds the whole module and learns from its share of a step's micro-batches;
-    gradients are added up, so the step is that of one process up to rounding. The first one alone writes.
+    In several processes each learns from its share of a step's micro-batches; gradients are added up, so the
+    step is that of one process up to rounding. Each holds the whole module and the first one alone writes;
+    of layers that are shared out each holds, steps and writes its part.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Trainer:
         self.module, self.objective, self.settings = module, objective, settings
         self.work, self.metrics, self.progress, self.evaluation = work, metrics, progress, evaluation
         self.trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.whole = [p for p in self.trained.values() if not is_part(p)]
+        self.shared = bool(sharded_layers(module))
         self.optimizer = adamw(self.trained.values(), settings)
         self.step = 0
         self.tokens = 0
@@ -75,10 +79,10 @@ class Trainer:
     def run(self) -> TrainResult:
         """Train to the objective's last step, from the newest checkpoint in `work` where there is one."""
         self._resume()
-        self._check_alike()
+        check_alike(self.whole)
         steps = self.objective.steps
         stopped = None
-        with _interruptible() as interrupted, checkpoint.writing(self.work) as writer:
+        with _interruptible() as interrupted, checkpoint.writing(self.work, self._part) as writer:
             while self.step < steps and stopped is None:
                 started = time.monotonic()
                 work = self.objective.prepare(self.step)
@@ -92,16 +96,6 @@ class Trainer:
                 if stop:
                     raise KeyboardInterrupt
         return TrainResult(self.step, self.tokens, stopped)
-
-    def _check_alike(self) -> None:
-        if size() == 1:
-            return
-        first, *others = gather(_digest(self.trained.values()))
-        if wrong := [str(i) for i, other in enumerate(others, 1) if other != first]:
-            raise ModelError(
-                f"processes {', '.join(wrong)} of {size()} would train other weights than process 0; "
-                "give all of them the same files and versions"
-            )
 
     def _take(self, work: StepWork, started: float) -> None:
         self.module.train()
@@ -125,21 +119,21 @@ class Trainer:
         """The gradient of the step, and its figures: the sums over all micro-batches of all processes."""
         figures: list[Mapping[str, float]] = []
         own = share_out([micro.tokens for micro in micros], size())[rank()]
-        for i in _drawing(own):
-            loss, values = self.objective.loss(micros[i])
-            if not math.isfinite(value := loss.item()):
-                raise self._diverged([micros[i]], f"loss is {value}")
-            loss.backward()  # type: ignore[no-untyped-call]
-            figures.append({"loss": value, **values})
-        shares = gather((figures, [p.grad is not None for p in self.trained.values()]))
+        with evenly(self.module, own) as places:
+            for i in _drawing(places):
+                loss, values = self.objective.loss(micros[i])
+                loss.backward()  # type: ignore[no-untyped-call]
+                figures.append({"loss": loss.item(), **values})
+        for i, figure in zip(own, figures, strict=True):  # not before: the others come to as many passes
+            if not math.isfinite(figure["loss"]):
+                raise self._diverged([micros[i]], f"loss is {figure['loss']}")
+        shares = gather((figures, [p.grad is not None for p in self.whole]))
         self._add_up_gradients([used for _, used in shares])
         return _sums(figure for share, _ in shares for figure in share)
 
     def _add_up_gradients(self, used: Sequence[Sequence[bool]]) -> None:
         """A parameter that some process has a gradient of gets the sum of all; shares are of one mean."""
-        chosen = [
-            p for p, uses in zip(self.trained.values(), zip(*used, strict=True), strict=True) if any(uses)
-        ]
+        chosen = [p for p, uses in zip(self.whole, zip(*used, strict=True), strict=True) if any(uses)]
         for parameter in chosen:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -168,18 +162,20 @@ class Trainer:
             "Look at those rows, or lower the learning rate"
         )
 
+    @property
+    def _part(self) -> checkpoint.Part:
+        return checkpoint.Part(rank(), size()) if self.shared else checkpoint.WHOLE
+
     def _save(self, writer: checkpoint.Writer) -> None:
-        if leads():
-            writer.put(
-                self.step,
-                {
-                    "trained": dict(self.trained),
-                    "optimizer": self.optimizer.state_dict(),
-                    "objective": self.objective.state_dict(),
-                    "tokens": self.tokens,
-                    **checkpoint.random_state(),
-                },
-            )
+        if leads() or self.shared:
+            state = {
+                "trained": dict(self.trained),
+                "optimizer": self.optimizer.state_dict(),
+                "objective": self.objective.state_dict(),
+                "tokens": self.tokens,
+                **checkpoint.random_state(),
+            }
+            writer.put(self.step, own_part(state))
 
     def _resume(self) -> None:
         """Take up what the first process finds, in its folder; without it, its random state alone."""
@@ -195,7 +191,7 @@ class Trainer:
             state = checkpoint.read(self.work, found)
         with torch.no_grad():
             for name, parameter in self.trained.items():
-                parameter.copy_(state["trained"][name])
+                part_of(parameter).copy_(taken(state["trained"][name], parameter))
         self.optimizer.load_state_dict(state["optimizer"])
         self.objective.load_state_dict(state["objective"])
         checkpoint.restore_random_state(state)
@@ -211,15 +207,7 @@ def _sums(figures: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return total
 
 
-def _digest(parameters: Iterable[Tensor]) -> str:
-    """The sha256 of the parameters' bits, in hex."""
-    digest = hashlib.sha256()
-    for parameter in parameters:
-        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _drawing(places: Sequence[int]) -> Iterator[int]:
+def _drawing(places: Iterable[int]) -> Iterator[int]:
     """The places, each with its own random draws (of dropout), the same in whichever process it is."""
     seed = int(torch.randint(1 << 62, ()))
     after = checkpoint.random_state()

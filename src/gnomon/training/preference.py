@@ -16,6 +16,7 @@ from gnomon.models.branches import branch_states
 from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import check_reference, reference_of
+from gnomon.models.shards import evenly
 from gnomon.training.objective import Micro, StepWork
 from gnomon.training.pairs import EncodedPairs, PairBatch, pair_micros
 
@@ -73,11 +74,12 @@ class PreferenceOptimisation:
             return
         with reference_of(self.lm, self.reference) as reference:
             micros = pair_micros(reference, self.pairs, unknown, self.settings.optim.micro_tokens)
-            logps = spread_over(
-                micros,
-                lambda micro: micro.tokens,
-                lambda own: [_answer_logps(reference, micro.tensors).cpu() for micro in own],
-            )
+
+            def read(own: list[Micro]) -> list[Tensor]:
+                with evenly(reference.model, own) as passes:
+                    return [_answer_logps(reference, micro.tensors).cpu() for micro in passes]
+
+            logps = spread_over(micros, lambda micro: micro.tokens, read)
         for micro, known in zip(micros, logps, strict=True):
             self.ref_logps[list(micro.tensors.indices)] = known
 

@@ -16,6 +16,7 @@ from gnomon.kernels.head import head_pass, labelled, weighted_nll
 from gnomon.models.branches import branch_states, shares
 from gnomon.models.heads import hidden_states, output_head, without_dropout
 from gnomon.models.load import LanguageModel
+from gnomon.models.shards import evenly
 from gnomon.records import Demonstration, EncodedRow
 from gnomon.training.objective import Micro, StepWork
 
@@ -123,12 +124,13 @@ def held_out_loss(lm: LanguageModel, data: EncodedRows, micro_tokens: int) -> fl
     """Mean cross-entropy over the response tokens of rows not trained on, in nats a token."""
     head = output_head(lm.model)
     total = count = 0.0
-    for group in by_length([len(row.ids) for row in data.rows], micro_tokens):
-        batch: Batch = collate([data.rows[i] for i in group], lm.pad_id, lm.device)
-        with without_dropout(lm.model):
-            hidden = hidden_states(lm.model, batch.input_ids, batch.attention_mask)
-        rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
-        logps = head_pass(rows, head, targets).logps
-        total -= float(logps.sum())
-        count += len(logps)
+    with evenly(lm.model, by_length([len(row.ids) for row in data.rows], micro_tokens)) as groups:
+        for group in groups:
+            batch: Batch = collate([data.rows[i] for i in group], lm.pad_id, lm.device)
+            with without_dropout(lm.model):
+                hidden = hidden_states(lm.model, batch.input_ids, batch.attention_mask)
+            rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
+            logps = head_pass(rows, head, targets).logps
+            total -= float(logps.sum())
+            count += len(logps)
     return total / count
