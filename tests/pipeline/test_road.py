@@ -18,7 +18,13 @@ from gnomon.pipeline.road import run
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "tiny.yaml"
-SMALL = ("data.limit=26", "policy.steps=3", "evaluation.bootstrap=200", "constitution.gate_comparisons=8")
+SMALL = (
+    "data.limit=26",
+    "policy.steps=3",
+    "policy.liti=0.8",
+    "evaluation.bootstrap=200",
+    "constitution.gate_comparisons=8",
+)
 STAGES = (
     "data",
     "sft",
