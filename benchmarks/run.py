@@ -77,9 +77,12 @@ class Peer:
 
     side: str
     tuned: bool = False
+    settled: bool = True
+    """Whether its allocator is set as Gnomon sets its own."""
 
 
 PEERS = {
+    "untouched": Peer("trl", settled=False),
     "default": Peer("trl"),
     "tuned": Peer("trl", tuned=True),
     "vllm_default": Peer("vllm"),
@@ -100,14 +103,14 @@ class Link:
 
 @contextmanager
 def worker(
-    side: str, job: Path, settings: Mapping[str, Any], threads: int
+    side: str, job: Path, settings: Mapping[str, Any], threads: int, *, settled: bool = True
 ) -> Iterator[tuple[Link, dict[str, Any]]]:
     """A prepared side in a process of its own, and what it told of itself; it ends with the block."""
     log = (job / f"{side}.log").open("a")
     process = subprocess.Popen(
         [str(PYTHONS[side]), "-m", f"sides.{side}"],
         cwd=HERE,
-        env=environment(settings, threads),
+        env=environment(settings, threads, settled=settled),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -138,9 +141,10 @@ def worker(
         log.close()
 
 
-def environment(settings: Mapping[str, Any], threads: int) -> dict[str, str]:
-    """The variables of a side: alike for all, but for those that its settings name."""
-    alike = {**ALLOCATOR, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+def environment(settings: Mapping[str, Any], threads: int, *, settled: bool = True) -> dict[str, str]:
+    """The variables of a side: alike for all, but for those that its settings name, and for the allocator's
+    where that is to be as it comes."""
+    alike = {**(ALLOCATOR if settled else {}), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     return {**os.environ, **alike, **settings.get("env", {})}
 
 
@@ -153,11 +157,12 @@ def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, th
             if not peer:
                 return {"gnomon": alone(ours, told, pairs)}
             found: dict[str, Any] = {}
-            settings = defaults(job)
+            settings, chosen = defaults(job), PEERS[peer]
             own = ours.do("compare")
-            if PEERS[peer].tuned:
-                found["search"], settings = search(PEERS[peer].side, job, own, threads)
-            with worker(PEERS[peer].side, folder, settings, threads) as (theirs, told_of):
+            if chosen.tuned:
+                found["search"], settings = search(chosen.side, job, own, threads)
+            link = worker(chosen.side, folder, settings, threads, settled=chosen.settled)
+            with link as (theirs, told_of):
                 found["differs"] = differences(own, theirs.do("compare"))
                 check(found["differs"], tolerance(job), f"{name}, {peer}")
                 found |= {"settings": settings, "software": told_of["software"]}

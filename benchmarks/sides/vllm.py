@@ -44,7 +44,7 @@ def prepare(message: Message) -> Side:
 
 
 def sampling_side(llm: Any, job: dict[str, Any], told: Message) -> Side:
-    """Samples of the whole distribution, as ids alone; the engine's own generator goes on from step to step."""
+    """Samples of the whole distribution, ids alone; the engine's own generator goes on from step to step."""
     from vllm import SamplingParams  # noqa: PLC0415
 
     prompts, counted = [row["ids"] for row in job["rows"]], [0]

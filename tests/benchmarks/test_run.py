@@ -87,15 +87,21 @@ print(json.dumps(asked | {{"variables": {{name: os.environ[name] for name in nam
 def test_a_peer_is_asked_for_what_its_library_does(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run, "PYTHONS", dict.fromkeys(run.PYTHONS, Path(sys.executable)))
     found = run.chosen(["sft_lora", "sampling"], list(run.PEERS))
-    assert found == {"sft_lora": ["default", "tuned"], "sampling": list(run.PEERS)}
-    assert run.chosen([], []) == dict.fromkeys(run.WORKLOADS, [])
+    assert found == {"sft_lora": ["untouched", "default", "tuned"], "sampling": list(run.PEERS)}
+    assert run.chosen([], []) == {name: [] for name in run.WORKLOADS}
+
+
+def test_an_untouched_peer_has_the_allocator_of_its_users():
+    assert run.environment({}, 2).items() >= run.ALLOCATOR.items()
+    assert not run.environment({}, 2, settled=False).keys() & run.ALLOCATOR.keys()
+    assert run.PEERS["untouched"].settled is False
 
 
 @pytest.mark.parametrize(
     ("workloads", "peers", "message"),
     [
         (["sft"], ["tuned"], "unknown workload 'sft'; there are sft_lora"),
-        (["dpo"], ["fast"], "unknown side 'fast'; there are default, tuned, vllm_default"),
+        (["dpo"], ["fast"], "unknown side 'fast'; there are untouched, default, tuned"),
         (["dpo"], ["vllm_tuned"], "vllm_tuned cannot do dpo"),
         (["sampling"], ["vllm_default"], "vllm_default is not installed: make peers"),
     ],

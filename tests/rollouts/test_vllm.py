@@ -168,5 +168,5 @@ def test_answers_are_read_under_the_template_that_it_serves_with(ref: EndpointRe
 def test_what_it_refuses_is_told_in_our_words(ref: EndpointRef, lm: LanguageModel):
     with pytest.raises(DataError, match=r"prompt 0 does not fit the context of .*; shorten it or lower"):
         engine(ref).sample([[2] * CONTEXT], Sampling(8), [0])
-    with pytest.raises(ConfigError, match="HTTP 404 .* check the model's name"):
+    with pytest.raises(ConfigError, match=r"HTTP 404 .* check the model's name"):
         engine(EndpointRef(ref.url, "other")).sample(prompts(lm)[:1], Sampling(8), [0])
