@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,23 +111,27 @@ def test_a_second_run_makes_nothing_and_changes_nothing(undisturbed):
     assert json.loads((out / "summary.json").read_text()) == before
 
 
-def test_another_setting_makes_only_what_depends_on_it(undisturbed):
-    out, *_ = undisturbed
+@pytest.fixture
+def copied(undisturbed, tmp_path):
+    """The folder of the undisturbed run, to go on in without changing it for others."""
+    return shutil.copytree(undisturbed[0], tmp_path / "copied")
+
+
+def test_another_setting_makes_only_what_depends_on_it(copied):
     heard = Heard()
-    run(load_recipe(RECIPE, [*SMALL, "policy.beta=0.2"]), out, heard)
+    run(load_recipe(RECIPE, [*SMALL, "policy.beta=0.2"]), copied, heard)
     assert heard.made == ["policy", "answers_policy"]
-    assert (out / "config.1.yaml").exists()
+    assert (copied / "config.1.yaml").exists()
 
 
-def test_the_policy_is_taken_back_to_the_share_of_its_way_that_liti_names(undisturbed):
-    out, *_ = undisturbed
+def test_the_policy_is_taken_back_to_the_share_of_its_way_that_liti_names(copied):
     ends = {}
     for liti in ("1", "0.25"):
-        run(load_recipe(RECIPE, [*SMALL, f"policy.liti={liti}"]), out, Heard(), until="policy")
-        artefacts = json.loads((out / "manifest.json").read_text())["artefacts"]
+        run(load_recipe(RECIPE, [*SMALL, f"policy.liti={liti}"]), copied, Heard(), until="policy")
+        artefacts = json.loads((copied / "manifest.json").read_text())["artefacts"]
         made = {about["stage"]: key for key, about in artefacts.items()}
         start, ends[liti] = (
-            load_file(out / "artefacts" / made[stage] / "model" / "adapter_model.safetensors")
+            load_file(copied / "artefacts" / made[stage] / "model" / "adapter_model.safetensors")
             for stage in ("sft", "policy")
         )
     for name, end in ends["1"].items():
