@@ -32,6 +32,9 @@ PATIENCE = timedelta(days=14)
 BUCKET = 1 << 25
 """Bytes of a flat buffer that tensors are added up in."""
 
+_lasting: list[dist.ProcessGroup] = []
+"""The group that `lasting` gives, once it was asked for."""
+
 _over = threading.Event()
 """Set once a process has failed and all have been told: nothing is exchanged after that."""
 
@@ -82,7 +85,19 @@ def processes() -> Iterator[None]:
             raise
         raise SystemExit(_exit_code(problem)) from problem
     finally:
+        _lasting.clear()
         state.destroy_process_group()
+
+
+def lasting() -> dist.ProcessGroup:
+    """A second group of all processes, for what may be held longer than the block of `processes`.
+
+    A group's threads end with the last that holds it. Where they are still putting away an exchange as Python
+    ends, it aborts: who holds the first group, which exchanges to the last moment, makes that likely.
+    """
+    if not _lasting:
+        _lasting.append(dist.new_group(timeout=PATIENCE))
+    return _lasting[0]
 
 
 def gather(value: T) -> list[T]:

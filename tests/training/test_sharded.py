@@ -116,7 +116,7 @@ def test_a_checkpoint_has_a_part_of_each_process_and_two_are_kept(two):
     assert files(two / "sft") == [f"checkpoint-{s:08d}-{i}-of-2.pt" for s in steps for i in parts]
 
 
-@pytest.mark.parametrize("case", ["adapters", NARROW])
+@pytest.mark.parametrize("case", ["adapters", pytest.param(NARROW, marks=pytest.mark.slow)])
 @pytest.mark.mistake("resume-differs")
 def test_resumed_by_as_many_processes_is_never_interrupted(case, two, tmp_path):
     ended = together("sharded.cut_short", case, tmp_path / "cut")
@@ -137,6 +137,7 @@ def test_one_process_takes_up_what_two_left_to_the_bit(case, two):
     same(found, saved(two / f"{case}-0.pt"))
 
 
+@pytest.mark.slow
 @pytest.mark.mistake("resume-differs")
 def test_three_processes_go_on_where_two_were_cut(two, tmp_path):
     """Of 32 rows three processes hold 11, 11 and 10."""
@@ -149,6 +150,7 @@ def test_three_processes_go_on_where_two_were_cut(two, tmp_path):
         close(found["weights"], alone["weights"])
 
 
+@pytest.mark.slow
 @pytest.mark.mistake("resume-differs")
 def test_two_processes_go_on_where_one_was_cut(two, tmp_path):
     assert trained("sft", tmp_path / "cut", stop=True)["step"] == 3
@@ -192,6 +194,7 @@ def test_a_loss_that_is_no_number_in_one_process_stops_both(tmp_path):
     assert f"DivergenceError: step 1: loss is nan, on rows {row}; the batch is in {path}" in first.err
 
 
+@pytest.mark.slow
 def test_a_mistake_amid_a_pass_is_said_where_it_happens_and_the_other_does_not_wait(tmp_path):
     first, second = together("sharded.broken", tmp_path)
     assert [first.code, second.code] == [1, 1]
@@ -200,6 +203,7 @@ def test_a_mistake_amid_a_pass_is_said_where_it_happens_and_the_other_does_not_w
     assert "no_such_thing" in second.err
 
 
+@pytest.mark.slow
 def test_layers_that_differ_are_not_shared_out(tmp_path):
     first, _ = together("sharded.other_layers", tmp_path)
     assert "ModelError: processes 1 of 2 would train other weights than process 0" in first.err

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from gnomon.distributed import check_alike, gather, in_lockstep, leads, size
+from gnomon.distributed import check_alike, gather, in_lockstep, lasting, leads, size
 from gnomon.errors import ConfigError
 from gnomon.kernels.head import wide
 from gnomon.models.branches import shares
@@ -46,7 +46,7 @@ def _share_out(model: Any, kind: str) -> None:
         )
     shares(model)  # tried while every process has the weights
     check_alike(parameter for layer in layers for parameter in layer.parameters())
-    mesh = init_device_mesh(kind, (size(),))
+    mesh = DeviceMesh.from_group(lasting(), kind)  # which torch's caches hold to the end
     for layer in layers:
         trained = [parameter.dtype for parameter in layer.parameters() if parameter.requires_grad]
         policy = MixedPrecisionPolicy(reduce_dtype=wide(trained[0]) if trained else None)
