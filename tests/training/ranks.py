@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,14 +15,17 @@ from typing import Any
 
 import torch
 from objectives import PROMPTS, Built, build
+from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
 from gnomon.distributed import add_up, gather, processes, rank, size, spread
 from gnomon.errors import DataError
+from gnomon.models.shards import is_part
 from gnomon.records import Conversation
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.rollouts.shared import SharedEngine
+from gnomon.training.loop import Trainer
 
 CASES = {
     "sft": ("sft", {}),
@@ -32,6 +36,8 @@ CASES = {
     "grpo": ("policy", {"beta": 0.1, "algorithm": "grpo"}),
 }
 STEPS = 3
+Make = Callable[[str], Built]
+Train = Callable[[str, Path], dict[str, Any]]
 LIMIT = 90
 """Seconds after which processes are taken to hang."""
 
@@ -112,19 +118,42 @@ def cut(done: int, total: int, note: str) -> None:
         raise CutError("cut")
 
 
-def trained(case: str, work: Path, *, stop: bool = False) -> dict[str, Any]:
-    """Train until the third step (`stop`) or the last: weights, and every step's gradient."""
-    trainer = small(case).trainer(work, cut if stop else None)
+def train(trainer: Trainer) -> list[dict[str, torch.Tensor]]:
+    """Train until a cut or the last step: every step's gradient; every process must take part."""
     gradients: list[dict[str, torch.Tensor]] = []
 
     def note(*_: Any) -> None:
-        gradients.append({name: p.grad.clone() for name, p in trainer.trained.items() if p.grad is not None})
+        gradients.append({name: full(p.grad) for name, p in trainer.trained.items() if p.grad is not None})
 
     trainer.optimizer.register_step_pre_hook(note)
     with contextlib.suppress(CutError):
         trainer.run()
+    return gradients
+
+
+def full(tensor: torch.Tensor) -> torch.Tensor:
+    """All of a tensor that may be shared out; every process must ask."""
+    return tensor.full_tensor() if is_part(tensor) else tensor.detach().clone()
+
+
+def trained(case: str, work: Path, *, stop: bool = False) -> dict[str, Any]:
+    """Train until the third step (`stop`) or the last: weights, and every step's gradient."""
+    trainer = small(case).trainer(work, cut if stop else None)
+    gradients = train(trainer)
     weights = {name: p.detach().clone() for name, p in trainer.trained.items()}
     return {"weights": weights, "gradients": gradients, "tokens": trainer.tokens, "step": trainer.step}
+
+
+def saved(path: Path) -> Any:
+    """What a process wrote down."""
+    return torch.load(path, weights_only=False)
+
+
+def close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    """Fail where two processes' tensors are not one's, but for rounding."""
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert_close(value, theirs[name], rtol=1e-6, atol=1e-12)
 
 
 def drawn() -> dict[str, Any]:
@@ -167,12 +196,12 @@ def exchanges(folder: str) -> None:
     (Path(folder) / f"{rank()}.json").write_text(json.dumps(found))
 
 
-def cut_short(case: str, folder: str) -> None:
+def cut_short(case: str, folder: str, small: Make = small) -> None:
     """Training that is cut in the first process after step 3."""
     small(case).trainer(Path(folder), cut).run()
 
 
-def whole(case: str, folder: str, result: str) -> None:
+def whole(case: str, folder: str, result: str, trained: Train = trained) -> None:
     """Training to the end, from where it was left."""
     found = trained(case, Path(folder))
     torch.save(found, Path(result) / f"{rank()}.pt")
@@ -193,17 +222,17 @@ def at(step: int, process: int, act: Any, folder: str, built: Built) -> None:
     trainer.run()
 
 
-def killed(folder: str) -> None:
+def killed(folder: str, small: Make = small) -> None:
     """SIGKILL for the second process in its fifth step."""
     at(4, 1, lambda share: os.kill(os.getpid(), signal.SIGKILL), folder, small("reward"))
 
 
-def diverging(folder: str) -> None:
+def diverging(folder: str, small: Make = small) -> None:
     """A loss that is no number, in the second process alone."""
     at(1, 1, lambda share: share * float("nan"), folder, small("reward"))
 
 
-def broken(folder: str) -> None:
+def broken(folder: str, small: Make = small) -> None:
     """A mistake in the program, in the second process alone."""
     at(1, 1, lambda share: share.no_such_thing, folder, small("reward"))
 

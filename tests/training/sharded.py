@@ -1,21 +1,22 @@
 """What several processes do with models whose layers they share out."""
 
-import contextlib
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ranks
 import torch
 from objectives import COMPARISONS, DEMONSTRATIONS, Built, architecture, build
-from ranks import CutError, at, cut
+from ranks import cut, full, train
 
 from gnomon.config import LoraSettings
 from gnomon.distributed import rank, spread_over
 from gnomon.models.recompute import recompute_layers
 from gnomon.models.reward_model import save_scorer
 from gnomon.models.save import save_model
-from gnomon.models.shards import is_part, part_of, shard
+from gnomon.models.shards import part_of, shard
 from gnomon.training import checkpoint
 from gnomon.training.loop import Trainer
 from gnomon.training.objective import StepWork
@@ -58,11 +59,6 @@ def small(case: str) -> Built:
     return built
 
 
-def full(tensor: torch.Tensor) -> torch.Tensor:
-    """All of a tensor that may be shared out; every process must ask."""
-    return tensor.full_tensor() if is_part(tensor) else tensor.detach().clone()
-
-
 def held(trainer: Trainer) -> int:
     """Bytes that this process holds of the layers' weights and of the optimiser's state for them."""
     state, weights = trainer.optimizer.state_dict(), trainer.trained
@@ -89,7 +85,6 @@ def trained(case: str, work: Path, *, stop: bool = False) -> dict[str, Any]:
     """Train until the third step (`stop`) or the last: how it ended, and every step's gradient."""
     built = small(case)
     trainer, prepare = built.trainer(work, cut if stop else None), built.objective.prepare
-    gradients: list[dict[str, torch.Tensor]] = []
     micros: list[int] = []
 
     def counted(step: int) -> StepWork:
@@ -97,13 +92,8 @@ def trained(case: str, work: Path, *, stop: bool = False) -> dict[str, Any]:
         micros.append(len(prepared.micros))
         return prepared
 
-    def note(*_: Any) -> None:
-        gradients.append({name: full(p.grad) for name, p in trainer.trained.items() if p.grad is not None})
-
     built.objective.prepare = counted
-    trainer.optimizer.register_step_pre_hook(note)
-    with contextlib.suppress(CutError):
-        trainer.run()
+    gradients = train(trainer)
     own = {name: part_of(p).clone() for name, p in trainer.trained.items()}
     return {**end(trainer), "gradients": gradients, "micros": micros, "own": own, "held": held(trainer)}
 
@@ -136,17 +126,6 @@ def steps(folder: str) -> None:
     torch.save(read(), place / f"read-{rank()}.pt")
 
 
-def cut_short(case: str, folder: str) -> None:
-    """Training that is cut in the first process after step 3."""
-    small(case).trainer(Path(folder), cut).run()
-
-
-def whole(case: str, folder: str, result: str) -> None:
-    """Training to the end, from where it was left."""
-    found = trained(case, Path(folder))
-    torch.save(found, Path(result) / f"{rank()}.pt")
-
-
 def killed_writing(folder: str) -> None:
     """SIGKILL for the second process while it writes its part of the second checkpoint."""
     sync, calls = checkpoint.sync, []
@@ -161,21 +140,6 @@ def killed_writing(folder: str) -> None:
     small("sft").trainer(Path(folder)).run()
 
 
-def killed(folder: str) -> None:
-    """SIGKILL for the second process amid a pass of its fifth step."""
-    at(4, 1, lambda share: os.kill(os.getpid(), signal.SIGKILL), folder, small("reward"))
-
-
-def diverging(folder: str) -> None:
-    """A loss that is no number, in the second process alone, while the first has passes to come."""
-    at(1, 1, lambda share: share * float("nan"), folder, small("reward"))
-
-
-def broken(folder: str) -> None:
-    """A mistake in the program, in the second process alone, in the midst of a pass."""
-    at(1, 1, lambda share: share.no_such_thing, folder, small("reward"))
-
-
 def other_layers(folder: str) -> None:
     """A layer's weight that differs in the second process by what a float cannot show in a printout."""
     built = build("sft", dtype="float64", lora=None)
@@ -183,3 +147,10 @@ def other_layers(folder: str) -> None:
         with torch.no_grad():
             built.module.model.layers[1].mlp.up_proj.weight[0, 0] += 1e-12
     shard(built.module)
+
+
+# what happens to processes in the midst of a step finds the others amid their passes
+cut_short, killed, diverging, broken = (
+    partial(does, small=small) for does in (ranks.cut_short, ranks.killed, ranks.diverging, ranks.broken)
+)
+whole = partial(ranks.whole, trained=trained)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import torch
-from ranks import CASES, drawn, fine, together, trained
+from ranks import CASES, close, drawn, fine, saved, together, trained
 from torch.testing import assert_close
 
 from gnomon.errors import INTERRUPTED, DivergenceError, GnomonError
@@ -22,16 +22,6 @@ def two(tmp_path_factory):
 def log(folder):
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
-
-
-def saved(path):
-    return torch.load(path, weights_only=False)
-
-
-def close(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        assert_close(value, theirs[name], rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 import torch
-from ranks import fine, together
+from ranks import close, fine, saved, together
 from safetensors.torch import load_file
 from sharded import CASES, NARROW, SAVED, read, trained
 from torch.testing import assert_close
@@ -21,16 +21,6 @@ def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     fine(together("sharded.steps", folder))
     return folder
-
-
-def saved(path):
-    return torch.load(path, weights_only=False)
-
-
-def close(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        assert_close(value, theirs[name], rtol=1e-6, atol=1e-12)
 
 
 def same(ours, theirs):
