@@ -157,11 +157,11 @@ def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, th
             if not peer:
                 return {"gnomon": alone(ours, told, pairs)}
             found: dict[str, Any] = {}
-            settings, chosen = defaults(job), PEERS[peer]
+            settings, other = defaults(job), PEERS[peer]
             own = ours.do("compare")
-            if chosen.tuned:
-                found["search"], settings = search(chosen.side, job, own, threads)
-            link = worker(chosen.side, folder, settings, threads, settled=chosen.settled)
+            if other.tuned:
+                found["search"], settings = search(other.side, job, own, threads)
+            link = worker(other.side, folder, settings, threads, settled=other.settled)
             with link as (theirs, told_of):
                 found["differs"] = differences(own, theirs.do("compare"))
                 check(found["differs"], tolerance(job), f"{name}, {peer}")

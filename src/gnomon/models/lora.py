@@ -151,8 +151,7 @@ def reference_of(lm: LanguageModel, reference: LanguageModel | None) -> Iterator
 def interpolate(lm: LanguageModel, reference: LanguageModel | None, share: float) -> None:
     """Move the trained weights back, to `share` of their way from the policy's reference.
 
-    Linear interpolation towards the initialisation (WARP, arXiv:2406.16768): gain falls with the share, noise
-    and what was unlearnt with its square.
+    Linear interpolation towards the initialisation (LITI), the last stage of WARP (arXiv:2406.16768).
     """
     start = dict((lm if reference is None else reference).model.named_parameters())
     for name, parameter in lm.model.named_parameters():
