@@ -15,7 +15,8 @@ import torch
 
 from gnomon.config import DEFAULT_MODEL, LoraSettings, OptimSettings
 from gnomon.kernels.allocator import settle
-from gnomon.kernels.head import Head, plain_logps, weighted_nll
+from gnomon.kernels.fused import weighted_nll
+from gnomon.kernels.head import Head, plain_logps
 from gnomon.models.load import load
 from gnomon.models.lora import add_lora
 from gnomon.pipeline.lineage import software

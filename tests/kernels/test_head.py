@@ -8,16 +8,10 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
+from gnomon.kernels import fused
 from gnomon.kernels import head as kernel
-from gnomon.kernels.head import (
-    Head,
-    head_logits,
-    head_pass,
-    labelled,
-    plain_logps,
-    token_logps,
-    weighted_nll,
-)
+from gnomon.kernels.fused import head_pass, token_logps, weighted_nll
+from gnomon.kernels.head import Head, head_logits, labelled, plain_logps
 
 ROWS, WIDTH, VOCABULARY = 20, 6, 33
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 3e-2}
@@ -190,8 +184,10 @@ def test_a_head_that_trains_under_frozen_states_gets_its_gradient():
 def test_logits_are_computed_again_only_where_the_head_trains(monkeypatch, trains, forward, backward):
     """Three tiles of at most eight of twenty rows; never all of them."""
     rows = []
-    tile = kernel._Tile
-    monkeypatch.setattr(kernel, "_Tile", lambda held, *rest: rows.append(len(held)) or tile(held, *rest))
+    tile = fused._Tile
+    monkeypatch.setattr(
+        fused, "_Tile", lambda held, *rest, **more: rows.append(len(held)) or tile(held, *rest, **more)
+    )
     hidden, head, targets, _ = problem(trains=trains)
     logps = token_logps(hidden, head, targets)
     assert len(rows) == forward

@@ -8,7 +8,8 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from gnomon.kernels.head import Head, SoftTargets, certain, head_pass, plain_soft_nll, soft_nll, weighted_nll
+from gnomon.kernels.fused import head_pass, soft_nll, weighted_nll
+from gnomon.kernels.head import Head, SoftTargets, certain, plain_soft_nll
 
 ROWS, WIDTH, VOCABULARY = 20, 6, 33
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 3e-2}

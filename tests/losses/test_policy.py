@@ -5,7 +5,8 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from gnomon.kernels.head import Head, plain_logps, weighted_nll
+from gnomon.kernels.fused import weighted_nll
+from gnomon.kernels.head import Head, plain_logps
 from gnomon.losses.policy import grpo, grpo_weights, reinforce, reinforce_weights
 
 KEEP = torch.tensor([[True, True, False], [True, False, False]])

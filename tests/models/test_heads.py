@@ -6,7 +6,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from gnomon.config import LoraSettings
 from gnomon.errors import ModelError
-from gnomon.kernels.head import head_logits, labelled, weighted_nll
+from gnomon.kernels.fused import weighted_nll
+from gnomon.kernels.head import head_logits, labelled
 from gnomon.models.heads import body, check_head, hidden_states, output_head, without_dropout
 from gnomon.models.load import load
 from gnomon.models.lora import add_lora

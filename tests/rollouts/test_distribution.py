@@ -14,7 +14,8 @@ from peft.tuners.lora import LoraLayer
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
-from gnomon.kernels.head import labelled, weighted_nll
+from gnomon.kernels.fused import weighted_nll
+from gnomon.kernels.head import labelled
 from gnomon.models.heads import body, hidden_states, output_head
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gnomon.kernels.head import Head, weighted_nll
+from gnomon.kernels.fused import weighted_nll
+from gnomon.kernels.head import Head
 from gnomon.losses.advantages import dr_grpo, grpo, rloo
 from gnomon.losses.kl import kl_penalised, sequence_kl
 from gnomon.losses.policy import grpo_weights, reinforce_weights

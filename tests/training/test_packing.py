@@ -7,7 +7,7 @@ from objectives import DEMONSTRATIONS
 from torch.testing import assert_close
 
 from gnomon.config import OptimSettings
-from gnomon.kernels.head import head_pass
+from gnomon.kernels.fused import head_pass
 from gnomon.models import branches
 from gnomon.models.branches import branch_states
 from gnomon.models.load import LanguageModel, load

@@ -9,14 +9,16 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from gnomon.kernels.attention import added_to_scores
 from gnomon.kernels.batching import by_length
 from gnomon.kernels.branches import LONGEST, Branches, Group, lay_out, sharing, visible
+from gnomon.models import attention
 from gnomon.models.heads import body, hidden_states, without_dropout
 from gnomon.models.load import LanguageModel
 
 log = logging.getLogger(__name__)
 
-MASKED = ("eager", "sdpa")
+MASKED = ("eager", "sdpa", attention.NAME)
 """Implementations of attention that take any dense mask."""
 
 _able: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
@@ -78,9 +80,7 @@ def _masks(inner: Any, batch: Branches) -> Tensor | dict[str, Tensor]:
 
 def _added(batch: Branches, window: int | None, dtype: torch.dtype) -> Tensor:
     seen = visible(batch.segments, batch.positions, window)[:, None]
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(
-        ~seen, torch.finfo(dtype).min
-    )
+    return added_to_scores(seen, dtype)
 
 
 @torch.no_grad()

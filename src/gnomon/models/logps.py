@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gnomon.kernels.head import head_logits, head_pass
+from gnomon.kernels.fused import head_pass
+from gnomon.kernels.head import head_logits
 from gnomon.models.branches import batches, branch_states
 from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel

@@ -16,7 +16,7 @@ from gnomon.errors import DivergenceError
 from gnomon.judges.verifiable import Check
 from gnomon.kernels.allocator import release
 from gnomon.kernels.branches import Branches
-from gnomon.kernels.head import weighted_nll
+from gnomon.kernels.fused import weighted_nll
 from gnomon.losses.advantages import dr_grpo, equal_rewards, grpo, rloo
 from gnomon.losses.kl import k3, kl_penalised
 from gnomon.losses.policy import grpo_weights, reinforce_weights

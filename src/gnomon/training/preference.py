@@ -9,7 +9,8 @@ from torch import Tensor
 from gnomon.config import PreferenceSettings
 from gnomon.data.collate import Epochs
 from gnomon.distributed import spread_over
-from gnomon.kernels.head import token_logps, wide
+from gnomon.kernels.fused import token_logps
+from gnomon.kernels.head import wide
 from gnomon.losses.preference import PairLogps, dpo
 from gnomon.losses.reward import smoothed
 from gnomon.models.branches import branch_states

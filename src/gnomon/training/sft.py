@@ -12,7 +12,8 @@ from gnomon.data.collate import Batch, Epochs, collate
 from gnomon.errors import DataError
 from gnomon.kernels.batching import by_length
 from gnomon.kernels.branches import LONGEST, Branches, Group, lay_out, packing
-from gnomon.kernels.head import head_pass, labelled, weighted_nll
+from gnomon.kernels.fused import head_pass, weighted_nll
+from gnomon.kernels.head import labelled
 from gnomon.models.branches import branch_states, shares
 from gnomon.models.heads import hidden_states, output_head, without_dropout
 from gnomon.models.load import LanguageModel

@@ -1,0 +1,48 @@
+"""`kernels.attention` under any model of transformers that takes its attention from outside."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from gnomon.kernels.attention import LONGEST, added_to_scores, attend, causal
+
+NAME = "gnomon"
+"""What the settings of a model call it."""
+
+BEYOND = ("dropout", "softcap", "position_bias", "s_aux", "cache")
+"""What an architecture may ask for that the kernel does not do."""
+
+
+def attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
+) -> tuple[Tensor, None]:
+    """[batch, heads, queries, width] and fewer heads of keys and values -> [batch, queries, heads, width].
+
+    Single queries, long rows, masks that differ by head and what is `BEYOND` the kernel are left to torch, as
+    the implementation "sdpa" of transformers has them.
+    """
+    queries, keys = query.shape[2], key.shape[2]
+    if attention_mask is None and more.get("is_causal", getattr(module, "is_causal", True)) is not False:
+        attention_mask = causal(queries, keys, query.device)[None, None] if queries == keys else None
+    able = queries > 1 and keys <= LONGEST and not any(more.get(name) for name in BEYOND)
+    if attention_mask is None or attention_mask.shape[1] > 1 or not able:
+        found: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **more)[0]
+        return found, None
+    if not attention_mask.is_floating_point():
+        attention_mask = added_to_scores(attention_mask.bool(), query.dtype)
+    return attend(query, key, value, attention_mask, more.get("scaling") or query.shape[-1] ** -0.5), None
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+def settle_attention(model: Any) -> Any:
+    """The model, on a processor with this attention where it would have torch's."""
+    usual = model.config._attn_implementation == "sdpa" and model._supports_attention_backend
+    if usual and model.device.type == "cpu":
+        model.set_attn_implementation(NAME)
+    return model
