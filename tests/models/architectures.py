@@ -22,6 +22,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from gnomon.models.attention import settle_attention
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import RewardModel
 
@@ -73,7 +74,7 @@ def random_model(name: str, *, seed: int = 0, dtype: torch.dtype = torch.float32
         for parameter in model.parameters():
             if parameter.ndim >= 2:
                 torch.nn.init.normal_(parameter, std=0.3)
-    return model.to(dtype).eval()
+    return settle_attention(model.to(dtype).eval())
 
 
 def language_model(

@@ -25,9 +25,10 @@ def attention(
     the implementation "sdpa" of transformers has them.
     """
     queries, keys = query.shape[2], key.shape[2]
-    if attention_mask is None and more.get("is_causal", getattr(module, "is_causal", True)) is not False:
-        attention_mask = causal(queries, keys, query.device)[None, None] if queries == keys else None
     able = queries > 1 and keys <= LONGEST and not any(more.get(name) for name in BEYOND)
+    causally = getattr(module, "is_causal", True) if more.get("is_causal") is None else more["is_causal"]
+    if attention_mask is None and able and causally and queries == keys:
+        attention_mask = causal(queries, keys, query.device)[None, None]
     if attention_mask is None or attention_mask.shape[1] > 1 or not able:
         found: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **more)[0]
         return found, None
