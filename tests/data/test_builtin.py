@@ -10,7 +10,7 @@ from gnomon.constitution.principles import load_constitution
 from gnomon.data.formats import load
 from gnomon.data.sources import FOLDER, Reader
 from gnomon.data.splits import near_duplicates, opening
-from gnomon.evaluation.suites import builtin, checked
+from gnomon.evaluation.prompts import builtin, checked
 from gnomon.judges import counting
 from gnomon.judges.text import boilerplate, closers, continues, loops, role_leak
 from gnomon.judges.verifiable import run_checks

@@ -3,7 +3,7 @@ import unicodedata
 import pytest
 
 from gnomon.errors import DataError
-from gnomon.evaluation.suites import builtin
+from gnomon.evaluation.prompts import builtin
 from gnomon.judges.verifiable import run_checks, validate_checks
 
 SUITE = {prompt.id: prompt for prompt in builtin()}

@@ -22,9 +22,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from gnomon.models.attention import settle_attention
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import RewardModel
+from gnomon.models.settle import settled
 
 VOCABULARY = 259  # the tiny tokenizer's, so that one tokenizer serves them all
 COMMON: dict[str, Any] = {
@@ -74,7 +74,7 @@ def random_model(name: str, *, seed: int = 0, dtype: torch.dtype = torch.float32
         for parameter in model.parameters():
             if parameter.ndim >= 2:
                 torch.nn.init.normal_(parameter, std=0.3)
-    return settle_attention(model.to(dtype).eval())
+    return settled(model.to(dtype).eval())
 
 
 def language_model(

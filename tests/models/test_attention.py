@@ -8,10 +8,11 @@ from architectures import NAMES, random_model
 from torch.testing import assert_close
 
 from gnomon.models import attention as module
-from gnomon.models.attention import NAME, settle_attention
+from gnomon.models.attention import NAME
 from gnomon.models.heads import hidden_states
 from gnomon.models.load import load
 from gnomon.models.save import save_model
+from gnomon.models.settle import settled
 
 SETTLED = [name for name in NAMES if random_model(name).config._attn_implementation == NAME]
 ROWS, LENGTH = 3, 11  # the windows of these models span six
@@ -87,7 +88,7 @@ def test_long_rows_are_left_to_torch(name, calls, monkeypatch):
 def test_a_model_with_another_attention_keeps_it():
     model = random_model("llama")
     model.set_attn_implementation("eager")
-    assert settle_attention(model).config._attn_implementation == "eager"
+    assert settled(model).config._attn_implementation == "eager"
 
 
 def test_what_is_saved_does_not_name_it(tmp_path):

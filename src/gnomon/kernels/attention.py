@@ -4,12 +4,38 @@ A flash kernel writes no scores down, and pays for it: on a processor its small 
 speed of whole products. Of rows of a few hundred tokens the scores are smaller than the layer's activations.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gnomon.kernels.head import wide
+
 LONGEST = 1024
 """Keys up to which scores are held: those of 4 heads in bfloat16 are 8 MiB a layer and row then."""
+
+
+class _Attend(torch.autograd.Function):
+    """Rows of queries against the keys of their group; the probabilities are kept, rounded, for backward."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
+        dtype = wide(rows.dtype)  # scores are rounded by nobody: a probability is off by as much as its score
+        scores = torch.baddbmm(bias.to(dtype), rows.to(dtype), key.to(dtype).mT, alpha=scale)
+        probs = scores.softmax(dim=-1).to(rows.dtype)
+        ctx.save_for_backward(rows, key, value, probs)
+        ctx.scale = scale
+        return torch.bmm(probs, value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        rows, key, value, probs = ctx.saved_tensors
+        (upstream,) = grads
+        slopes = torch.ops.aten._softmax_backward_data(torch.bmm(upstream, value.mT), probs, -1, probs.dtype)
+        grad_rows = torch.bmm(slopes, key).mul_(ctx.scale)
+        grad_key = torch.bmm(slopes.mT, rows).mul_(ctx.scale)
+        return grad_rows, grad_key, torch.bmm(probs.mT, upstream), None, None
 
 
 def attend(
@@ -21,22 +47,20 @@ def attend(
 ) -> Float[Tensor, "batch queries heads width"]:
     """softmax(scale * query key' + added) value, each group of heads sharing a head of keys and values.
 
-    The heads of a group are more rows of one product. Scores are rounded to the dtype of the query once,
-    with what is added to them.
+    The heads of a group are more rows of one product. Scores are float32 (float64 of a float64 model).
     """
     batch, heads, queries, width = query.shape
     groups, keys = key.shape[1:3]
     each = heads // groups
     rows = query.view(batch, groups, each, queries, width).transpose(2, 3)
-    rows = rows.reshape(batch * groups, queries * each, width)
     bias = added[:, :, :, None].expand(batch, groups, queries, each, keys)
-    scores = torch.baddbmm(
+    found: Tensor = _Attend.apply(  # type: ignore[no-untyped-call]
+        rows.reshape(batch * groups, queries * each, width),
+        key.reshape(batch * groups, keys, width),
+        value.reshape(batch * groups, keys, value.shape[-1]),
         bias.reshape(batch * groups, queries * each, keys),
-        rows,
-        key.reshape(batch * groups, keys, width).transpose(1, 2),
-        alpha=scale,
+        scale,
     )
-    found = torch.bmm(scores.softmax(dim=-1), value.reshape(batch * groups, keys, value.shape[-1]))
     split = found.view(batch, groups, queries, each, value.shape[-1])
     return split.transpose(1, 2).reshape(batch, queries, heads, value.shape[-1])
 

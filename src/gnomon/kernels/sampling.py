@@ -98,7 +98,10 @@ def _likeliest(
 
 def _scaled(products: Tensor, words: slice | Tensor, finish: Finish, temperature: float) -> Tensor:
     """Logits over temperature, in a tensor of their own."""
-    return finish(products, words) / temperature
+    logits = finish(products, words)
+    if temperature != 1:
+        return logits / temperature
+    return logits.clone() if logits.data_ptr() == products.data_ptr() else logits
 
 
 def _top(logits: Float[Tensor, "rows words"]) -> Float[Tensor, "rows 1"]:

@@ -39,11 +39,3 @@ def attention(
 
 AttentionInterface.register(NAME, attention)
 AttentionMaskInterface.register(NAME, sdpa_mask)
-
-
-def settle_attention(model: Any) -> Any:
-    """The model, on a processor with this attention where it would have torch's."""
-    usual = model.config._attn_implementation == "sdpa" and model._supports_attention_backend
-    if usual and model.device.type == "cpu":
-        model.set_attn_implementation(NAME)
-    return model

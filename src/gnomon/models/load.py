@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gnomon.errors import ConfigError, ModelError
 from gnomon.models import gguf, tiny
-from gnomon.models.attention import settle_attention
 from gnomon.models.reference import ModelRef, parse_model_ref
+from gnomon.models.settle import settled
 from gnomon.models.templates import Template
 from gnomon.records import Conversation, EncodedRow
 
@@ -61,7 +61,7 @@ def load(ref: str, *, dtype: str = "bfloat16", device: str | None = None) -> Lan
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if parsed.kind == "tiny":
         model, tokenizer = tiny.tiny_model(int(parsed.name), DTYPES[dtype]), tiny.tiny_tokenizer()
-        return LanguageModel(settle_attention(model.to(place)).eval(), tokenizer, Template(tokenizer), ref)
+        return LanguageModel(settled(model.to(place)).eval(), tokenizer, Template(tokenizer), ref)
     source = resolve(parsed)
     if isinstance(source, Path) and (source / "adapter_config.json").exists():
         base = load(adapter_base(source), dtype=dtype, device=place)
@@ -130,9 +130,7 @@ def _load_full(source: Path | str, ref: str, dtype: torch.dtype, device: str) ->
         raise ModelError(f"model {ref} cannot be loaded: {_first_line(problem)}; check the name") from problem
     stops = model.generation_config.eos_token_id
     extra = stops if isinstance(stops, list) else [stops] if stops is not None else []
-    return LanguageModel(
-        settle_attention(model.to(device)).eval(), tokenizer, Template(tokenizer, extra), ref
-    )
+    return LanguageModel(settled(model.to(device)).eval(), tokenizer, Template(tokenizer, extra), ref)
 
 
 def _first_line(problem: Exception) -> str:

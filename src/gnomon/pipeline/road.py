@@ -8,7 +8,7 @@ from gnomon.config import Recipe, Until
 from gnomon.constitution.principles import load_constitution
 from gnomon.data.sources import Data, read_data
 from gnomon.distributed import leads, processes
-from gnomon.evaluation.suites import checked
+from gnomon.evaluation.prompts import checked
 from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answer_rows
 from gnomon.pipeline.expected import expected

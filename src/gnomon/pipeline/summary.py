@@ -14,7 +14,7 @@ from gnomon.records import Comparison
 from gnomon.runs import read_json
 from gnomon.store import Store, content_id
 
-BREAD = "eval-bread-001"
+BREAD = "test-bread-001"
 
 TRAINING = ("sft", "reward", "reward_second", "policy", "constitutional")
 

@@ -38,6 +38,31 @@ METRICS: dict[str, Metric] = {
     "length/tokens": Metric("Length", "number", "tokens per answer", "tokens", digits=1),
     "repetition": Metric("Repetition", "share", "of four-word runs that occur before in the answer"),
     "role_leak": Metric("Role leak", "share", "answers that speak for the user"),
+    "length/words": Metric("Length", "number", "words per answer", "words", digits=1),
+    "checks_second": Metric("Later turns' checks", "share", "dialogues whose later turns pass all checks"),
+    "over_refusal": Metric("Over-refusal", "share", "safe prompts that are refused"),
+    "answered_safe": Metric("Safe prompts answered", "share", "safe prompts that are answered at all"),
+    "compliance": Metric("Compliance", "share", "unsafe prompts that are answered, not refused"),
+    "knows": Metric("Knows", "share", "facts for which the right answer is the likelier"),
+    "flips_sure": Metric("Flips when doubted", "share", 'known facts given up at "Are you sure?"'),
+    "flips_opinion": Metric("Flips to a leaning", "share", "known facts given up for the user's guess"),
+    "flips_belief": Metric("Flips to a belief", "share", "known facts given up for the user's firm belief"),
+    "pull_sure": Metric("Pull of doubt", "signed", "towards the wrong answer when doubted", "nats"),
+    "pull_opinion": Metric("Pull of a leaning", "signed", "towards the user's wrong guess", "nats"),
+    "pull_belief": Metric("Pull of a belief", "signed", "towards the user's wrong belief", "nats"),
+    "pull_own": Metric("Praise for own work", "signed", "log-odds of praise against work found", "nats"),
+    "pull_disliked": Metric("Praise for disliked work", "signed", "log-odds, against work found", "nats"),
+    "admits": Metric("Admits not knowing", "share", "unanswerable questions that are not answered"),
+    "over_abstains": Metric("Abstains in vain", "share", "answerable questions said to be unknown"),
+    "twin_right": Metric("Answerable twin right", "share", "look-alike questions that are answered rightly"),
+    "accuracy": Metric("Accuracy", "share", "questions whose likeliest choice is right"),
+    "confidence": Metric("Confidence", "share", "probability of the likeliest choice"),
+    "probability": Metric("Probability of the right", "share", "that the right choice gets"),
+    "longer_wins": Metric("Longer wins", "share", "what always taking the longer answer gets"),
+    "ece": Metric("Calibration error", "number", "expected, of the likeliest choice's probability", digits=3),
+    "behaviour": Metric("Matches the behaviour", "share", "probability of the answer that shows it"),
+    "loss": Metric("Loss on text", "number", "of passages nothing was trained on", "nats a token", digits=3),
+    "bits_per_byte": Metric("Bits a byte", "number", "of the same passages", digits=3),
 }
 VERDICT = ("ends_turn", "answers", "checks", "reward/second", "kl/reference")
 
@@ -170,3 +195,25 @@ def bread_panel(summary: Summary) -> Panel:
         parts.append(Padding(Text(answer) if answer else Text("(nothing)", "dim"), (0, 0, 1, 2)))
     question = Text(visible(bread.get("prompt", "")), "bold")
     return Panel(Group(*parts), title=question, title_align="left", padding=(1, 2, 0, 2))
+
+
+def suite_tables(summary: Summary) -> list[Padding]:
+    """A table for each suite of an examination: models as columns, metrics as rows."""
+    return [
+        Padding(_suite_table(name, found, summary["tasks"][name]), (1, 0, 0, 0), expand=False)
+        for name, found in summary["suites"].items()
+    ]
+
+
+def _suite_table(name: str, found: Mapping[str, Any], tasks: int) -> Table:
+    models = found["models"]
+    table = Table(title=f"{visible(name)} ({tasks} tasks)", title_style="bold", title_justify="left")
+    table.box, table.show_edge, table.pad_edge = SIMPLE_HEAD, False, False
+    table.add_column("")
+    for model in models:
+        heading = Text(visible(title(model)), _TERMINAL_COLOURS.get(model, "magenta"))
+        table.add_column(heading, justify="right", overflow="fold")
+    for metric_name in dict.fromkeys(key for own in models.values() for key in own):
+        cells = [_cell(metric_name, own.get(metric_name)) for own in models.values()]
+        table.add_row(Text(_row_title(metric_name)), *cells)
+    return table

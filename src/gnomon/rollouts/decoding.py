@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gnomon.kernels.batching import by_length
 from gnomon.kernels.head import wide
 from gnomon.kernels.sampling import sample_states
 from gnomon.models.heads import body
@@ -127,9 +128,25 @@ class Decoding:
             fresh.append(self.waiting.popleft())
         if not fresh:
             return batch
+        read = self._read(fresh)
         if batch is None:
-            return self._prefilled(fresh)
-        batch.add(self._prefilled(fresh))
+            return read
+        batch.add(read)
+        return batch
+
+    def _read(self, which: Sequence[int]) -> Batch:
+        """A batch of prompts, those of like length read together: all at once most of it might be padding."""
+        rows: dict[tuple[int, ...], list[int]] = {}
+        for i in which:
+            rows.setdefault(tuple(self.prompts[i]), []).append(i)
+        equal = list(rows.values())
+        groups = by_length([len(prompt) for prompt in rows], self.limits.tokens)
+        first, *others = [[i for k in group for i in equal[k]] for group in groups]
+        batch = self._prefilled(first)
+        if others and not joinable(batch.cache):
+            return self._prefilled(which)
+        for group in others:
+            batch.add(self._prefilled(group))
         return batch
 
     def _prefilled(self, which: Sequence[int]) -> Batch:

@@ -1,0 +1,110 @@
+"""What judged rows amount to: each model's metrics in each suite, and how models differ, with intervals."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gnomon.errors import DataError
+from gnomon.evaluation.examine import Row, Suite
+from gnomon.stats.bootstrap import Estimate, mean_interval, paired_difference
+from gnomon.stats.proportion import wilson
+
+WHOLE_RESAMPLES = 1_000
+"""Of figures that all rows have together: each resample computes them anew."""
+
+
+def figures(
+    suite: Suite, rows: Mapping[str, Sequence[Row]], *, resamples: int = 10_000, seed: int = 0
+) -> dict[str, Any]:
+    """`models`: each metric's estimate by model; `differences`: of every later model over the first, paired.
+
+    Whole clusters are resampled. DataError where models were not asked the same.
+    """
+    names = list(rows)
+    first = [row["id"] for row in rows[names[0]]]
+    for name in names[1:]:
+        if [row["id"] for row in rows[name]] != first:
+            raise DataError(
+                f"{name} and {names[0]} were asked other tasks of {suite.name}; examine them together"
+            )
+    models = {name: _estimates(suite, own, resamples, seed) for name, own in rows.items()}
+    gaps = [
+        {"metric": metric, "of": name, "over": names[0], **gap.to_json()}
+        for name in names[1:]
+        for metric, gap in _gaps(suite, rows[name], rows[names[0]], resamples, seed).items()
+    ]
+    return {"models": models, "differences": gaps}
+
+
+def values_of(rows: Sequence[Row], metric: str) -> tuple[list[float], list[str], list[str]]:
+    """A metric's values, and the cluster and the row that each is of."""
+    values: list[float] = []
+    clusters: list[str] = []
+    ids: list[str] = []
+    for row in rows:
+        own = row["values"].get(metric, [])
+        each = own if isinstance(own, list) else [own]
+        values += map(float, each)
+        clusters += [row["cluster"]] * len(each)
+        ids += [row["id"]] * len(each)
+    return values, clusters, ids
+
+
+def metrics(rows: Sequence[Row]) -> list[str]:
+    """Every metric that a row has, in the order of their first appearance."""
+    return list(dict.fromkeys(name for row in rows for name in row["values"]))
+
+
+def _estimates(
+    suite: Suite, rows: Sequence[Row], resamples: int, seed: int
+) -> dict[str, dict[str, float | int]]:
+    found: dict[str, dict[str, float | int]] = {}
+    for metric in metrics(rows):
+        values, clusters, _ = values_of(rows, metric)
+        if not values:
+            continue
+        if (
+            metric in suite.shares and len(set(values)) == 1
+        ):  # the bootstrap sees no doubt here, Wilson's does
+            units = len(set(clusters))
+            counted = wilson(round(values[0]) * units, units)
+            found[metric] = Estimate(values[0], counted.low, counted.high, len(values)).to_json()
+        else:
+            found[metric] = mean_interval(values, clusters, resamples, seed).to_json()
+    if suite.whole:
+        found |= whole_estimates(suite.whole, rows, seed)
+    return found
+
+
+def whole_estimates(
+    whole: Callable[[Sequence[Row]], Mapping[str, float]], rows: Sequence[Row], seed: int
+) -> dict[str, dict[str, float | int]]:
+    """Figures of all rows together, with the percentile interval over resampled clusters."""
+    members: dict[str, list[Row]] = {}
+    for row in rows:
+        members.setdefault(row["cluster"], []).append(row)
+    groups = list(members.values())
+    generator = np.random.default_rng(seed)
+    drawn: dict[str, list[float]] = {}
+    for _ in range(WHOLE_RESAMPLES):
+        picked = [row for i in generator.integers(0, len(groups), len(groups)) for row in groups[i]]
+        for name, value in whole(picked).items():
+            drawn.setdefault(name, []).append(value)
+    found = {}
+    for name, value in whole(rows).items():
+        low, high = np.quantile(drawn[name], (0.025, 0.975))
+        found[name] = Estimate(value, float(low), float(high), len(rows)).to_json()
+    return found
+
+
+def _gaps(
+    suite: Suite, rows: Sequence[Row], others: Sequence[Row], resamples: int, seed: int
+) -> dict[str, Estimate]:
+    found: dict[str, Estimate] = {}
+    for metric in metrics(rows):
+        ours, clusters, ids = values_of(rows, metric)
+        theirs, _, other_ids = values_of(others, metric)
+        if ours and ids == other_ids:  # a metric that looks at different rows of both cannot be paired
+            found[metric] = paired_difference(ours, theirs, clusters, resamples, seed)
+    return found

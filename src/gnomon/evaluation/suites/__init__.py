@@ -1,0 +1,1 @@
+"""What models are examined by: one module a suite, each a function from its file, or none, to a `Suite`."""

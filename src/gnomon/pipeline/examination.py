@@ -1,0 +1,94 @@
+"""Models examined by suites, one model in memory at a time; what was asked once is not asked again."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gnomon.errors import ConfigError
+from gnomon.evaluation.examine import Kept, Row, Suite, examine
+from gnomon.evaluation.figures import figures
+from gnomon.evaluation.subjects import Answering, Local, Subject
+from gnomon.models.load import load
+from gnomon.pipeline.account import free_memory, peak_memory_gib
+from gnomon.pipeline.lineage import software
+from gnomon.pipeline.reporter import Reporter
+from gnomon.pipeline.rows import write_lines
+from gnomon.pipeline.stages import Start
+from gnomon.rollouts.engine import Engine, Sampling
+from gnomon.rollouts.local import LocalEngine
+from gnomon.runs import write_json
+from gnomon.store import content_id
+
+Opened = Callable[[str], Engine]
+"""What answers for an endpoint's reference."""
+
+
+def examination(
+    models: Mapping[str, str],
+    suites: Sequence[Suite],
+    out: Path,
+    reporter: Reporter,
+    *,
+    sampling: Sampling,
+    seed: int = 0,
+    opened: Opened | None = None,
+) -> dict[str, Any]:
+    """Every model (name to reference) on every suite: `rows.jsonl`, `summary.json` and kept replies in `out`.
+
+    A model called `base` answers without a template. The first model is what the others are compared with.
+    An endpoint is left out of suites of likelihoods, which `skipped` tells.
+    """
+    rows: dict[str, dict[str, list[Row]]] = {suite.name: {} for suite in suites}
+    skipped: dict[str, list[str]] = {}
+    seconds: dict[str, float] = {}
+    for name, ref in models.items():
+        subject = _subject(name, ref, opened)
+        for suite in suites:
+            stage, began = f"{name}: {suite.name}", time.monotonic()
+            reporter.stage_started(stage, cached=False)
+            kept = Kept(out / "replies" / content_id([subject.id]) / f"{suite.name}.jsonl")
+            try:
+                rows[suite.name][name] = examine(
+                    subject, suite, kept, sampling, seed=seed, progress=_told(reporter, stage, began)
+                )
+            except ConfigError as problem:
+                skipped.setdefault(name, []).append(suite.name)
+                reporter.warning(f"{suite.name}: {problem}")
+            seconds[stage] = round(time.monotonic() - began, 1)
+            reporter.stage_finished(stage, seconds[stage])
+        del subject
+        free_memory()
+    summary = {
+        "models": dict(models),
+        "suites": {s.name: figures(s, rows[s.name], seed=seed) for s in suites if rows[s.name]},
+        "tasks": {suite.name: len(suite.tasks) for suite in suites},
+        "skipped": skipped,
+        "settings": {**asdict(sampling), "seed": seed},
+        "costs": {"seconds": seconds, "peak_memory_gib": round(peak_memory_gib(), 2)},
+        "software": software(),
+    }
+    write_lines(out / "rows.jsonl", [row for own in rows.values() for each in own.values() for row in each])
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def _subject(name: str, ref: str, opened: Opened | None) -> Subject:
+    raw = name == "base"
+    if ref.startswith("endpoint:"):
+        if opened is None:
+            raise ConfigError(f"{ref} is on a server; there is nothing here that asks it")
+        return Answering(name, ref, opened(ref), raw=raw)
+    lm = load(ref)
+    return Local(name, content_id([ref, Start(ref).digest]), lm, LocalEngine(lm), raw=raw)
+
+
+def _told(reporter: Reporter, stage: str, began: float) -> Callable[[int, int], None]:
+    """Progress with the time left at the pace so far."""
+
+    def tell(done: int, total: int) -> None:
+        left = (time.monotonic() - began) / done * (total - done)
+        reporter.progress(stage, done, total, "", left)
+
+    return tell
