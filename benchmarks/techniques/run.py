@@ -21,8 +21,9 @@ from transformers import DynamicCache
 from gnomon.config import DEFAULT_MODEL, DataSettings, LoraSettings, OptimSettings
 from gnomon.data.sources import Data, read_data
 from gnomon.kernels import head
-from gnomon.kernels.allocator import settle
-from gnomon.models import inference, lora
+from gnomon.kernels.allocator import settle as settle_memory
+from gnomon.kernels.norm import plain_rms_norm
+from gnomon.models import attention, inference, lora, settle
 from gnomon.models.load import LanguageModel, load
 from gnomon.pipeline.lineage import software
 from gnomon.rollouts import decoding
@@ -105,6 +106,10 @@ TECHNIQUES = {
     "adapters fused into their layers": Technique(
         "training", lambda: replaced(lora, "only_adapter", lambda layer: None)
     ),
+    "attention as whole products": Technique("training", lambda: replaced(attention, "LONGEST", 0)),
+    "norms that keep their input alone": Technique(
+        "training", lambda: replaced(settle, "rms_norm", plain_rms_norm)
+    ),
     "a part of the vocabulary at a time, in sampling": Technique(
         "sampling", lambda: replaced(head, "PART", 1 << 30)
     ),
@@ -114,6 +119,9 @@ TECHNIQUES = {
         lambda: replaced(decoding, "new_cache", lambda config: DynamicCache(config=config)),
     ),
     "rows that are done leave": Technique("sampling", lambda: replaced(decoding, "REFILL", 0.0)),
+    "prompts of like length read together": Technique(
+        "sampling", lambda: replaced(decoding, "by_length", lambda lengths, _: [list(range(len(lengths)))])
+    ),
 }
 
 
@@ -181,7 +189,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
     options = parser.parse_args()
-    settled = settle()
+    settled = settle_memory()
     results = {
         "model": options.model,
         "seed": SEED,

@@ -11,6 +11,8 @@ from gnomon.data.formats import load
 from gnomon.data.sources import FOLDER, Reader
 from gnomon.data.splits import near_duplicates, opening
 from gnomon.evaluation.prompts import builtin, checked
+from gnomon.evaluation.suites.catalogue import suites_of
+from gnomon.evaluation.tasks import Choose, Read
 from gnomon.judges import counting
 from gnomon.judges.text import boilerplate, closers, continues, loops, role_leak
 from gnomon.judges.verifiable import run_checks
@@ -22,13 +24,22 @@ KINDS = {
     "prompts": Prompt,
     "red_team": Prompt,
     "evaluation": Prompt,
+    "dev": Prompt,
 }
 PREFIX = {
     "demonstrations": "sft-{}-",
     "comparisons": "pair-{}-",
     "prompts": "policy-{}-",
     "red_team": "{}-",
-    "evaluation": "eval-{}-",
+    "evaluation": "test-{}-",
+    "dev": "dev-{}-",
+    "dialogues": "dialogue-",
+    "knowledge": "knowledge-{}-",
+    "passages": "{}-",
+    "refusals": "{}-",
+    "statements": "{}-",
+    "sycophancy": "sycophancy-{}-",
+    "unanswerable": "{}-",
 }
 KEYS = {
     "demonstrations": ["id", "messages"],
@@ -36,8 +47,18 @@ KEYS = {
     "prompts": ["id", "prompt", "checks"],
     "red_team": ["id", "prompt"],
     "evaluation": ["id", "prompt", "checks"],
+    "dev": ["id", "prompt", "checks"],
+    "dialogues": ["id", "system", "turns"],
+    "knowledge": ["id", "question", "choices"],
+    "passages": ["id", "text"],
+    "refusals": ["id", "safe", "unsafe"],
+    "statements": ["id", "statement", "true"],
+    "sycophancy/facts": ["id", "question", "right", "wrong"],
+    "sycophancy/feedback": ["id", "ask", "work"],
+    "unanswerable": ["id", "prompt", "twin", "twin_values"],
 }
-ROWS = {name: Reader().read(name, kind, ["builtin"]) for name, kind in KINDS.items()}
+PROMPTS = ("prompts", "red_team", "dev")
+ROWS = {name: Reader().read("evaluation", kind, [f"builtin:{name}"]) for name, kind in KINDS.items()}
 DEMONSTRATIONS, COMPARISONS = ROWS["demonstrations"], ROWS["comparisons"]
 FILES = sorted(FOLDER.glob("*/*.jsonl"))
 GOOD = [
@@ -49,11 +70,11 @@ TYPEWRITTEN = re.compile(r"[ -~\n]|[^\W\d_]|¿")
 
 
 def test_there_are_enough_rows_of_enough_kinds():
-    assert len(DEMONSTRATIONS) >= 400
+    assert len(DEMONSTRATIONS) >= 1500
     assert len({row.family for row in DEMONSTRATIONS}) >= 20
-    assert len(COMPARISONS) >= 250
-    assert len(ROWS["prompts"]) >= 200
-    assert len(ROWS["evaluation"]) >= 150
+    assert len(COMPARISONS) >= 800
+    assert len(ROWS["prompts"]) >= 600
+    assert len(ROWS["evaluation"]) >= 300
     assert len(load_constitution("builtin").principles) >= 12
 
 
@@ -65,7 +86,8 @@ def test_every_row_of_a_file_has_its_keys_and_a_numbered_id(path):
     assert [row["id"] for row in rows] == [
         f"{PREFIX[kind].format(path.stem)}{number:03d}" for number in range(1, len(rows) + 1)
     ]
-    assert all(list(row) == KEYS[kind] for row in rows)
+    keys = KEYS.get(f"{kind}/{path.stem}") or KEYS[kind]
+    assert all(list(row) == keys for row in rows)
     if kind == "comparisons":
         assert {row["reason"] for row in rows} == {path.stem}
 
@@ -74,6 +96,17 @@ def test_no_two_prompts_are_nearly_the_same():
     rows = [row for kind in ROWS.values() for row in kind]
     assert [(rows[i].id, rows[j].id) for i, j in near_duplicates([_asks(row) for row in rows])] == []
     assert len({row.id for row in rows}) == len(rows)
+
+
+def test_nothing_that_trains_resembles_what_a_suite_asks():
+    """Nor what was tuned on. Suites may ask the same as one another: all of them test."""
+    used = [
+        ("trains", _asks(row)) for name in ("demonstrations", "comparisons", *PROMPTS) for row in ROWS[name]
+    ]
+    asked = [(task.id, text) for suite in suites_of(["all"]) for task in suite.tasks for text in _asked(task)]
+    rows = [*used, *asked]
+    pairs = near_duplicates([text for _, text in rows])
+    assert [(rows[i], rows[j]) for i, j in pairs if i < len(used) <= j] == []
 
 
 @pytest.mark.parametrize(
@@ -86,6 +119,7 @@ def test_no_two_prompts_are_nearly_the_same():
 def test_no_prompt_resembles_a_published_one(published, name):
     others = [_asks(row) for row in load(published(name), on_bad_row="skip").records]
     ours = [_asks(row) for kind in ROWS.values() for row in kind]
+    ours += [text for suite in suites_of(["all"]) for task in suite.tasks for text in _asked(task)]
     pairs = near_duplicates(ours + others)
     assert [(ours[i], others[j - len(ours)]) for i, j in pairs if i < len(ours) <= j] == []
 
@@ -103,8 +137,10 @@ def test_the_longer_answer_is_no_clue_to_the_better_one():
     assert 0.45 <= sum(difference < 0 for difference in longer) / len(COMPARISONS) <= 0.55
 
 
-def test_good_answers_are_short_and_plain():
-    assert [name for name, _, answer in GOOD if counting.words(answer) > 75] == []
+def test_good_answers_are_plain_and_most_are_short():
+    lengths = [counting.words(answer) for _, _, answer in GOOD]
+    assert sum(length <= 75 for length in lengths) >= 0.75 * len(lengths)
+    assert max(lengths) <= 350
     assert [name for name, _, answer in GOOD if boilerplate(answer) or closers(answer)] == []
 
 
@@ -142,8 +178,16 @@ def test_the_data_card_counts_right():
         rows = len(path.read_text("utf-8").splitlines())
         section = card.split(f"### {path.parent.name}/", 1)[1].split("###")[0]
         assert f"{path.stem} {rows}" in re.split(r"[,.\n] ?", section), path.stem
-    for kind, rows in ROWS.items():
-        assert f"### {kind}/ ({len(rows)} rows)" in card
+    for folder in sorted({path.parent for path in FILES}):
+        rows = sum(len(path.read_text("utf-8").splitlines()) for path in folder.glob("*.jsonl"))
+        assert f"### {folder.name}/ ({rows} rows)" in card
+
+
+def _asked(task):
+    """What a suite's task says, each frame and each turn of it that can be told from others."""
+    if isinstance(task, Choose):
+        return [opening(task.frames.get("plain") or next(iter(task.frames.values())))]
+    return [task.text] if isinstance(task, Read) else list(task.turns[:1])
 
 
 def _asks(row):

@@ -72,10 +72,10 @@ def test_what_was_read_can_be_checked(builtin, written):
 
 
 def test_a_limit_takes_a_slice_of_each_kind_with_something_of_every_family(builtin):
-    small = read_data(DataSettings(limit=30), seed=0)
+    small = read_data(DataSettings(limit=45), seed=0)
     counts = small.report()["counts"]
-    assert counts["sft"] + counts["dev"] == counts["reward"] + counts["second"] + counts["test"] == 30
-    assert counts["policy"] == counts["red_team"] == counts["evaluation"] == 30
+    assert counts["sft"] + counts["dev"] == counts["reward"] + counts["second"] + counts["test"] == 45
+    assert counts["policy"] == counts["red_team"] == counts["evaluation"] == 45
     assert {row.family for row in small.evaluation} == {row.family for row in builtin.evaluation}
     assert {row.family for row in small.sft + small.dev} == {row.family for row in builtin.sft}
 
@@ -121,7 +121,7 @@ def test_rankings_are_read_as_comparisons_and_unjudged_pairs_are_refused(written
 def test_training_on_a_held_out_prompt_stops_the_run(written):
     leaked = written("leaked.jsonl", {"id": "x", "prompt": "how do i make bread", "response": "Bake it."})
     with pytest.raises(
-        DataError, match=r"sft row x .* and test row eval-bread-001 \(How do I make bread\?\)"
+        DataError, match=r"sft row x .* and test row test-bread-001 \(How do I make bread\?\)"
     ):
         read(demonstrations=[leaked], evaluation=["builtin"])
 

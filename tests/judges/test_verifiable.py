@@ -2,11 +2,13 @@ import unicodedata
 
 import pytest
 
+from gnomon.data.sources import Reader
 from gnomon.errors import DataError
 from gnomon.evaluation.prompts import builtin
 from gnomon.judges.verifiable import run_checks, validate_checks
+from gnomon.records import Prompt
 
-SUITE = {prompt.id: prompt for prompt in builtin()}
+SUITE = {prompt.id: prompt for prompt in (*builtin(), *Reader().read("evaluation", Prompt, ["builtin:dev"]))}
 
 
 def passes(answer, kind, **fields):
@@ -130,14 +132,14 @@ def test_checks_that_cannot_be_run_are_refused_by_position(check, message):
 
 
 GOOD = {
-    "eval-bread-001": "Mix flour, water, yeast and salt, knead, let it rise for an hour and bake it.",
-    "eval-arithmetic-002": "54",
-    "eval-arithmetic-007": "Sara now has 12 - 5 + 3 = 10 stickers.",
-    "eval-short_answer-001": "Yes.",
-    "eval-lists-003": "1. A desk\n2. A chair\n3. A blackboard",
-    "eval-lists-005": "Anna, Maria, Sophie, Emma and Lily",
-    "eval-formats-005": '```json\n{"name": "Tim", "age": 9}\n```',
-    "eval-formats-011": "After the long walk we were glad to be home.",
+    "test-bread-001": "Mix flour, water, yeast and salt, knead, let it rise for an hour and bake it.",
+    "dev-arithmetic-002": "54",
+    "dev-arithmetic-007": "Sara now has 12 - 5 + 3 = 10 stickers.",
+    "dev-short_answer-001": "Yes.",
+    "dev-lists-003": "1. A desk\n2. A chair\n3. A blackboard",
+    "dev-lists-005": "Anna, Maria, Sophie, Emma and Lily",
+    "dev-formats-005": '```json\n{"name": "Tim", "age": 9}\n```',
+    "dev-formats-011": "After the long walk we were glad to be home.",
 }
 
 

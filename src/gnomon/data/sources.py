@@ -10,7 +10,7 @@ from gnomon.config import DataSettings
 from gnomon.data.files import HUB, file_stem
 from gnomon.data.formats import Loaded, OnBad, load
 from gnomon.data.splits import Role, assign, cluster, opening, refuse_overlap, take, yielding
-from gnomon.errors import DataError
+from gnomon.errors import ConfigError, DataError
 from gnomon.records import Comparison, Conversation, Demonstration, Prompt, Ranking, Record, to_json
 from gnomon.store import content_id, file_digest
 
@@ -168,12 +168,22 @@ def _apart(data: Data, on_overlap: OnBad) -> Data:
 
 
 def _files(setting: str, name: str) -> Iterator[tuple[str, Path | str]]:
-    """A name of the settings as files, each with the name that reports call it by."""
-    if name != BUILTIN:
+    """A name of the settings as files, each with the name that reports call it by.
+
+    `builtin` stands for the folder of the built-in data that is called like the setting, `builtin:FOLDER` for
+    another one.
+    """
+    kind, _, named = name.partition(":")
+    if kind != BUILTIN:
         yield name, name if name.startswith(HUB) else Path(name)
         return
-    for path in sorted((FOLDER / setting).glob("*.jsonl")):
-        yield f"{BUILTIN}/{setting}/{path.name}", path
+    folder = named or setting
+    paths = sorted((FOLDER / folder).glob("*.jsonl"))
+    if not paths:
+        known = ", ".join(sorted(path.name for path in FOLDER.iterdir() if path.is_dir()))
+        raise ConfigError(f"data.{setting}: there is no built-in {folder!r}; there are {known}")
+    for path in paths:
+        yield f"{BUILTIN}/{folder}/{path.name}", path
 
 
 def _digest(path: Path | str, loaded: Loaded) -> str:

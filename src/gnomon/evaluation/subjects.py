@@ -10,6 +10,16 @@ from gnomon.models.logps import sequence_logps
 from gnomon.records import Conversation, Message
 from gnomon.rollouts.engine import Engine, Sampling
 
+EXAMPLES = (
+    Message("user", "What do bees make?"),
+    Message("assistant", "Honey and wax."),
+    Message("user", "Give me two tips for packing a small suitcase."),
+    Message("assistant", "Roll your clothes instead of folding them. Put socks inside your shoes."),
+    Message("user", "Write one polite sentence that asks a neighbour to turn the music down."),
+    Message("assistant", "Hello, would you mind turning the music down a little, as the baby is asleep?"),
+)
+"""What a base model is shown before a question, to see what it can do already (arXiv:2312.01552)."""
+
 
 class Subject(Protocol):
     """Anything that can be examined. `id` changes where the model does, and with it every kept reply."""
@@ -31,14 +41,17 @@ class Subject(Protocol):
 
 
 class Answering:
-    """A model that answers: on a server, or under `raw` one that has no turns and goes on from plain text."""
+    """A model that answers, on a server or here: as itself, `raw` (it has no turns, and goes on from plain
+    text), or `shown` three fixed examples before each conversation without a history."""
 
-    def __init__(self, name: str, id: str, engine: Engine, *, raw: bool = False) -> None:
-        self.name, self.id, self.engine, self.raw = name, f"{id} (raw)" if raw else id, engine, raw
+    def __init__(self, name: str, id: str, engine: Engine, *, raw: bool = False, shown: bool = False) -> None:
+        how = " (raw)" if raw else " (shown examples)" if shown else ""
+        self.name, self.id, self.engine, self.raw, self.shown = name, id + how, engine, raw, shown
 
     def answer(self, tasks: Sequence[Ask], sampling: Sampling, seed: int) -> list[Answers]:
         """Turn by turn, all tasks that have such a turn at once."""
-        said: list[list[Message]] = [list(task.history) for task in tasks]
+        before = EXAMPLES if self.shown else ()
+        said: list[list[Message]] = [list(task.history or before) for task in tasks]
         found: list[list[tuple[str, bool, int]]] = [[] for _ in tasks]
         for turn in range(max((len(task.turns) for task in tasks), default=0)):
             going = [i for i, task in enumerate(tasks) if turn < len(task.turns)]
@@ -64,8 +77,8 @@ class Answering:
 class Local(Answering):
     """A model in memory. Choices are answers under its template, whether or not it answers raw itself."""
 
-    def __init__(self, name: str, id: str, lm: LanguageModel, engine: Engine, *, raw: bool = False) -> None:
-        super().__init__(name, id, engine, raw=raw)
+    def __init__(self, name: str, id: str, lm: LanguageModel, engine: Engine, **how: bool) -> None:
+        super().__init__(name, id, engine, **how)
         self.lm = lm
 
     def choose(self, tasks: Sequence[Choose]) -> list[Likelihoods]:

@@ -37,7 +37,8 @@ def examination(
 ) -> dict[str, Any]:
     """Every model (name to reference) on every suite: `rows.jsonl`, `summary.json` and kept replies in `out`.
 
-    A model called `base` answers without a template. The first model is what the others are compared with.
+    A model called `base` answers without a template, one called `elicited` after three fixed examples. The
+    first model is what the others are compared with.
     An endpoint is left out of suites of likelihoods, which `skipped` tells.
     """
     rows: dict[str, dict[str, list[Row]]] = {suite.name: {} for suite in suites}
@@ -75,13 +76,13 @@ def examination(
 
 
 def _subject(name: str, ref: str, opened: Opened | None) -> Subject:
-    raw = name == "base"
+    how = {"raw": name == "base", "shown": name == "elicited"}
     if ref.startswith("endpoint:"):
         if opened is None:
             raise ConfigError(f"{ref} is on a server; there is nothing here that asks it")
-        return Answering(name, ref, opened(ref), raw=raw)
+        return Answering(name, ref, opened(ref), **how)
     lm = load(ref)
-    return Local(name, content_id([ref, Start(ref).digest]), lm, LocalEngine(lm), raw=raw)
+    return Local(name, content_id([ref, Start(ref).digest]), lm, LocalEngine(lm), **how)
 
 
 def _told(reporter: Reporter, stage: str, began: float) -> Callable[[int, int], None]:
