@@ -40,7 +40,7 @@ class Suite:
     """Tasks of one kind and how replies to them are judged.
 
     `shares` are the metrics that are shares of outcomes, `whole` adds figures that only all rows of a model
-    together have (calibration, say). `trained_on` is what strikes its figures out: data sets it came from.
+    together have (calibration, say).
     """
 
     name: str

@@ -108,11 +108,10 @@ class Likelihoods:
     logps: Mapping[str, tuple[float, ...]]
     tokens: tuple[int, ...]
 
-    def best(self, frame: str, weights: tuple[float, ...] | None = None) -> int:
-        """The likeliest choice, each over its weight (its length, say) where there are any."""
+    def best(self, frame: str) -> int:
+        """The likeliest choice."""
         own = self.logps[frame]
-        scored = [value / (1.0 if weights is None else weights[i]) for i, value in enumerate(own)]
-        return max(range(len(scored)), key=scored.__getitem__)
+        return max(range(len(own)), key=own.__getitem__)
 
 
 Reply = Answers | Likelihoods

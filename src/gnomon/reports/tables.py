@@ -61,6 +61,10 @@ METRICS: dict[str, Metric] = {
     "longer_wins": Metric("Longer wins", "share", "what always taking the longer answer gets"),
     "ece": Metric("Calibration error", "number", "expected, of the likeliest choice's probability", digits=3),
     "behaviour": Metric("Matches the behaviour", "share", "probability of the answer that shows it"),
+    "prompt_strict": Metric("Prompts, strict", "share", "answers that follow every instruction"),
+    "prompt_loose": Metric("Prompts, loose", "share", "the same, with lines around or asterisks taken off"),
+    "instruction_strict": Metric("Instructions, strict", "share", "single instructions that are followed"),
+    "instruction_loose": Metric("Instructions, loose", "share", "the same, with lines or asterisks off"),
     "loss": Metric("Loss on text", "number", "of passages nothing was trained on", "nats a token", digits=3),
     "bits_per_byte": Metric("Bits a byte", "number", "of the same passages", digits=3),
 }

@@ -8,6 +8,7 @@ from gnomon.evaluation.examine import Suite
 from gnomon.evaluation.suites.answering import answering, dialogue
 from gnomon.evaluation.suites.choices import behaviours, hhh, knowledge, statements
 from gnomon.evaluation.suites.honesty import unanswerable
+from gnomon.evaluation.suites.ifeval import ifeval
 from gnomon.evaluation.suites.refusals import refusals
 from gnomon.evaluation.suites.sycophancy import sycophancy
 from gnomon.evaluation.suites.tax import passages
@@ -24,7 +25,7 @@ BUILTIN: Mapping[str, Callable[[Path | None], Suite]] = {
 }
 """Suites that come with data of their own, and take a file instead."""
 
-FROM_FILE: Mapping[str, Callable[[Path], Suite]] = {"hhh": hhh, "behaviours": behaviours}
+FROM_FILE: Mapping[str, Callable[[Path], Suite]] = {"ifeval": ifeval, "hhh": hhh, "behaviours": behaviours}
 """Suites that read a published file."""
 
 ALL = "all"

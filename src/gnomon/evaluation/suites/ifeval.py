@@ -1,0 +1,48 @@
+"""IFEval (arXiv:2311.07911): whether answers follow instructions that a program can verify."""
+
+from pathlib import Path
+from typing import Any
+
+from gnomon.data.splits import cluster
+from gnomon.evaluation.examine import Suite
+from gnomon.evaluation.suites.rows import file_rows
+from gnomon.evaluation.tasks import Answers, Ask, Reply, Task
+from gnomon.judges.instructions.following import follow, follow_loosely, instructions_of
+
+SHARES = frozenset({"prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose"})
+
+
+def ifeval(file: Path) -> Suite:
+    """The published rows of a file; prompts that are nearly the same share a cluster."""
+    rows = [instructions_of(row) for row in file_rows(file)]
+    numbers = cluster([row.prompt for row in rows])
+    tasks = tuple(
+        Ask(
+            f"ifeval-{row.key}",
+            f"ifeval-cluster-{number}",
+            row.instructions[0].id.partition(":")[0],
+            (row.prompt,),
+            facts={"instructions": row.instructions},
+        )
+        for row, number in zip(rows, numbers, strict=True)
+    )
+    return Suite("ifeval", tasks, judge, SHARES)
+
+
+def judge(task: Task, reply: Reply) -> dict[str, Any]:
+    """Prompts count where all their instructions are followed; `strict/KIND` is of each kind by itself."""
+    assert isinstance(task, Ask)
+    assert isinstance(reply, Answers)
+    asked = task.facts["instructions"]
+    strict, loose = follow(reply.texts[0], asked), follow_loosely(reply.texts[0], asked)
+    values: dict[str, Any] = {
+        "prompt_strict": float(all(strict)),
+        "prompt_loose": float(all(loose)),
+        "instruction_strict": [float(one) for one in strict],
+        "instruction_loose": [float(one) for one in loose],
+        "ends_turn": float(reply.ended[0]),
+        "length/tokens": float(reply.tokens[0]),
+    }
+    for instruction, followed in zip(asked, strict, strict=True):
+        values.setdefault(f"strict/{instruction.id}", []).append(float(followed))
+    return values
