@@ -1,7 +1,8 @@
 import pytest
 
 from gnomon.errors import DataError
-from gnomon.stats.proportion import wilson
+from gnomon.stats.bootstrap import mean_interval
+from gnomon.stats.proportion import clustered_share, wilson
 
 
 def test_the_interval_of_15_in_20():
@@ -27,3 +28,22 @@ def test_a_lower_level_is_narrower():
 def test_impossible_counts_are_refused(successes, n):
     with pytest.raises(DataError, match="counts"):
         wilson(successes, n)
+
+
+def test_a_share_of_mixed_outcomes_is_the_bootstrap_s_over_clusters():
+    outcomes, clusters = [True, True, False, True], ["a", "a", "b", "c"]
+    assert clustered_share(outcomes, clusters) == mean_interval(outcomes, clusters)
+    assert clustered_share(outcomes, clusters) != mean_interval(outcomes)
+    assert clustered_share(outcomes, clusters).value == 0.75
+
+
+@pytest.mark.parametrize("outcome", [True, False])
+def test_outcomes_that_are_all_alike_leave_the_doubt_of_as_many_clusters(outcome):
+    found, doubt = clustered_share([outcome] * 5, ["a", "a", "a", "b", "c"]), wilson(3 * outcome, 3)
+    assert (found.value, found.low, found.high, found.n) == (outcome, doubt.low, doubt.high, 5)
+
+
+@pytest.mark.parametrize(("outcomes", "clusters"), [([], []), ([True], []), ([True], ["a", "b"])])
+def test_outcomes_need_a_cluster_each(outcomes, clusters):
+    with pytest.raises(DataError):
+        clustered_share(outcomes, clusters)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from gnomon.errors import DataError
 from gnomon.evaluation.runner import AnswerRow
 from gnomon.stats.bootstrap import Estimate, mean_interval, paired_difference
-from gnomon.stats.proportion import wilson
+from gnomon.stats.proportion import clustered_share, wilson
 
 SHARES: Mapping[str, Callable[[AnswerRow], Sequence[float]]] = {
     "ends_turn": lambda row: [row["ended"]],
@@ -138,12 +138,8 @@ def _measure(rows: Sequence[AnswerRow], metric: str) -> _Measured:
 
 
 def _estimate(metric: str, found: _Measured, resamples: int, seed: int) -> Estimate:
-    """The bootstrap's; where all outcomes are alike it sees no doubt, so Wilson's, counting clusters."""
-    if metric in SHARES and len(set(found.values)) == 1:
-        units, share = len(set(found.clusters)), found.values[0]
-        doubt = wilson(round(share) * units, units)
-        return Estimate(share, doubt.low, doubt.high, len(found.values))
-    return mean_interval(found.values, found.clusters, resamples, seed)
+    interval = clustered_share if metric in SHARES else mean_interval
+    return interval(found.values, found.clusters, resamples, seed)
 
 
 def _family(row: AnswerRow) -> str:
