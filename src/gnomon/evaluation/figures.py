@@ -8,7 +8,7 @@ import numpy as np
 from gnomon.errors import DataError
 from gnomon.evaluation.examine import Row, Suite
 from gnomon.stats.bootstrap import Estimate, mean_interval, paired_difference
-from gnomon.stats.proportion import wilson
+from gnomon.stats.proportion import clustered_share
 
 WHOLE_RESAMPLES = 1_000
 """Of figures that all rows have together: each resample computes them anew."""
@@ -64,14 +64,8 @@ def _estimates(
         values, clusters, _ = values_of(rows, metric)
         if not values:
             continue
-        if (
-            metric in suite.shares and len(set(values)) == 1
-        ):  # the bootstrap sees no doubt here, Wilson's does
-            units = len(set(clusters))
-            counted = wilson(round(values[0]) * units, units)
-            found[metric] = Estimate(values[0], counted.low, counted.high, len(values)).to_json()
-        else:
-            found[metric] = mean_interval(values, clusters, resamples, seed).to_json()
+        measured = clustered_share if metric in suite.shares else mean_interval
+        found[metric] = measured(values, clusters, resamples, seed).to_json()
     if suite.whole:
         found |= whole_estimates(suite.whole, rows, seed)
     return found

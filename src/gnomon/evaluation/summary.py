@@ -138,8 +138,8 @@ def _measure(rows: Sequence[AnswerRow], metric: str) -> _Measured:
 
 
 def _estimate(metric: str, found: _Measured, resamples: int, seed: int) -> Estimate:
-    interval = clustered_share if metric in SHARES else mean_interval
-    return interval(found.values, found.clusters, resamples, seed)
+    measured = clustered_share if metric in SHARES else mean_interval
+    return measured(found.values, found.clusters, resamples, seed)
 
 
 def _family(row: AnswerRow) -> str:
