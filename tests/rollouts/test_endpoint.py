@@ -12,7 +12,7 @@ import engines
 import pytest
 from serving import PROMPTS, SAMPLING, SEEDS, body, engine, status
 
-from gnomon.errors import ConfigError, ModelError
+from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.records import Conversation, Message, ToolCall
 from gnomon.rollouts.engine import UNKNOWN, Sampling
 from gnomon.rollouts.server import Patience
@@ -101,6 +101,15 @@ def test_a_sample_that_training_could_not_use_is_refused_at_once(server, told, m
     with pytest.raises(ModelError, match=message):
         engine(server).sample(PROMPTS[:1], SAMPLING, SEEDS[:1])
     assert len(server.seen) == 1
+
+
+def test_an_answer_that_had_no_room_is_refused(server):
+    """vLLM lowers what is asked for to what its context leaves, and says nothing."""
+    told = {"tokens": ["token_id:5"], "token_logprobs": [-1.0]}
+    choice = {"text": "a", "finish_reason": "length", "logprobs": told}
+    server.faults = [body(json.dumps({"model": "tiny", "choices": [choice]}))]
+    with pytest.raises(DataError, match="answered prompt 0, of 11 tokens, with 1 and no more"):
+        engine(server).sample(PROMPTS[:1], SAMPLING, SEEDS[:1])
 
 
 def test_another_version_of_the_model_is_refused(server):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gnomon.errors import ConfigError, ModelError
+from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.models.reference import EndpointRef
 from gnomon.records import Conversation, Message
 from gnomon.rollouts.engine import UNKNOWN, Sample, Sampling
@@ -57,7 +57,8 @@ class EndpointEngine:
         """Sample one response for each prompt of token ids.
 
         ModelError where ids or log-probs are not told; ConfigError where the log-probs would be of another
-        distribution than the one drawn from.
+        distribution than the one drawn from; DataError for a prompt that leaves no room for `max_new_tokens`,
+        of which vLLM gives what there is room for and says nothing.
         """
         if not (sampling.plain or self.processed_logprobs):
             raise ConfigError(
@@ -69,6 +70,13 @@ class EndpointEngine:
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         samples = self._ask("completions", bodies, self._sampled)
+        for i, (sample, prompt) in enumerate(zip(samples, prompts, strict=True)):
+            if not sample.ended and len(sample.response_ids) < sampling.max_new_tokens:
+                raise DataError(
+                    f"{self.ref} answered prompt {i}, of {len(prompt)} tokens, with "
+                    f"{len(sample.response_ids)} and no more, as its context has no room; shorten it or "
+                    "lower max_new_tokens"
+                )
         return [
             replace(sample, prompt_ids=tuple(prompt)) for sample, prompt in zip(samples, prompts, strict=True)
         ]
