@@ -38,10 +38,13 @@ NAMES = (
     "a part of the vocabulary at a time, in training",
     "micro-batches of like length",
     "adapters fused into their layers",
+    "attention as whole products",
+    "norms that keep their input alone",
     "a part of the vocabulary at a time, in sampling",
     "weights laid out once",
     "a cache that grows in place",
     "rows that are done leave",
+    "prompts of like length read together",
 )
 
 
