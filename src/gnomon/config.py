@@ -101,6 +101,12 @@ class DataSettings(Settings):
     constitution: str = "builtin"
     on_bad_row: Literal["stop", "skip"] = "stop"
     limit: int | None = Field(None, ge=1, description="rows of each kind, a seeded slice; null takes all")
+    composed: int = Field(
+        0,
+        ge=0,
+        description="rows with verifiable constraints on form, composed from the demonstrations that train "
+        "and added to them; fewer where these do not give as many",
+    )
 
 
 class SftSettings(Settings):

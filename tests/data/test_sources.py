@@ -80,6 +80,31 @@ def test_a_limit_takes_a_slice_of_each_kind_with_something_of_every_family(built
     assert {row.family for row in small.sft + small.dev} == {row.family for row in builtin.sft}
 
 
+def test_composed_rows_train_beside_the_demonstrations_they_are_made_of(builtin):
+    more = read_data(DataSettings(composed=200), seed=0)
+    added = more.sft[len(builtin.sft) :]
+    assert more.sft[: len(builtin.sft)] == builtin.sft
+    assert (len(added), {row.family for row in added}) == (200, {"composed"})
+    sources = {row.id.removeprefix("composed-").rsplit("-", 1)[0] for row in added}
+    assert sources <= {row.id for row in builtin.sft}
+    assert {name: rows for name, rows in more.by_role().items() if name != "sft"} == {
+        name: rows for name, rows in builtin.by_role().items() if name != "sft"
+    }
+    assert read_data(DataSettings(composed=200), seed=0) == more
+
+
+def test_no_composed_prompt_resembles_one_with_another_role():
+    data = read_data(DataSettings(composed=600), seed=1)
+    rows = [(ROLES[name], row) for name, held in data.by_role().items() for row in held]
+    texts = [opening(row.prompt if hasattr(row, "prompt") else row.conversation) for _, row in rows]
+    pairs = [(rows[i], rows[j]) for i, j in near_duplicates(texts)]
+    assert [(one.id, other.id) for (role, one), (its, other) in pairs if role != its] == []
+
+
+def test_where_nothing_trains_nothing_is_composed(written):
+    assert read(composed=9, prompts=[written("mine.jsonl", {"prompt": "What is a fox?"})]).sft == ()
+
+
 def test_files_of_ones_own_stand_beside_the_built_in_ones(builtin, written):
     path = written("birds.jsonl", {"prompt": "Which bird sings at night?", "response": "The nightingale."})
     data = read_data(DataSettings(demonstrations=("builtin", path)), seed=0)

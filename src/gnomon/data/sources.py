@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gnomon.config import DataSettings
+from gnomon.data.composing.compose import composed
 from gnomon.data.files import HUB, file_stem
 from gnomon.data.formats import Loaded, OnBad, load
 from gnomon.data.splits import Role, assign, cluster, opening, refuse_overlap, take, yielding
@@ -106,6 +107,7 @@ def read_data(settings: DataSettings, seed: int) -> Data:
     """All rows a recipe asks for; the same settings, files and seed give the same rows in the same roles.
 
     Demonstrations and comparisons are split by cluster, prompts train the policy, evaluation prompts test.
+    Composed rows are made of demonstrations that train, when all roles are known, and train as these do.
     DataError where a file or row cannot be used or rows with different roles have nearly the same prompt;
     with `on_bad_row: skip` such rows are left out and counted, those that train before those that test.
     """
@@ -131,7 +133,8 @@ def read_data(settings: DataSettings, seed: int) -> Data:
         dropped=reader.dropped,
         digests=reader.digests,
     )
-    return _apart(data, settings.on_bad_row)
+    apart = _apart(data, settings.on_bad_row)
+    return replace(apart, sft=(*apart.sft, *composed(apart.sft, settings.composed, seed)))
 
 
 def _split(rows: Sequence[R], shares: Mapping[Role, float], seed: int) -> dict[Role, tuple[R, ...]]:

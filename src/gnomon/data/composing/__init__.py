@@ -1,0 +1,1 @@
+"""Demonstrations with constraints on form that a program can verify, composed from written ones."""
