@@ -22,6 +22,30 @@ def test_people_get_a_table(gnomon):
     assert "answers: runs/eval" in done.out
 
 
+def test_models_are_examined_by_suites_and_asked_once(gnomon, tmp_path):
+    asked = ("eval", "one=tiny:0", "other=tiny:1", "--suite", "knowledge", "--suite", "refusals")
+    asked += ("--limit", "4", "--max-new-tokens", "4", "--out", "e", "--json")
+    summary = json.loads(gnomon(*asked).out)
+    assert set(summary["suites"]) == {"knowledge", "refusals"}
+    found = summary["suites"]["knowledge"]
+    assert set(found["models"]) == {"one", "other"}
+    assert {"value", "low", "high", "n"} <= set(found["models"]["one"]["accuracy"])
+    assert {gap["over"] for gap in found["differences"]} == {"one"}
+    rows = [json.loads(line) for line in (tmp_path / "e" / "rows.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 * 2 * 4
+    kept = {path: path.read_text() for path in (tmp_path / "e" / "replies").rglob("*.jsonl")}
+    assert len(kept) == 4
+    again = json.loads(gnomon(*asked).out)
+    assert again["suites"] == summary["suites"]
+    assert {path: path.read_text() for path in kept} == kept
+
+
+def test_a_suite_takes_its_prompts_from_its_own_file(gnomon):
+    done = gnomon("eval", "tiny:0", "--suite", "all", "--prompts", "mine.jsonl")
+    assert done.code == 2
+    assert "leave --prompts out" in done.err
+
+
 def test_names_are_given_or_made_of_the_reference(tmp_path):
     assert by_name(["a=tiny:0", "tiny:1"]) == {"a": "tiny:0", "tiny-1": "tiny:1"}
     with pytest.raises(ConfigError, match="two models are called 'tiny-0'"):

@@ -7,11 +7,11 @@ import pytest
 from gnomon.errors import DataError, StorageError
 from gnomon.evaluation.examine import Kept, Suite, examine, sliced
 from gnomon.evaluation.figures import figures
-from gnomon.evaluation.subjects import Local
+from gnomon.evaluation.subjects import EXAMPLES, Answering, Local
 from gnomon.evaluation.tasks import Answers, Ask, Choose, Likelihoods, Read
 from gnomon.models.load import load
 from gnomon.records import Conversation, Message
-from gnomon.rollouts.engine import Sampling
+from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine
 
 GREEDY = Sampling(6, 0.0)
@@ -89,6 +89,27 @@ def test_another_way_of_sampling_asks_again_but_likelihoods_stay(subject, tmp_pa
     before = subject.count
     examine(subject, SUITE, Kept(path), sampling)
     assert subject.count == before + 2
+
+
+class Rambling:
+    """An engine that answers and then takes the user's turn as well."""
+
+    def __init__(self):
+        self.asked = []
+
+    def answer(self, conversations, sampling, seed=0, *, raw=False):
+        self.asked += conversations
+        return [Sample((), (1, 2), (), "Bees.\n\nUser: And wasps?", ended=False) for _ in conversations]
+
+
+def test_a_model_that_is_shown_examples_ends_where_it_takes_the_users_turn():
+    engine = Rambling()
+    plain, shown = (Answering("m", "m", engine, shown=how) for how in (False, True))
+    assert plain.answer(TASKS[:1], GREEDY, 0) == [Answers(("Bees.\n\nUser: And wasps?",), (False,), (2,))]
+    assert shown.answer(TASKS[:1], GREEDY, 0) == [Answers(("Bees.",), (True,), (2,))]
+    assert [len(asked.messages) for asked in engine.asked] == [1, 1 + len(EXAMPLES)]
+    shown.answer(TASKS[1:2], GREEDY, 0)
+    assert engine.asked[2].messages[0].content == "Be kind."
 
 
 def test_a_slice_takes_every_family_and_no_more_than_asked():

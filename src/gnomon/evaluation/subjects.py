@@ -20,6 +20,9 @@ EXAMPLES = (
 )
 """What a base model is shown before a question, to see what it can do already (arXiv:2312.01552)."""
 
+NEXT_TURN = "\n\nUser:"
+"""How the template of base models opens a turn: one that goes on to it has ended its own."""
+
 
 class Subject(Protocol):
     """Anything that can be examined. `id` changes where the model does, and with it every kept reply."""
@@ -60,9 +63,10 @@ class Answering:
             asked = [Conversation(tuple(said[i])) for i in going]
             samples = self.engine.answer(asked, sampling, seed + turn * len(tasks), raw=self.raw)
             for i, sample in zip(going, samples, strict=True):
+                text, marker, _ = sample.text.partition(NEXT_TURN) if self.shown else (sample.text, "", "")
                 # a turn of nothing cannot be shown to the model again
-                said[i].append(Message("assistant", sample.text or "(no answer)"))
-                found[i].append((sample.text, sample.ended, len(sample.response_ids)))
+                said[i].append(Message("assistant", text or "(no answer)"))
+                found[i].append((text, sample.ended or bool(marker), len(sample.response_ids)))
         return [Answers(*(tuple(column) for column in zip(*rows, strict=True))) for rows in found]
 
     def choose(self, tasks: Sequence[Choose]) -> list[Likelihoods]:

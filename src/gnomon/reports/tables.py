@@ -217,7 +217,8 @@ def _suite_table(name: str, found: Mapping[str, Any], tasks: int) -> Table:
     for model in models:
         heading = Text(visible(title(model)), _TERMINAL_COLOURS.get(model, "magenta"))
         table.add_column(heading, justify="right", overflow="fold")
-    for metric_name in dict.fromkeys(key for own in models.values() for key in own):
+    named = dict.fromkeys(key for own in models.values() for key in own)
+    for metric_name in (key for key in named if key in METRICS or "/" not in key):  # not each kind of thing
         cells = [_cell(metric_name, own.get(metric_name)) for own in models.values()]
         table.add_row(Text(_row_title(metric_name)), *cells)
     return table
