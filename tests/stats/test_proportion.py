@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
+from scipy.stats import binom
 
 from gnomon.errors import DataError
-from gnomon.stats.proportion import wilson
+from gnomon.stats.proportion import rule_of_three, wilson
 
 
 def test_the_interval_of_15_in_20():
@@ -27,3 +29,21 @@ def test_a_lower_level_is_narrower():
 def test_impossible_counts_are_refused(successes, n):
     with pytest.raises(DataError, match="counts"):
         wilson(successes, n)
+
+
+@pytest.mark.parametrize("n", [30, 100, 400])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_shares_are_covered(n, share):
+    held = [wilson(k, n).low <= share <= wilson(k, n).high for k in range(n + 1)]
+    assert 0.93 <= binom.pmf(np.arange(n + 1), n, share) @ held <= 0.975
+
+
+def test_no_failure_in_n_bounds_their_share_by_three_in_n():
+    assert rule_of_three(1).high == pytest.approx(0.95)
+    found = rule_of_three(300)
+    assert (found.value, found.low, found.n) == (0, 0, 300)
+    assert 0.0099 < found.high < 3 / 300
+    assert (1 - found.high) ** 300 == pytest.approx(0.05)
+    assert rule_of_three(300, level=0.99).high > found.high
+    with pytest.raises(DataError, match="at least one"):
+        rule_of_three(0)

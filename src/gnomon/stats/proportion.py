@@ -21,3 +21,14 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return Estimate(share, low, high, n)
+
+
+def rule_of_three(n: int, level: float = 0.95) -> Estimate:
+    """No failure in n: a share of 0 and its exact one-sided bound 1 - (1 - level)^(1/n), just under 3/n.
+
+    Hanley and Lippman-Hand (1983): were the share larger, n successes would be less likely than 1 - level.
+    DataError for n below 1.
+    """
+    if n < 1:
+        raise DataError(f"rule of three: {n} trials; at least one is needed")
+    return Estimate(0.0, 0.0, 1 - (1 - level) ** (1 / n), n)
