@@ -1,10 +1,16 @@
 """Intervals of a share of successes."""
 
+from collections.abc import Hashable, Sequence
 from math import sqrt
 from statistics import NormalDist
 
+import numpy as np
+from scipy.special import stdtrit
+
 from gnomon.errors import DataError
 from gnomon.stats.bootstrap import Estimate
+from gnomon.stats.clustered import degrees_of_freedom, mean_clustered
+from gnomon.stats.units import Floats, positions
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
@@ -21,6 +27,30 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return Estimate(share, low, high, n)
+
+
+def wilson_clustered(
+    outcomes: Sequence[float] | Floats, clusters: Sequence[Hashable] | None = None, level: float = 0.95
+) -> Estimate:
+    """The mean of outcomes in [0, 1], as passes are, and Wilson's interval of as many rows as they are worth.
+
+    Rows in clusters are worth n = p (1 - p) / SE^2 that stand alone, SE and Student's t, in place of z, from
+    `mean_clustered`; where nothing varies, 1 / sum of the clusters' squared shares. With 20 and 50 clusters
+    of any sizes it covers 90 to 98 %, where `mean_clustered` does 59 to 96 (docs/log.md). DataError for
+    outcomes outside [0, 1], and as there.
+    """
+    found = mean_clustered(outcomes, clusters, level)
+    if min(outcomes) < 0 or max(outcomes) > 1:
+        raise DataError("wilson: outcomes lie in [0, 1]; found others")
+    shares = np.bincount(positions(clusters, found.n)) / found.n
+    share, half = found.value, found.high - found.value
+    if half > 0 and 0 < share < 1:
+        doubt = half**2 / (share * (1 - share))
+    else:
+        doubt = float(stdtrit(degrees_of_freedom(shares), (1 + level) / 2) ** 2 * (shares**2).sum())
+    centre = (share + doubt / 2) / (1 + doubt)
+    half = sqrt(share * (1 - share) * doubt + doubt**2 / 4) / (1 + doubt)
+    return Estimate(share, max(centre - half, 0.0), min(centre + half, 1.0), found.n)
 
 
 def rule_of_three(n: int, level: float = 0.95) -> Estimate:
