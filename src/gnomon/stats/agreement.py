@@ -45,8 +45,7 @@ def cohen_kappa(
     if chance == 1:
         raise DataError("kappa: both gave every row the same label, and chance alone agrees")
     kappa = float((agree.mean() - chance) / (1 - chance))
-    by_chance = q[one] + p[other] - 2 * chance
-    influence = (agree - agree.mean() - (1 - kappa) * by_chance) / (1 - chance)
+    influence = (agree - (1 - kappa) * (q[one] + p[other])) / (1 - chance)
     if agree.all():
         units = 1 / float(((np.bincount(positions(clusters, one.size)) / one.size) ** 2).sum())
         return Estimate(kappa, 1 + log((1 - level) / 2) / (units * (1 - chance)), 1.0, one.size)

@@ -30,7 +30,7 @@ def mean_clustered(
     DataError for no values, NaN, infinities, lengths that differ or fewer than two clusters.
     """
     array = finite(values, "values")
-    return linear_interval(float(array.mean()), array - array.mean(), clusters, level)
+    return linear_interval(float(array.mean()), array, clusters, level)
 
 
 def difference_clustered(
@@ -48,7 +48,7 @@ def difference_clustered(
 def linear_interval(
     value: float, influence: Floats, clusters: Sequence[Hashable] | None = None, level: float = 0.95
 ) -> Estimate:
-    """The interval of an estimate whose error is, to first order, the mean of its rows' `influence`, [n].
+    """The interval of an estimate that errs, to first order, as the mean of its rows' `influence`, [n].
 
     Miller's formula with each cluster's square divided by 1 - its share of the rows (CR2 of Bell and
     McCaffrey, 2002), which is the sample variance over n where every row is its own cluster, and Student's

@@ -94,7 +94,7 @@ def length_controlled_win_rate(
     rates = expit(level_ground @ found[0])
     gradient = (rates * (1 - rates)) @ level_ground / wins.size
     residuals = wins - expit(own @ found[0])
-    influence = rates - rates.mean() + wins.size * (own @ np.linalg.pinv(curvature[0]) @ gradient) * residuals
+    influence = rates + wins.size * (own @ np.linalg.pinv(curvature[0]) @ gradient) * residuals
     return linear_interval(float(rates.mean()), influence, clusters, level)
 
 
