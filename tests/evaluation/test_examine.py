@@ -155,7 +155,7 @@ def test_where_all_is_alike_the_interval_still_doubts():
     suite = Suite("s", (), length, frozenset({"right"}))
     found = figures(suite, {"m": rows_of([1.0] * 10, map(str, range(10)))})["models"]["m"]["right"]
     assert (found["value"], found["high"]) == (1.0, 1.0)
-    assert found["low"] == pytest.approx(0.722, abs=1e-3)  # Wilson's for 10 of 10
+    assert found["low"] == pytest.approx(10 / (10 + 2.262157**2))  # Wilson's for 10 of 10, by Student's t
 
 
 def test_models_that_were_asked_different_things_are_not_compared():

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from simulated import alike_within, assert_covers
 
 from gnomon.errors import DataError
 from gnomon.stats import bootstrap
@@ -82,3 +83,10 @@ def test_an_estimate_is_plain_json():
         "high": 1,
         "n": 3,
     }
+
+
+def test_means_of_many_clusters_are_covered():
+    clusters = np.repeat(np.arange(60), 2)
+    scores = alike_within(np.random.default_rng(7), clusters, 0.5)
+    keys = clusters.tolist()
+    assert_covers(0, [mean_interval(row, keys, resamples=400, seed=k) for k, row in enumerate(scores)])

@@ -1,7 +1,11 @@
+import numpy as np
 import pytest
+from scipy.special import expit, logit, ndtr
+from simulated import alike_within, assert_covers
 
 from gnomon.errors import DataError
-from gnomon.stats.calibration import expected_calibration_error
+from gnomon.stats.calibration import calibration_interval, expected_calibration_error
+from gnomon.stats.clustered import mean_clustered
 
 
 def test_two_bins_weigh_by_their_rows():
@@ -28,3 +32,65 @@ def test_certainty_lies_in_the_last_bin():
 def test_what_is_no_probability_is_refused(probabilities, outcomes):
     with pytest.raises(DataError, match="calibration"):
         expected_calibration_error(probabilities, outcomes)
+
+
+def test_where_all_bins_lean_one_way_it_is_the_interval_of_the_mean_gap():
+    random = np.random.default_rng(0)
+    stated = random.random(2_000) * 0.5 + 0.5
+    happened = random.random(2_000) < stated - 0.4
+    found, gap = calibration_interval(stated, happened), mean_clustered(stated - happened)
+    assert found.value == pytest.approx(gap.value, abs=1e-9)
+    assert (found.low, found.high) == pytest.approx((gap.low, gap.high), abs=1e-9)
+
+
+def test_what_chance_adds_is_taken_off_by_hand():
+    # One bin, 8 rows at 0.5, 5 true: a gap of 1/8, whose standard error is sqrt((1/4 - 1/64) / 7) = 0.183.
+    stated, happened = [0.5] * 8, [True] * 5 + [False] * 3
+    found = calibration_interval(stated, happened, bins=1)
+    error = ((1 / 4 - 1 / 64) / 7) ** 0.5
+    size = error * (2 / np.pi) ** 0.5 * np.exp(-((1 / 8 / error) ** 2) / 2)
+    size += 1 / 8 * (2 * ndtr(1 / 8 / error) - 1)
+    assert found.value == pytest.approx(2 / 8 - size)
+    assert found.low == 0
+    assert found.high == pytest.approx(2 / 8 - size + 2.364624 * error, abs=1e-5)
+
+
+def test_copies_within_a_cluster_add_no_certainty():
+    stated = np.linspace(0.05, 0.95, 40)
+    happened = np.random.default_rng(1).random(40) < stated**3
+    copies = calibration_interval(stated.repeat(5), happened.repeat(5), np.arange(40).repeat(5).tolist())
+    single = calibration_interval(stated, happened)
+    assert (copies.value, copies.low, copies.high) == pytest.approx((single.value, single.low, single.high))
+
+
+def test_nothing_but_certain_truths_is_calibrated():
+    found = calibration_interval([1.0, 1.0, 0.0], [True, True, False])
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+    with pytest.raises(DataError, match="two clusters"):
+        calibration_interval([0.5, 0.6], [True, False], ["a", "a"])
+
+
+def stated_and_truth(random, shape, slope):
+    """Probabilities whose logits are `1 / slope` times what they should be, and their ECE in ten bins."""
+    many = random.beta(1.2, 1.2, size=400_000)
+    gaps = np.bincount((many * 10).astype(int), weights=expit(slope * logit(many)) - many)
+    return random.beta(1.2, 1.2, size=shape), float(np.abs(gaps).sum() / many.size)
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.9, 0.6, 0.3])
+@pytest.mark.parametrize("rows", [150, 600])
+def test_calibration_errors_are_covered(rows, slope):
+    random = np.random.default_rng(2)
+    stated, truth = stated_and_truth(random, (1_500, rows), slope)
+    happened = random.random(stated.shape) < expit(slope * logit(stated))
+    assert_covers(truth, [calibration_interval(*row) for row in zip(stated, happened, strict=True)])
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.5])
+def test_calibration_errors_of_clusters_are_covered(slope):
+    random = np.random.default_rng(3)
+    clusters = np.arange(60).repeat(5)
+    stated, truth = stated_and_truth(random, (1_500, 60), slope)
+    stated, keys = stated[:, clusters], clusters.tolist()
+    happened = ndtr(alike_within(random, clusters, 0.6)[:1_500]) < expit(slope * logit(stated))
+    assert_covers(truth, [calibration_interval(*row, keys) for row in zip(stated, happened, strict=True)])

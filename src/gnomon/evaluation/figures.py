@@ -8,7 +8,7 @@ import numpy as np
 from gnomon.errors import DataError
 from gnomon.evaluation.examine import Row, Suite
 from gnomon.stats.bootstrap import Estimate, mean_interval, paired_difference
-from gnomon.stats.proportion import clustered_share
+from gnomon.stats.proportion import wilson_clustered
 
 WHOLE_RESAMPLES = 1_000
 """Of figures that all rows have together: each resample computes them anew."""
@@ -64,8 +64,10 @@ def _estimates(
         values, clusters, _ = values_of(rows, metric)
         if not values:
             continue
-        measured = clustered_share if metric in suite.shares else mean_interval
-        found[metric] = measured(values, clusters, resamples, seed).to_json()
+        if metric in suite.shares:
+            found[metric] = wilson_clustered(values, clusters).to_json()
+        else:
+            found[metric] = mean_interval(values, clusters, resamples, seed).to_json()
     if suite.whole:
         found |= whole_estimates(suite.whole, rows, seed)
     return found

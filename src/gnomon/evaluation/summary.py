@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from gnomon.errors import DataError
 from gnomon.evaluation.runner import AnswerRow
 from gnomon.stats.bootstrap import Estimate, mean_interval, paired_difference
-from gnomon.stats.proportion import clustered_share, wilson
+from gnomon.stats.proportion import wilson, wilson_clustered
 
 SHARES: Mapping[str, Callable[[AnswerRow], Sequence[float]]] = {
     "ends_turn": lambda row: [row["ended"]],
@@ -138,8 +138,9 @@ def _measure(rows: Sequence[AnswerRow], metric: str) -> _Measured:
 
 
 def _estimate(metric: str, found: _Measured, resamples: int, seed: int) -> Estimate:
-    measured = clustered_share if metric in SHARES else mean_interval
-    return measured(found.values, found.clusters, resamples, seed)
+    if metric in SHARES:
+        return wilson_clustered(found.values, found.clusters)
+    return mean_interval(found.values, found.clusters, resamples, seed)
 
 
 def _family(row: AnswerRow) -> str:

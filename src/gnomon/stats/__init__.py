@@ -1,1 +1,1 @@
-"""Pure functions of arrays: intervals, calibration, agreement."""
+"""Pure functions of arrays: intervals, tests, calibration, agreement, win rates."""

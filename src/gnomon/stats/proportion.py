@@ -4,8 +4,13 @@ from collections.abc import Hashable, Sequence
 from math import sqrt
 from statistics import NormalDist
 
+import numpy as np
+from scipy.special import stdtrit
+
 from gnomon.errors import DataError
-from gnomon.stats.bootstrap import Estimate, mean_interval
+from gnomon.stats.bootstrap import Estimate
+from gnomon.stats.clustered import degrees_of_freedom, mean_clustered
+from gnomon.stats.units import Floats, finite, positions
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
@@ -24,16 +29,39 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     return Estimate(share, low, high, n)
 
 
-def clustered_share(
-    outcomes: Sequence[float], clusters: Sequence[Hashable], resamples: int = 10_000, seed: int = 0
+def wilson_clustered(
+    outcomes: Sequence[float] | Floats, clusters: Sequence[Hashable] | None = None, level: float = 0.95
 ) -> Estimate:
-    """The share of outcomes that are 1 (the others 0) and the interval of `mean_interval`.
+    """The mean of outcomes in [0, 1], as passes are, and Wilson's interval of as many rows as they are worth.
 
-    Where all are alike the bootstrap sees no doubt: the interval is then Wilson's, counting clusters.
-    DataError for no outcomes, or not one cluster key for each.
+    Rows in clusters are worth n = p (1 - p) / SE^2 that stand alone, SE and Student's t, in place of z, from
+    `mean_clustered`; where nothing varies, 1 / sum of the clusters' squared shares. With 20 and 50 clusters
+    of any sizes it covers 90 to 98 %, where `mean_clustered` does 59 to 96 (docs/log.md). A single cluster
+    tells nothing: the interval is then all of [0, 1]. DataError for outcomes outside it, and as there.
     """
-    if len(set(outcomes)) != 1 or len(outcomes) != len(clusters):
-        return mean_interval(outcomes, clusters, resamples, seed)
-    units, share = len(set(clusters)), float(outcomes[0])
-    doubt = wilson(round(share) * units, units)
-    return Estimate(share, doubt.low, doubt.high, len(outcomes))
+    values = finite(outcomes, "wilson: outcomes")
+    if values.min() < 0 or values.max() > 1:
+        raise DataError("wilson: outcomes lie in [0, 1]; found others")
+    shares = np.bincount(positions(clusters, values.size)) / values.size
+    if shares.size == 1:
+        return Estimate(float(values.mean()), 0.0, 1.0, values.size)
+    found = mean_clustered(values, clusters, level)
+    share, half = found.value, found.high - found.value
+    if half > 0 and 0 < share < 1:
+        doubt = half**2 / (share * (1 - share))
+    else:
+        doubt = float(stdtrit(degrees_of_freedom(shares), (1 + level) / 2) ** 2 * (shares**2).sum())
+    centre = (share + doubt / 2) / (1 + doubt)
+    half = sqrt(share * (1 - share) * doubt + doubt**2 / 4) / (1 + doubt)
+    return Estimate(share, max(centre - half, 0.0), min(centre + half, 1.0), found.n)
+
+
+def rule_of_three(n: int, level: float = 0.95) -> Estimate:
+    """No failure in n: a share of 0 and its exact one-sided bound 1 - (1 - level)^(1/n), just under 3/n.
+
+    Hanley and Lippman-Hand (1983): were the share larger, n successes would be less likely than 1 - level.
+    DataError for n below 1.
+    """
+    if n < 1:
+        raise DataError(f"rule of three: {n} trials; at least one is needed")
+    return Estimate(0.0, 0.0, 1 - (1 - level) ** (1 / n), n)
