@@ -58,6 +58,8 @@ def test_rows_of_one_prompt_are_one_unit_of_doubt():
     for measure in ("strict", "loose"):
         assert prompt_accuracy(apart, measure).value == prompt_accuracy(together, measure).value
         assert prompt_accuracy(apart, measure).low > prompt_accuracy(together, measure).low
+        kinds = [accuracy_by_kind(rows, measure)[TITLE].low for rows in (apart, together)]
+        assert kinds[0] > kinds[1]
 
 
 def test_accuracies_of_nothing_are_refused():
