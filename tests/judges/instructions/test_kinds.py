@@ -4,7 +4,7 @@ import pytest
 from instruction_cases import CASES
 
 from gnomon.errors import DataError
-from gnomon.judges.instructions.following import Instruction, follow
+from gnomon.judges.instructions.following import Instruction, follow, follow_loosely
 from gnomon.judges.instructions.kinds import KINDS
 
 DETECTS = ("language:response_language", "change_case:english_capital", "change_case:english_lowercase")
@@ -82,3 +82,31 @@ def test_a_paragraph_that_cannot_be_is_refused(num, nth, word, message):
     kwargs = {"num_paragraphs": num, "nth_paragraph": nth, "first_word": word}
     with pytest.raises(DataError, match=message):
         Instruction("length_constraints:nth_paragraph_first_word", kwargs)
+
+
+ODD = [
+    *(
+        "\ud800",
+        "\x00",
+        "\u202eabc",
+        "e\u0301\u0308",
+        "ß ſ İ ŉ",
+        "a\r\nb\u2028c",
+        "\U0001f469\u200d\U0001f467",
+    ),
+    *("*" * 5_000, "<<" * 2_000, "[" * 2_000),
+]
+
+
+@pytest.mark.parametrize("text", ODD, ids=lambda text: ascii(text[:8]))
+def test_every_text_is_judged(text):
+    """Half a surrogate pair, controls, marks, letters whose case is two letters, long runs of markup."""
+    asked = [Instruction(kind, cases[0].kwargs) for kind, cases in CASES.items() if kind not in DETECTS]
+    assert {type(outcome) for outcome in follow_loosely(text, asked)} == {bool}
+
+
+@pytest.mark.parametrize("text", ODD, ids=lambda text: ascii(text[:8]))
+@pytest.mark.parametrize("kind", DETECTS)
+def test_every_text_has_a_language_or_none(kind, text):
+    pytest.importorskip("langdetect")
+    assert type(follow(text, [Instruction(kind, CASES[kind][0].kwargs)])[0]) is bool

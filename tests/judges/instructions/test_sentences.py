@@ -60,18 +60,15 @@ def test_where_a_reader_would_count_otherwise(text, expected):
     ("text", "count"),
     [
         *(("Mr. Brown met Dr. Lee.", 1), ("At 5 p.m. we left.", 1), ("At 5 p.m. The bus left.", 2)),
-        *(("In the U.S. people vote.", 1), ("In the U.S. They vote.", 2), ("Stone vs. Bone Inc. of Rome", 1)),
+        *(("In the U.S. people vote.", 1), ("In the U.S. They vote.", 2), ("Rome vs. Paris Co. of Ohio", 1)),
         *(("A half-yr. ago", 1), ("(Mr. Brown)", 1), ("He saw -- Mr. Brown", 1)),
-        *(
-            ("J. K. Rowling wrote it.", 1),
-            ("John F. Kennedy", 1),
-            ("Plan B. The end", 2),
-            ("Vitamin C. It", 1),
-        ),
-        *(("A. Red\nB. Blue", 3), ("He chose A. Red", 1), ("World War I. I was there.", 1), ("Plan B. 5", 2)),
+        *(("J. K. Rowling wrote it.", 1), ("John F. Kennedy", 1), ("Plan B. The end", 2)),
+        *(("A. Red\nB. Blue", 3), ("He met A. Smith", 1), ("World War I. I was there.", 1), ("Plan B. 5", 2)),
         *(("Vitamin C. It", 1), ("I met J.K. Rowling.", 1), ("By R.L. Stine", 2)),
         *(("It was 1990. we left", 1), ("It was 1990. We left", 2), ("It cost $5. we left", 2)),
         *(("Well... that is odd", 1), ("Well... It is", 2), ("Well... Rome", 1), ("Well.. it is", 1)),
+        *(("Plan B. However, it", 2), ("Plan B. No. Yes", 3), ("I. E7\nX. B7", 1), ("#Mr. Brown", 1)),
+        *(("It was 1990. , so", 1), ("It was 1990. ,so", 1), ('He met Mr. Brown." So', 3)),
         *(("'Mr. Brown'", 2), ("'Mr. Brown.' So", 3), ("I can't. so", 2), ("I can’t. so", 2)),
     ],
 )
