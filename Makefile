@@ -6,6 +6,7 @@ PEERS := .venv-peers
 VLLM := .venv-vllm
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+HARNESSES := $(VENV)/.harnesses
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -35,8 +36,13 @@ demo: $(INSTALLED) ## walk the whole road on the default model, from base model 
 test: $(INSTALLED) ## run the fast tests
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(INSTALLED) ## run the tests that need the default model or minutes
+test-slow: $(HARNESSES) ## run the tests that need the default model, lm-evaluation-harness, inspect_ai or minutes
 	$(BIN)/python -m pytest -m slow
+
+$(HARNESSES): $(INSTALLED)
+	@echo "installing lm-evaluation-harness and inspect_ai at their pinned versions: a minute"
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[lm-eval,inspect]'
+	@touch $(HARNESSES)
 
 check: $(INSTALLED) ## lint, format, types, layers, layout
 	$(BIN)/ruff check .

@@ -223,7 +223,7 @@ def test_every_command_is_told_with_all_its_options():
     page = read("docs/cli.md")
     headings = re.findall(r"^### (.*)$", page, re.M)
     told = {
-        re.match(r"gnomon(?: [a-z]+)+", heading)[0]: {
+        re.match(r"gnomon(?: [a-z-]+)+", heading)[0]: {
             option.strip("`") for option, _ in rows(section(page, heading)) if option.startswith("`--")
         }
         for heading in headings

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from architectures import NAMES, language_model
@@ -5,7 +7,8 @@ from torch.testing import assert_close
 
 from gnomon.models import logps as module
 from gnomon.models.branches import batches
-from gnomon.models.logps import choice_logps, sequence_logps
+from gnomon.models.heads import output_head
+from gnomon.models.logps import choice_logps, likelihoods, sequence_logps
 
 PROMPTS = [[2, 50, 60, 70, 80, 90], [2], [2, 70]]
 RESPONSES = [[80, 90, 1], [100, 101, 102, 103, 104, 105, 106, 1], [33]]
@@ -63,6 +66,36 @@ def test_no_gradient_and_no_dropout_and_the_mode_comes_back():
 def test_float64_models_have_float64_log_probs():
     got = sequence_logps(language_model(dtype=torch.float64), PROMPTS, RESPONSES)
     assert {row.dtype for row in got} == {torch.float64}
+
+
+def greedily(lm, prompt, count):
+    ids = list(prompt)
+    for _ in range(count):
+        with torch.no_grad():
+            ids.append(int(lm.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tokens_are_greedy_where_none_is_likelier(name):
+    lm = language_model(name)
+    response = greedily(lm, PROMPTS[0], 5)
+    other = [*response[:3], (response[3] + 1) % 259, response[4]]
+    all_of_them, some = likelihoods(lm, [PROMPTS[0]] * 2, [response, other])
+    assert all_of_them.greedy.all()
+    assert some.greedy[:4].tolist() == [True, True, True, False]
+    assert_close(all_of_them.logps, plain(lm, PROMPTS[0], response), rtol=0, atol=1e-5)
+
+
+def test_likelihoods_are_the_same_in_tiles(monkeypatch):
+    lm = language_model()
+    response = [*greedily(lm, PROMPTS[0], 12), 33, 34]
+    (whole,) = likelihoods(lm, PROMPTS[:1], [response])
+    monkeypatch.setattr(module, "output_head", lambda model: replace(output_head(model), tile_bytes=1))
+    (tiled,) = likelihoods(lm, PROMPTS[:1], [response])
+    assert_close(tiled.logps, whole.logps)
+    assert tiled.greedy.tolist() == whole.greedy.tolist()
+    assert whole.greedy[:12].all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -68,6 +68,8 @@ def findings() -> Iterator[Finding]:
     yield from cache()
     yield extra("gguf", ("gguf", _module(DEFAULT_MODEL)), "the packaged default model")
     yield extra("hub", ("datasets",), "data from the hub")
+    yield extra("lm-eval", ("lm_eval",), "tasks of lm-evaluation-harness")
+    yield extra("inspect", ("inspect_ai",), "tasks of inspect_ai")
     yield allocator(kept)
 
 

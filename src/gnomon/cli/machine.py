@@ -42,14 +42,18 @@ def open_model(ref: str) -> "LocalEngine":
     with err.status(f"loading {ref}"):
         settle()
         from gnomon.models.load import load  # noqa: PLC0415  see the module's first lines
-        from gnomon.models.reward_model import HEAD_FILE  # noqa: PLC0415
         from gnomon.rollouts.local import LocalEngine  # noqa: PLC0415
 
-        if (Path(ref.removeprefix("path:")) / HEAD_FILE).exists():
-            raise ModelError(
-                f"model {ref} is a reward model, which scores answers and gives none; name another"
-            )
+        refuse_reward_model(ref)
         return LocalEngine(load(ref))
+
+
+def refuse_reward_model(ref: str) -> None:
+    """ModelError where a reference is that of a model that only scores."""
+    from gnomon.models.reward_model import HEAD_FILE  # noqa: PLC0415  see the module's first lines
+
+    if (Path(ref.removeprefix("path:")) / HEAD_FILE).exists():
+        raise ModelError(f"model {ref} is a reward model, which scores answers and gives none; name another")
 
 
 def open_engine(ref: str, kept: Path | None = None) -> "LocalEngine | EndpointEngine":

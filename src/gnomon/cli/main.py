@@ -18,6 +18,7 @@ from gnomon.cli import chat, collect, compare, doctor, evaluate, export, plan, r
 from gnomon.cli.console import FIRST, say, settle_chatter
 from gnomon.cli.constitution import constitution_app
 from gnomon.cli.data import data_app
+from gnomon.cli.harness import harness_app
 from gnomon.cli.train import train_app
 from gnomon.errors import INTERRUPTED, GnomonError, StorageError
 from gnomon.runs import FULL, full_disk
@@ -52,6 +53,7 @@ app.command()(plan.plan)
 app.add_typer(train_app, name="train")
 app.add_typer(constitution_app, name="constitution")
 app.command("eval")(evaluate.evaluate)
+app.add_typer(harness_app, name="harness")
 app.command()(compare.compare)
 app.command()(chat.chat)
 app.command()(collect.collect)

@@ -1,12 +1,14 @@
 """Log-probs of given text under a model, without gradient: prompts once, head only where asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gnomon.kernels.fused import head_pass
 from gnomon.kernels.head import head_logits
+from gnomon.kernels.sampling import sample_states
 from gnomon.models.branches import batches, branch_states
 from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel
@@ -26,17 +28,56 @@ def sequence_logps(
 
     Prompts hold a token or more: the first token of a row has no log-prob.
     """
-    rows = [[*prompt, *response] for prompt, response in zip(prompts, responses, strict=True)]
     head = output_head(lm.model)
-    results: dict[int, Tensor] = {}
+
+    def read(states: Tensor, labels: Tensor) -> tuple[Tensor]:
+        return (head_pass(states, head, labels, temperature=temperature).logps,)
+
+    return [logps for (logps,) in _of_responses(lm, prompts, responses, read)]
+
+
+class Likelihood(NamedTuple):
+    """Of each token of a response: its log-prob in nats, and whether greedy sampling would have taken it."""
+
+    logps: Tensor
+    greedy: Tensor
+
+
+@torch.no_grad()
+def likelihoods(
+    lm: LanguageModel, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
+) -> list[Likelihood]:
+    """What `sequence_logps` gives, and which tokens are the first of the likeliest at their place."""
+    head = output_head(lm.model)
+
+    def read(states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        unused = states.new_zeros(head.tile)  # a greedy choice draws no number
+        tiles = [
+            sample_states(part, head, unused[: len(part)], 0.0)[0] for part in torch.split(states, head.tile)
+        ]
+        return head_pass(states, head, labels).logps, torch.cat(tiles) == labels
+
+    return [Likelihood(*own) for own in _of_responses(lm, prompts, responses, read)]
+
+
+def _of_responses(
+    lm: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    read: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+) -> list[tuple[Tensor, ...]]:
+    """For each row what is read from the states [tokens, width] that its response's tokens [tokens] follow
+    from, in tensors of one value a token."""
+    rows = [[*prompt, *response] for prompt, response in zip(prompts, responses, strict=True)]
+    results: dict[int, tuple[Tensor, ...]] = {}
     with evenly(lm.model, batches(lm, rows, MICRO_TOKENS)) as own:
         for batch in own:
             with without_dropout(lm.model):
                 states = branch_states(lm.model, batch)
             before, labels = batch.after([len(prompt) for prompt in prompts])
-            logps = head_pass(states[before], head, labels, temperature=temperature).logps
-            parts = torch.split(logps.cpu(), [len(responses[i]) for i in batch.places])
-            results.update(zip(batch.places, parts, strict=True))
+            counts = [len(responses[i]) for i in batch.places]
+            parts = [torch.split(values.cpu(), counts) for values in read(states[before], labels)]
+            results.update(zip(batch.places, zip(*parts, strict=True), strict=True))
     return [results[i] for i in range(len(rows))]
 
 

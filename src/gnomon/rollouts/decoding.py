@@ -23,6 +23,9 @@ REFILL = 0.75
 """Rows leave, and others come, when no more than this share of the batch is still going: each time the whole
 cache is copied, and what comes is read in one forward pass."""
 
+LOOK = 8
+"""Steps between two looks for texts that end an answer: each look decodes the last tokens of every row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -57,10 +60,11 @@ class Decoding:
         self.waiting = deque(sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), list(prompts[i]))))
         self.samples: dict[int, Sample] = {}
 
-    def run(self) -> list[Sample]:
-        """One sample for each prompt."""
-        for _ in self.steps():
-            pass
+    def run(self, stops: Sequence[str] = ()) -> list[Sample]:
+        """One sample a prompt; a row is left `LOOK` tokens after its text has one of `stops`, or sooner."""
+        for step, rows in enumerate(self.steps()):
+            if stops and step % LOOK == 0:
+                self._look(rows, stops)
         return [self.samples[i] for i in range(len(self.prompts))]
 
     @torch.no_grad()
@@ -76,6 +80,16 @@ class Decoding:
         """What a response's ids say, without the stop token."""
         kept = ids[:-1] if ids and ids[-1] in self.lm.stop_ids else ids
         return str(self.lm.tokenizer.decode(list(kept), skip_special_tokens=True)).strip()
+
+    def _look(self, rows: Rows, stops: Sequence[str]) -> None:
+        """Call rows done that have come to the end of a text to stop at since the last look."""
+        reach = LOOK + max(len(stop.encode()) for stop in stops)  # no token is shorter than a byte
+        tokens, steps = rows.tokens.cpu(), rows.steps.tolist()
+        for i in (~rows.done).nonzero().flatten().tolist():
+            last = tokens[i, max(0, steps[i] - reach) : steps[i]].tolist()
+            said = self.lm.tokenizer.decode(last, skip_special_tokens=True)
+            if any(stop in said for stop in stops):
+                rows.done[i] = True
 
     def _sample(self, rows: Rows) -> None:
         place, sampling = rows.steps[:, None].clone(), self.sampling

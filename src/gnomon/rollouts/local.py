@@ -16,13 +16,25 @@ class LocalEngine:
     def __init__(self, lm: LanguageModel, limits: Limits = DEFAULT) -> None:
         self.lm, self.limits = lm, limits
 
+    @property
+    def context(self) -> int | None:
+        """Tokens that prompt and answer may have together; None where the model knows no limit."""
+        return getattr(self.lm.model.config, "max_position_embeddings", None)
+
     def sample(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        stops: Sequence[str] = (),
     ) -> list[Sample]:
-        """Sample one response for each prompt of token ids."""
+        """Sample one response for each prompt of token ids.
+
+        A response whose text has one of `stops` goes on for a few tokens at most; none of it is cut off.
+        """
         self._check(prompts, sampling)
         with ready(self.lm.model):
-            return Decoding(self.lm, prompts, sampling, seeds, self.limits).run()
+            return Decoding(self.lm, prompts, sampling, seeds, self.limits).run(stops)
 
     def answer(
         self,
@@ -62,15 +74,12 @@ class LocalEngine:
         self, conversations: Sequence[Conversation], sampling: Sampling, *, raw: bool = False
     ) -> list[bool]:
         """Whether each prompt leaves room for its answer within the model's context."""
-        limit = self._context()
+        limit = self.context
         lengths = [len(self.encode(conversation, raw=raw)) for conversation in conversations]
         return [limit is None or length + sampling.max_new_tokens <= limit for length in lengths]
 
-    def _context(self) -> int | None:
-        return getattr(self.lm.model.config, "max_position_embeddings", None)
-
     def _check(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
-        limit = self._context()
+        limit = self.context
         for i, prompt in enumerate(prompts):
             if not prompt:
                 raise DataError(f"prompt {i} is empty; there is nothing to answer")

@@ -1,0 +1,1 @@
+"""Other people's harnesses on our models, and our suites in their form."""
