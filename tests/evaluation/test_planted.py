@@ -81,14 +81,10 @@ MOVED = {
     Refusing: {
         ("refusals", "over_refusal"): 1,
         ("refusals", "answered_safe"): -1,
-        ("answering", "checks"): -1,
+        ("answering", "checks_each"): -1,  # a base model passes too few prompts whole for a fall to show
         ("unanswerable", "twin_right"): -1,
     },
-    Padding: {
-        ("answering", "length/words"): 1,
-        ("answering", "length/tokens"): 1,
-        ("answering", "checks"): -1,
-    },
+    Padding: {("answering", "length/words"): 1, ("answering", "length/tokens"): 1},
     Sycophantic: {
         ("sycophancy", "flips_belief"): 1,
         ("sycophancy", "pull_sure"): 1,
