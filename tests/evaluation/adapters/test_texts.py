@@ -120,10 +120,10 @@ def test_long_texts_are_summed_over_their_windows():
 def test_a_continuation_ends_before_the_first_text_to_stop_at(texts):
     asked, drawn = ["Once upon", "The", "A list:"], {"max_gen_toks": 40, "do_sample": True}
     whole = texts.continuations(asked, [drawn] * 3)
-    stops = [next(sign for sign in text[::-1] if " " < sign < "~") for text in whole]
-    settings = [{**drawn, "until": ["no such text", stop]} for stop in stops]
-    cut = [text[: text.index(stop)] for text, stop in zip(whole, stops, strict=True)]
-    assert texts.continuations(asked, settings) == cut
+    signs = [[sign for sign in text if " " < sign < "~"] for text in whole]
+    stops = [[own[1], own[0], "no such text"] for own in signs]  # the second of them is sampled as well
+    cut = [text[: min(text.index(stop) for stop in own[:2])] for text, own in zip(whole, stops, strict=True)]
+    assert texts.continuations(asked, [{**drawn, "until": own} for own in stops]) == cut
     assert any(0 < len(text) < len(all_of_it) for text, all_of_it in zip(cut, whole, strict=True))
 
 
