@@ -139,6 +139,38 @@ class Store:
                     shutil.rmtree(self._work / f"{name}.partial", ignore_errors=True)
 
 
+class KeptRows:
+    """JSON objects by their `id`, those of earlier processes too, in a file that is only ever added to.
+
+    A line that was cut short by a kill or a full disk counts as not there. Without a path nothing outlives
+    the process.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        content = b""
+        if path is not None and path.exists():
+            with storing(path.parent):
+                content = path.read_bytes()
+        self._whole = not content or content.endswith(b"\n")
+        self.rows: list[Any] = []
+        for line in content.splitlines():
+            with suppress(ValueError):
+                self.rows.append(json.loads(line))
+
+    def add(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add rows by their ids; they are in the file when this returns."""
+        if self.path is None:
+            return
+        text = b"".join(json.dumps({"id": key, **row}).encode() + b"\n" for key, row in rows.items())
+        with storing(self.path.parent, len(text)):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            begun, self._whole = self._whole, False
+            with self.path.open("ab") as file:
+                file.write(text if begun else b"\n" + text)
+            self._whole = True
+
+
 @contextmanager
 def full_disk_told(root: Path, draft: Path) -> Iterator[None]:
     """A full disk as StorageError, with the bytes of the draft as what is needed at least.

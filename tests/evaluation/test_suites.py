@@ -16,6 +16,7 @@ from gnomon.evaluation.suites.sycophancy import sycophancy
 from gnomon.evaluation.suites.tax import passages
 from gnomon.evaluation.tasks import Answers, Likelihoods
 from gnomon.judges.refusal import refuses
+from gnomon.stats.agreement import cohen_kappa
 
 
 def said(*texts):
@@ -50,7 +51,7 @@ def test_rows_of_another_suite_are_refused(tmp_path):
     with pytest.raises(DataError, match="no 'question' but"):
         knowledge(file)
     file.write_text("not json")
-    with pytest.raises(DataError, match="neither JSON nor JSON Lines"):
+    with pytest.raises(DataError, match="is plain text; give JSON, JSONL, CSV"):
         passages(file)
 
 
@@ -151,10 +152,7 @@ def test_the_judge_of_refusals_agrees_with_people(published):
     people = [not row["final_label"].startswith("1") for row in rows]
     ours = [refuses(row["completion"]) for row in rows]
     assert len(rows) == 450
-    observed = sum(a == b for a, b in zip(ours, people, strict=True)) / len(rows)
-    mine, theirs = sum(ours) / len(rows), sum(people) / len(rows)
-    chance = mine * theirs + (1 - mine) * (1 - theirs)
-    assert (observed - chance) / (1 - chance) > 0.8
+    assert cohen_kappa(ours, people).value > 0.8
 
 
 def test_published_files_are_read(published):

@@ -10,7 +10,7 @@ from gnomon.config import DataSettings
 from gnomon.data.composing.compose import composed
 from gnomon.data.files import HUB, file_stem
 from gnomon.data.formats import Loaded, OnBad, load
-from gnomon.data.splits import Role, assign, cluster, opening, refuse_overlap, take, yielding
+from gnomon.data.splits import Role, assign, cluster, named_clusters, opening, refuse_overlap, take, yielding
 from gnomon.errors import ConfigError, DataError
 from gnomon.records import Comparison, Conversation, Demonstration, Prompt, Ranking, Record, to_json
 from gnomon.store import content_id, file_digest
@@ -145,9 +145,9 @@ def _split(rows: Sequence[R], shares: Mapping[Role, float], seed: int) -> dict[R
 
 def _named_clusters(prompts: Sequence[Prompt]) -> dict[str, str]:
     """The cluster of each prompt, called by the id of its first one."""
-    names: dict[int, str] = {}
-    numbers = cluster([opening(prompt.conversation) for prompt in prompts])
-    return {prompt.id: names.setdefault(n, prompt.id) for n, prompt in zip(numbers, prompts, strict=True)}
+    ids = [prompt.id for prompt in prompts]
+    names = named_clusters(ids, [opening(prompt.conversation) for prompt in prompts])
+    return dict(zip(ids, names, strict=True))
 
 
 def _apart(data: Data, on_overlap: OnBad) -> Data:

@@ -84,6 +84,12 @@ def cluster(texts: Sequence[str], threshold: float = SIMILAR) -> list[int]:
     return [numbers.setdefault(root(i), len(numbers)) for i in range(len(texts))]
 
 
+def named_clusters(ids: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """Each text's cluster of near-duplicates, called by the id of its first one."""
+    names: dict[int, str] = {}
+    return [names.setdefault(number, name) for number, name in zip(cluster(texts), ids, strict=True)]
+
+
 def near_duplicates(texts: Sequence[str], threshold: float = SIMILAR) -> Iterator[tuple[int, int]]:
     """Pairs i < j of texts of at least this similarity, all but those that follow from equality.
 

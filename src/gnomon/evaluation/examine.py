@@ -1,8 +1,7 @@
 """Models examined by suites: replies are kept by the content of what was asked, figures lead back to rows."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -22,8 +21,8 @@ from gnomon.evaluation.tasks import (
     reply_to_json,
 )
 from gnomon.rollouts.engine import Sampling
-from gnomon.runs import AGAIN, storing
-from gnomon.store import content_id
+from gnomon.runs import AGAIN
+from gnomon.store import KeptRows, content_id
 
 BATCH = 64
 """Tasks asked at once; what is interrupted loses at most so many replies."""
@@ -64,21 +63,12 @@ class Row(TypedDict):
 
 
 class Kept:
-    """Replies by the id of what was asked of whom, in a file that is only ever added to.
-
-    A line that a kill or a full disk cut short counts as not there.
-    """
+    """Replies by the id of what was asked of whom, those of earlier processes too."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        content = path.read_bytes() if path.exists() else b""
-        self._whole = not content or content.endswith(b"\n")
+        self._kept = KeptRows(path)
         self.replies: dict[str, Reply] = {}
-        for line in content.splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
+        for row in self._kept.rows:
             try:
                 self.replies[row["id"]] = reply_from_json(row)
             except (AttributeError, KeyError, TypeError) as problem:
@@ -87,20 +77,12 @@ class Kept:
     def add(self, replies: Mapping[str, Reply]) -> None:
         """Keep replies; they are in the file when this returns."""
         self.replies |= replies
-        lines = [json.dumps({"id": key, **reply_to_json(reply)}) + "\n" for key, reply in replies.items()]
-        text = ("" if self._whole else "\n") + "".join(lines)
-        with storing(self.path.parent, len(text)):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._whole = False
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(text)
-            self._whole = True
+        self._kept.add({key: reply_to_json(reply) for key, reply in replies.items()})
 
 
 def sliced(suite: Suite, limit: int | None, seed: int) -> Suite:
     """The suite with a seeded slice of its tasks, every family in proportion; as it is where None."""
-    tasks = take(suite.tasks, limit, seed, lambda task: task.family)
-    return Suite(suite.name, tuple(tasks), suite.judge, suite.shares, suite.whole)
+    return replace(suite, tasks=tuple(take(suite.tasks, limit, seed, lambda task: task.family)))
 
 
 def examine(
@@ -141,19 +123,16 @@ def examine(
 
 def asked(subject: Subject, tasks: Sequence[Task], sampling: Sampling, seed: int) -> list[Reply]:
     """Replies to tasks of any kinds, in their order."""
+    ways: dict[type, Callable[[Any], Sequence[Reply]]] = {
+        Ask: lambda own: subject.answer(own, sampling, seed),
+        Choose: subject.choose,
+        Read: subject.read,
+    }
     found: dict[int, Reply] = {}
-
-    def of(kind: type) -> Iterator[int]:
-        return (i for i, task in enumerate(tasks) if isinstance(task, kind))
-
-    asks, choices, texts = list(of(Ask)), list(of(Choose)), list(of(Read))
-    if asks:
-        answers = subject.answer([tasks[i] for i in asks], sampling, seed)  # type: ignore[misc]
-        found |= dict(zip(asks, answers, strict=True))
-    if choices:
-        found |= dict(zip(choices, subject.choose([tasks[i] for i in choices]), strict=True))  # type: ignore[misc]
-    if texts:
-        found |= dict(zip(texts, subject.read([tasks[i] for i in texts]), strict=True))  # type: ignore[misc]
+    for kind, ask in ways.items():
+        places = [i for i, task in enumerate(tasks) if isinstance(task, kind)]
+        if places:
+            found |= dict(zip(places, ask([tasks[i] for i in places]), strict=True))
     return [found[i] for i in range(len(tasks))]
 
 

@@ -1,12 +1,12 @@
 """Answers that were paid for, kept on the disk: one JSON line each, added as they come."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from gnomon.errors import StorageError
 from gnomon.rollouts.engine import Sample
-from gnomon.runs import AGAIN, storing
+from gnomon.runs import AGAIN
+from gnomon.store import KeptRows
 
 
 class Replies:
@@ -16,18 +16,9 @@ class Replies:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path
-        content = b""
-        if path is not None and path.exists():
-            with storing(path.parent):
-                content = path.read_bytes()
-        self._whole = not content or content.endswith(b"\n")
+        self._kept = KeptRows(path)
         self._samples: dict[str, Sample] = {}
-        for line in content.splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
+        for row in self._kept.rows:
             try:
                 key = row.pop("id")
                 lists = {name: tuple(row[name]) for name in ("prompt_ids", "response_ids", "logps")}
@@ -46,12 +37,4 @@ class Replies:
     def add(self, id: str, sample: Sample) -> None:
         """Keep a sample; it is in the file when this returns."""
         self._samples[id] = sample
-        if self.path is None:
-            return
-        line = json.dumps({"id": id, **asdict(sample)}).encode() + b"\n"
-        with storing(self.path.parent, len(line)):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            begun, self._whole = self._whole, False
-            with self.path.open("ab") as file:
-                file.write(line if begun else b"\n" + line)
-            self._whole = True
+        self._kept.add({id: asdict(sample)})

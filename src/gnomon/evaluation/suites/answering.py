@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.data.sources import BUILTIN, Reader
-from gnomon.data.splits import opening
+from gnomon.data.splits import named_clusters, opening
 from gnomon.evaluation.examine import Suite
 from gnomon.evaluation.prompts import checked
-from gnomon.evaluation.suites.rows import builtin_rows, clustered, file_rows, needed
+from gnomon.evaluation.suites.rows import builtin_rows, file_rows, needed
 from gnomon.evaluation.tasks import Answers, Ask, Reply, Task
 from gnomon.judges import counting, text
 from gnomon.judges.verifiable import run_checks, validate_checks
@@ -22,7 +22,7 @@ SHARES = frozenset({"ends_turn", "answers", "checks", "checks_each", "role_leak"
 def answering(file: Path | None = None) -> Suite:
     """Prompts of a file, or the built-in ones that nothing was ever tuned on."""
     prompts = checked(Reader().read("evaluation", Prompt, [BUILTIN if file is None else str(file)]))
-    clusters = clustered([p.id for p in prompts], [opening(p.conversation) for p in prompts])
+    clusters = named_clusters([p.id for p in prompts], [opening(p.conversation) for p in prompts])
     tasks = [
         Ask.of(prompt, own, checks=[list(prompt.checks)])
         for prompt, own in zip(prompts, clusters, strict=True)
@@ -34,7 +34,7 @@ def dialogue(file: Path | None = None) -> Suite:
     """Dialogues of a file (ours, or MT-bench's questions), or the built-in ones."""
     rows = builtin_rows("dialogues") if file is None else file_rows(file)
     tasks = [_dialogue(row, str(file or "dialogues")) for row in rows]
-    clusters = clustered([task.id for task in tasks], [task.turns[0] for task in tasks])
+    clusters = named_clusters([task.id for task in tasks], [task.turns[0] for task in tasks])
     named = tuple(replace(task, cluster=own) for task, own in zip(tasks, clusters, strict=True))
     return Suite("dialogue", named, judge, SHARES | {"checks_second"})
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from gnomon.data.splits import named_clusters
 from gnomon.evaluation.examine import Row, Suite
-from gnomon.evaluation.suites.rows import builtin_rows, clustered, file_rows, needed
+from gnomon.evaluation.suites.rows import builtin_rows, file_rows, needed
 from gnomon.evaluation.tasks import Choose, Likelihoods, Reply, Task
 from gnomon.records import Conversation
 from gnomon.stats.calibration import expected_calibration_error
@@ -123,5 +124,5 @@ def _question(row: dict[str, Any]) -> Choose:
 
 
 def _with_clusters(tasks: Sequence[Choose]) -> tuple[Choose, ...]:
-    names = clustered([task.id for task in tasks], [task.facts["about"] for task in tasks])
+    names = named_clusters([task.id for task in tasks], [task.facts["about"] for task in tasks])
     return tuple(replace(task, cluster=own) for task, own in zip(tasks, names, strict=True))

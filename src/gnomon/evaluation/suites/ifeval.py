@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gnomon.data.splits import cluster
+from gnomon.data.splits import named_clusters
 from gnomon.evaluation.examine import Suite
 from gnomon.evaluation.suites.rows import file_rows
 from gnomon.evaluation.tasks import Answers, Ask, Reply, Task
@@ -15,16 +15,17 @@ SHARES = frozenset({"prompt_strict", "prompt_loose", "instruction_strict", "inst
 def ifeval(file: Path) -> Suite:
     """The published rows of a file; prompts that are nearly the same share a cluster."""
     rows = [instructions_of(row) for row in file_rows(file)]
-    numbers = cluster([row.prompt for row in rows])
+    ids = [f"ifeval-{row.key}" for row in rows]
+    clusters = named_clusters(ids, [row.prompt for row in rows])
     tasks = tuple(
         Ask(
-            f"ifeval-{row.key}",
-            f"ifeval-cluster-{number}",
+            name,
+            cluster,
             row.instructions[0].id.partition(":")[0],
             (row.prompt,),
             facts={"instructions": row.instructions},
         )
-        for row, number in zip(rows, numbers, strict=True)
+        for row, name, cluster in zip(rows, ids, clusters, strict=True)
     )
     return Suite("ifeval", tasks, judge, SHARES)
 

@@ -1,15 +1,10 @@
-"""Rows of the files that suites are made of, with their clusters."""
+"""Rows of the files that suites are made of."""
 
-import csv
-import gzip
-import io
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gnomon.data.files import read_rows
 from gnomon.data.sources import FOLDER
-from gnomon.data.splits import cluster
 from gnomon.errors import DataError
 
 
@@ -20,21 +15,8 @@ def builtin_rows(folder: str) -> list[dict[str, Any]]:
 
 
 def file_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON, JSON Lines or CSV file, gzipped or not; DataError where it is none of these."""
-    try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise DataError(f"{path} cannot be read: {problem}") from problem
-    if path.name.removesuffix(".gz").endswith(".csv"):
-        return list(csv.DictReader(io.StringIO(text)))
-    try:
-        if text.lstrip().startswith("["):
-            rows: list[dict[str, Any]] = json.loads(text)
-            return rows
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except ValueError as problem:
-        raise DataError(f"{path} is neither JSON nor JSON Lines: {problem}") from problem
+    """The rows of a file of any format that is read; DataError where it is none of these."""
+    return [row for _, row in read_rows(path)]
 
 
 def needed(row: dict[str, Any], where: str, *names: str) -> None:
@@ -44,9 +26,3 @@ def needed(row: dict[str, Any], where: str, *names: str) -> None:
             raise DataError(
                 f"{where}: a row has no {name!r} but {', '.join(sorted(row))}; is it another suite's?"
             )
-
-
-def clustered(ids: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """Each text's cluster of near-duplicates, called by the id of its first one."""
-    names: dict[int, str] = {}
-    return [names.setdefault(number, name) for number, name in zip(cluster(texts), ids, strict=True)]
