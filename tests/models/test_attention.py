@@ -75,6 +75,18 @@ def test_prompts_padded_left_into_a_cache_and_their_next_token_are_read_as_with_
 
 
 @pytest.mark.parametrize("name", SETTLED)
+@pytest.mark.mistake("mask-ignored")
+def test_rows_without_padding_that_come_without_a_mask_see_nothing_later(name, calls):
+    ids, _ = inputs()
+    with torch.no_grad():
+        model = random_model(name)
+        ours = model(input_ids=ids).logits
+        assert calls
+        model.set_attn_implementation("sdpa")
+        assert_close(ours, model(input_ids=ids).logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SETTLED)
 def test_long_rows_are_left_to_torch(name, calls, monkeypatch):
     monkeypatch.setattr(module, "LONGEST", LENGTH - 1)
     ids, mask = inputs()
