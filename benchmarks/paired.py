@@ -13,8 +13,6 @@ from gnomon.errors import ModelError
 
 AGREE = {"bfloat16": 2e-2, "float32": 1e-5}
 """Largest relative difference between the sides, by dtype."""
-SCORES = 5e-2
-"""That of scores in bfloat16: one state, nothing averages, and either side is 2 % off its own float32."""
 
 T = TypeVar("T")
 
@@ -74,12 +72,11 @@ def rms(values: Sequence[float]) -> float:
     return math.sqrt(statistics.fmean(value * value for value in values))
 
 
-def check(differs: Mapping[str, float], dtype: str, where: str, agree: Mapping[str, float] = AGREE) -> None:
+def check(differs: Mapping[str, float], limit: float, where: str) -> None:
     """ModelError where the sides compute different things, which must not be timed against each other."""
     for what, by in differs.items():
-        tolerance = SCORES if what == "scores" and dtype == "bfloat16" else agree[dtype]
-        if not by <= tolerance:
-            raise ModelError(f"{where}: {what} differs by {by:.3g}, more than {tolerance:g}")
+        if not by <= limit:
+            raise ModelError(f"{where}: {what} differs by {by:.3g}, more than {limit:g}")
 
 
 def hardware() -> dict[str, Any]:

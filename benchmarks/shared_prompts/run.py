@@ -46,7 +46,7 @@ def measure(model: str, *, dtype: str, rounds: int) -> dict[str, Any]:
     results = {}
     for name, objective in objectives(model, dtype):
         differs = agreement(objective)
-        check(differs, dtype, name, AGREE)
+        check(differs, AGREE[dtype], name)
         results[name] = {"differs": differs, **compared(lambda o=objective: step(o), rounds)}
     return results
 
