@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gnomon import SPINS
 from gnomon.config import DEFAULT_MODEL
 from gnomon.errors import ConfigError, ModelError
 from gnomon.pipeline.lineage import software
@@ -30,12 +31,13 @@ PYTHONS = {
     "trl": HERE.parent / ".venv-peers" / "bin" / "python",
     "vllm": HERE.parent / ".venv-vllm" / "bin" / "python",
 }
-ALLOCATOR = {
+SETTLED = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
+    "GOMP_SPINCOUNT": SPINS,
 }
-"""Freed memory stays in the process: half of a peer's step was page faults otherwise."""
+"""Freed memory stays in the process: half of a peer's step was page faults otherwise. And idle threads sleep."""
 
 PLAIN = {"bf16": False, "gradient_checkpointing": False}
 """Weights are bfloat16 already, and memory does not ask for checkpoints."""
@@ -149,8 +151,9 @@ def worker(
 def environment(settings: Mapping[str, Any], threads: int, *, settled: bool = True) -> dict[str, str]:
     """The variables of a side: alike for all, but for those that its settings name, and for the allocator's
     where that is to be as it comes."""
-    alike = {**(ALLOCATOR if settled else {}), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
-    return {**os.environ, **alike, **settings.get("env", {})}
+    alike = {**(SETTLED if settled else {}), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    came = {name: value for name, value in os.environ.items() if name not in SETTLED}  # Gnomon sets its own
+    return {**came, **alike, **settings.get("env", {})}
 
 
 def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, threads: int) -> dict[str, Any]:
@@ -319,7 +322,7 @@ def one(name: str, peers: Sequence[str], options: argparse.Namespace) -> dict[st
             "lora": job["lora"],
             "size": job["size"],
             "lengths": job["lengths"],
-            "allocator": ALLOCATOR,
+            "settled": SETTLED,
             "hardware": hardware() | {"threads": options.threads},
             "software": software(),
             "against": measure(name, job, peers, options.pairs, options.threads),

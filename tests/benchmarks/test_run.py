@@ -92,8 +92,8 @@ def test_a_peer_is_asked_for_what_its_library_does(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_untouched_peer_has_the_allocator_of_its_users():
-    assert run.environment({}, 2).items() >= run.ALLOCATOR.items()
-    assert not run.environment({}, 2, settled=False).keys() & run.ALLOCATOR.keys()
+    assert run.environment({}, 2).items() >= run.SETTLED.items()
+    assert not run.environment({}, 2, settled=False).keys() & run.SETTLED.keys()
     assert run.PEERS["untouched"].settled is False
 
 
