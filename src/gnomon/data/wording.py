@@ -44,9 +44,9 @@ _IRREGULAR = """
     american america, ate eat, author write, began begin, begun begin, bled bleed, bought buy, broke break,
     broken break, brought bring, built build, came come, caught catch, children child, chose choose,
     chosen choose, color colour, dad father, difference different, differ different, differs different,
-    drawn draw, drew draw, driven drive, drove drive, dying die, eaten eat, european europe, fallen fall,
-    feet foot, fell fall, felt feel, flew fly, flown fly, foggy fog, found find, french france, froze freeze,
-    frozen freeze, geese goose, german germany, given give, gone go, grew grow, grown grow, halves half,
+    died die, drawn draw, drew draw, driven drive, drove drive, dying die, eaten eat, european europe,
+    fallen fall, feet foot, fell fall, felt feel, flew fly, flown fly, foggy fog, found find, french france,
+    froze freeze, frozen freeze, geese goose, german germany, given give, gone go, grew grow, grown grow, halves half,
     heard hear, height high, held hold, hid hide, hidden hide, hung hang, iced ice, icing ice, icy ice,
     italian italy, kept keep, kid child, kids child, knew know, knives knife, known know, left leave,
     lives life, lost lose, lying lie, made make, making make, meant mean, men man, met meet, mice mouse,
@@ -79,6 +79,9 @@ _ASKED = re.compile(
     r"|\b(?:what|which) (year|date)\b"
 )
 _KINDS = ("?who", "?when", "?where", "?why", "?many", "?when")
+
+_SHORT = re.compile("[^aeiouy]*[aeiouy][^aeiouywx]")
+"""One vowel before one consonant: an e behind makes another word, as in wine."""
 
 _OPPOSED = frozenset().union(*_CONTRASTS)
 _UNSAID = frozenset(_FRAME.split())
@@ -137,10 +140,13 @@ def root(word: str) -> str:
     for ending, least in _ENDINGS:
         stem = word.removesuffix(ending)
         if stem != word and len(stem) >= least and re.search("[aeiouy]", stem):
-            word = f"{stem}y" if ending in ("ies", "ied") else _undoubled(stem)
+            word = (
+                f"{stem}y" if ending in ("ies", "ied") else _verb(stem) if ending in ("ing", "ed") else stem
+            )
             break
     word = _FORMS.get(word, word)
-    word = word[:-1] if word.endswith("e") and len(word) > 3 else word
+    if word.endswith("e") and not _SHORT.fullmatch(word[:-1]):
+        word = word[:-1]
     word = f"{word[:-1]}i" if word.endswith("y") and len(word) > 3 else word
     return word.removesuffix("at") if len(word) > 5 else word
 
@@ -153,9 +159,11 @@ def _singular(word: str) -> str:
     return _FORMS.get(word, word)
 
 
-def _undoubled(stem: str) -> str:
-    doubled = len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "lsz"
-    return stem[:-1] if doubled else stem
+def _verb(stem: str) -> str:
+    """What -ing or -ed was put to: stop of stopp, bake of bak."""
+    if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "lsz":
+        return stem[:-1]
+    return f"{stem}e" if _SHORT.fullmatch(stem) else stem
 
 
 _LIGHT = frozenset(root(word) for word in _COMMON.split())
