@@ -10,9 +10,10 @@ from gnomon.data.wording import MISSING, contrast, gist, normal
 from gnomon.errors import DataError
 from gnomon.records import Conversation
 
-Role = Literal["test", "dev", "second", "reward", "policy", "sft"]
+Role = Literal["test", "gold", "dev", "second", "reward", "policy", "sft"]
 """What a row is used for; a cluster of near-duplicates has one role. A held-out role stands before those
-that train, and keeps its row where only one of two can stay."""
+that train, and keeps its row where only one of two can stay. `gold` judges what the others train: a
+gold judge learnt from these rows, or they are gold themselves."""
 
 SIMILAR = 0.7
 """The `similarity` from which texts are near-duplicates."""

@@ -81,7 +81,7 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
 
 
 def _rows(road: Road, *wanted: str) -> Artefact:
-    """The rows of the wanted lists; the others are not read, so that they cannot overlap with them."""
+    """The rows of the wanted lists, and gold; the others are not read, so that they cannot overlap."""
     lists = ("demonstrations", "comparisons", "prompts", "red_team", "evaluation")
     data = road.recipe.data.model_copy(update={name: () for name in lists if name not in wanted})
     recipe = road.recipe.model_copy(update={"data": data})
