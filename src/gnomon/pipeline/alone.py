@@ -41,6 +41,8 @@ def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: 
             with storing(out):
                 shutil.copyfile(artefact.path / "report.json", out / "report.json")
             _publish(artefact.path / MODEL, out / MODEL)
+            if kind == "reward":
+                road.open_test()
     return out / MODEL
 
 
@@ -77,6 +79,7 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
         if leads():
             write_lines(out / "answers.jsonl", rows)
             write_json(out / "summary.json", summary)
+            road.open_test()
     return summary
 
 
