@@ -173,15 +173,18 @@ def test_gold_is_kept_from_all_that_train_and_from_what_tests(written):
     ]
     gold = written("gold.jsonl", *pairs)
     shown = written("shown.jsonl", {"id": "x", "prompt": "what are foxes", "response": "Animals."})
-    with pytest.raises(DataError, match=r"gold row g0 \(What is a fox\?\) and sft row x \(what are foxes\)"):
+    with pytest.raises(DataError, match=r"sft row x \(what are foxes\) and gold row g0 \(What is a fox\?\)"):
         read(gold=[gold], demonstrations=[shown])
-    for field, rows in (
-        ("comparisons", {"id": "x", "prompt": "How come the sea is salty?", "chosen": "A", "rejected": "B"}),
-        ("prompts", {"id": "x", "prompt": "How come the sea is salty?"}),
-        ("evaluation", {"id": "x", "prompt": "How come the sea is salty?"}),
+    asked = {"id": "x", "prompt": "How come the sea is salty?"}
+    for role, field, more in (
+        ("reward", "comparisons", {"chosen": "A", "rejected": "B"}),
+        ("policy", "prompts", {}),
+        ("test", "evaluation", {}),
     ):
-        with pytest.raises(DataError, match=r"gold row g1 .*(row x|x )"):
-            read(gold=[gold], **{field: [written(f"{field}.jsonl", rows)]})
+        with pytest.raises(DataError) as refused:
+            read(gold=[gold], **{field: [written(f"{field}.jsonl", asked | more)]})
+        assert "gold row g1 (Why is the sea salty?)" in str(refused.value)
+        assert f"{role} row x (How come the sea is salty?)" in str(refused.value)
 
 
 def test_where_rows_are_skipped_gold_stays_and_what_trains_goes(written):

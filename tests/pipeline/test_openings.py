@@ -108,11 +108,8 @@ def test_a_model_examined_again_shows_nothing_new_another_under_its_name_does(tm
 def test_evaluating_counts_unless_it_is_on_prompts_to_choose_by(tmp_path):
     for prompts, counts in (("builtin", {"answers_a": 1}), ("builtin:dev", {})):
         recipe = Recipe(name="eval", data=DataSettings(evaluation=(prompts,), limit=2))
-        recipe = recipe.model_copy(
-            update={
-                "evaluation": recipe.evaluation.model_copy(update={"max_new_tokens": 4, "bootstrap": 100})
-            }
-        )
+        short = recipe.evaluation.model_copy(update={"max_new_tokens": 4, "bootstrap": 100})
+        recipe = recipe.model_copy(update={"evaluation": short})
         out = tmp_path / prompts.replace(":", "-")
         alone.evaluate({"a": TINY}, recipe, out, SilentReporter())
         assert read_json(out / "manifest.json")["test_openings"] == counts
