@@ -32,7 +32,7 @@ def told(rows):
 
 def test_rewordings_are_told():
     assert len(REWORDINGS) == 169
-    assert sum(similarity(one, other) >= SIMILAR for _, _, one, other in REWORDINGS) <= 3
+    assert sum(similarity(one, other) >= SIMILAR for _, _, one, other in REWORDINGS) == 1
     seen = told(row for row in REWORDINGS if row[1] == "seen")
     assert seen["light"] == (45, 45)
     assert seen["middle"][0] >= 43
@@ -50,6 +50,7 @@ def test_prompts_alike_in_form_alone_are_not():
     assert len(LOOKALIKES) == 112
     alarms = [(one, other) for one, other in LOOKALIKES if closeness(one, other) >= REWORDED]
     assert alarms == []
+    assert sum(similarity(one, other) >= SIMILAR for one, other in LOOKALIKES) == 3
 
 
 def test_the_measure_is_no_matter_of_direction():
