@@ -26,8 +26,11 @@ LOOKALIKES = rows("lookalikes.tsv")
 
 def told(rows):
     """How many of the rewordings are told, by depth, and how many there are."""
-    found = Counter(depth for depth, _, one, other in rows if closeness(one, other) >= REWORDED)
-    return {depth: (found[depth], total) for depth, total in Counter(row[0] for row in rows).items()}
+    found, total = Counter(), Counter()
+    for depth, _, one, other in rows:
+        total[depth] += 1
+        found[depth] += closeness(one, other) >= REWORDED
+    return {depth: (found[depth], total[depth]) for depth in total}
 
 
 def test_rewordings_are_told():

@@ -61,8 +61,12 @@ _IRREGULAR = """
     wore wear, worn wear, worse bad, worst bad, writer write, written write, wrote write
 """
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve"
-_ENDINGS = (("ies", 2), ("ied", 2), ("ing", 2), ("ed", 3), ("ation", 4), ("ment", 4), ("ness", 4), ("ful", 4))
-_ENDINGS += (("ical", 4), ("ally", 4), ("ly", 4), ("al", 5), ("ic", 5))
+_ENDINGS = {
+    **{"ies": 2, "ied": 2, "ing": 2, "ed": 3, "ation": 4, "ment": 4, "ness": 4, "ful": 4},
+    **{"ical": 4, "ally": 4, "ly": 4, "al": 5, "ic": 5},
+}
+"""Endings, and the letters that at least stand before each."""
+
 _CONTRASTS = tuple(
     frozenset(group.split())
     for group in (
@@ -138,12 +142,11 @@ def root(word: str) -> str:
     if len(word) < 4 or not word.isalpha():
         return word
     word = _singular(word)
-    for ending, least in _ENDINGS:
+    for ending, least in _ENDINGS.items():
         stem = word.removesuffix(ending)
-        if stem != word and len(stem) >= least and re.search("[aeiouy]", stem):
-            word = (
-                f"{stem}y" if ending in ("ies", "ied") else _verb(stem) if ending in ("ing", "ed") else stem
-            )
+        vowel = "y" if ending in ("ies", "ied") else ""
+        if stem != word and len(stem) >= least and re.search("[aeiouy]", stem + vowel):
+            word = _verb(stem) if ending in ("ing", "ed") else stem + vowel
             break
     word = _FORMS.get(word, word)
     if word.endswith("e") and not _SHORT.fullmatch(word[:-1]):
