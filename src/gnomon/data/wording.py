@@ -61,10 +61,9 @@ _IRREGULAR = """
     wore wear, worn wear, worse bad, worst bad, writer write, written write, wrote write
 """
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve"
-_ENDINGS = {
-    **{"ies": 2, "ied": 2, "ing": 2, "ed": 3, "ation": 4, "ment": 4, "ness": 4, "ful": 4},
-    **{"ical": 4, "ally": 4, "ly": 4, "al": 5, "ic": 5},
-}
+_ENDINGS = dict.fromkeys(("ies", "ied", "ing"), 2) | {"ed": 3}
+_ENDINGS |= dict.fromkeys(("ation", "ment", "ness", "ful", "ical", "ally", "ly"), 4)
+_ENDINGS |= dict.fromkeys(("al", "ic"), 5)
 """Endings, and the letters that at least stand before each."""
 
 _CONTRASTS = tuple(
