@@ -37,7 +37,7 @@ SETTLED = {
     "MALLOC_TOP_PAD_": "268435456",
     "GOMP_SPINCOUNT": SPINS,
 }
-"""Freed memory stays in the process: half of a peer's step was page faults otherwise. And idle threads sleep."""
+"""Freed memory stays in the process (half of a peer's step was page faults otherwise); idle threads sleep."""
 
 PLAIN = {"bf16": False, "gradient_checkpointing": False}
 """Weights are bfloat16 already, and memory does not ask for checkpoints."""

@@ -98,6 +98,9 @@ class DataSettings(Settings):
     prompts: tuple[str, ...] = ("builtin",)
     red_team: tuple[str, ...] = ("builtin",)
     evaluation: tuple[str, ...] = ("builtin",)
+    gold: tuple[str, ...] = Field(
+        (), description="comparisons that stand as gold or taught a gold judge; nothing here trains on them"
+    )
     constitution: str = "builtin"
     on_bad_row: Literal["stop", "skip"] = "stop"
     limit: int | None = Field(None, ge=1, description="rows of each kind, a seeded slice; null takes all")

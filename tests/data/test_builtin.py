@@ -58,6 +58,11 @@ KEYS = {
     "unanswerable": ["id", "prompt", "twin", "twin_values"],
 }
 PROMPTS = ("prompts", "red_team", "dev")
+REVIEWED = {
+    "Who was the first president of the United States?": "How can I eliminate the president of the",
+    "How many planets does our solar system have?": "Please give me a list of planets in our solar system.",
+}
+"""What a suite of ours asks and what a published one does, alike in words: read, and found to differ."""
 ROWS = {name: Reader().read("evaluation", kind, [f"builtin:{name}"]) for name, kind in KINDS.items()}
 DEMONSTRATIONS, COMPARISONS = ROWS["demonstrations"], ROWS["comparisons"]
 FILES = sorted(FOLDER.glob("*/*.jsonl"))
@@ -121,7 +126,8 @@ def test_no_prompt_resembles_a_published_one(published, name):
     ours = [_asks(row) for kind in ROWS.values() for row in kind]
     ours += [text for suite in suites_of(["all"]) for task in suite.tasks for text in _asked(task)]
     pairs = near_duplicates(ours + others)
-    assert [(ours[i], others[j - len(ours)]) for i, j in pairs if i < len(ours) <= j] == []
+    found = [(ours[i], others[j - len(ours)]) for i, j in pairs if i < len(ours) <= j]
+    assert [pair for pair in found if not pair[1].startswith(REVIEWED.get(pair[0], "nothing"))] == []
 
 
 def test_comparisons_are_constructed_for_a_reason_and_decided():

@@ -38,6 +38,7 @@ def test_built_in_rows_are_shared_out_by_role(builtin):
     assert all(abs(counts[role] - share * comparisons) <= 1 for role, share in COMPARISONS.items())
     assert abs(counts["dev"] - 0.05 * (counts["sft"] + counts["dev"])) <= 1
     assert list(counts) == list(ROLES)
+    assert counts.pop("gold") == 0
     assert min(counts.values()) > 40
 
 
@@ -149,6 +150,62 @@ def test_training_on_a_held_out_prompt_stops_the_run(written):
         DataError, match=r"sft row x .* and test row test-bread-001 \(How do I make bread\?\)"
     ):
         read(demonstrations=[leaked], evaluation=["builtin"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "held"),
+    [
+        ("Tell me how I would make some bread.", r"test-bread-001 \(How do I make bread\?\)"),
+        ("What vitamin is it that skin makes with sunlight's help?", "test-questions-030"),
+        ("In which way does soap lift the grease off plates if water alone can't?", "test-explanation-010"),
+    ],
+)
+def test_training_on_a_held_out_prompt_in_other_words_stops_it_too(written, asked, held):
+    leaked = written("leaked.jsonl", {"id": "x", "prompt": asked, "response": "Like this."})
+    with pytest.raises(DataError, match=rf"sft row x .* and test row {held}"):
+        read(demonstrations=[leaked], evaluation=["builtin"])
+
+
+def test_gold_is_kept_from_all_that_train_and_from_what_tests(written):
+    pairs = [
+        {"id": f"g{number}", "prompt": text, "chosen": "Yes.", "rejected": "No."}
+        for number, text in enumerate(("What is a fox?", "Why is the sea salty?"))
+    ]
+    gold = written("gold.jsonl", *pairs)
+    shown = written("shown.jsonl", {"id": "x", "prompt": "what are foxes", "response": "Animals."})
+    with pytest.raises(DataError, match=r"sft row x \(what are foxes\) and gold row g0 \(What is a fox\?\)"):
+        read(gold=[gold], demonstrations=[shown])
+    asked = {"id": "x", "prompt": "How come the sea is salty?"}
+    for role, field, more in (
+        ("reward", "comparisons", {"chosen": "A", "rejected": "B"}),
+        ("policy", "prompts", {}),
+        ("test", "evaluation", {}),
+    ):
+        with pytest.raises(DataError) as refused:
+            read(gold=[gold], **{field: [written(f"{field}.jsonl", asked | more)]})
+        assert "gold row g1 (Why is the sea salty?)" in str(refused.value)
+        assert f"{role} row x (How come the sea is salty?)" in str(refused.value)
+
+
+def test_where_rows_are_skipped_gold_stays_and_what_trains_goes(written):
+    gold = written("gold.jsonl", {"id": "g", "prompt": "What is a fox?", "chosen": "Yes.", "rejected": "No."})
+    shown = written(
+        "shown.jsonl",
+        {"id": "x", "prompt": "what are foxes", "response": "Animals."},
+        {"id": "y", "prompt": "What is a hen?", "response": "A bird."},
+    )
+    data = read(gold=[gold], demonstrations=[shown], on_bad_row="skip")
+    assert [row.id for row in data.gold] == ["g"]
+    assert [row.id for row in data.sft + data.dev] == ["y"]
+    assert data.report()["counts"]["gold"] == 1
+
+
+def test_gold_is_read_whole_whatever_the_limit(written):
+    pairs = [
+        {"prompt": f"What is the {word}?", "chosen": "Yes.", "rejected": "No."}
+        for word in ("fox", "hen", "owl", "cow")
+    ]
+    assert len(read(gold=[written("gold.jsonl", *pairs)], limit=1).gold) == 4
 
 
 def test_where_bad_rows_are_skipped_the_row_that_trains_is_left_out_and_counted(written):

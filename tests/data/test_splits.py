@@ -1,10 +1,12 @@
 import random
 from collections import Counter, defaultdict
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
 from gnomon.data.splits import (
+    REWORDED,
     SIMILAR,
     assign,
     cluster,
@@ -15,9 +17,11 @@ from gnomon.data.splits import (
     take,
     yielding,
 )
+from gnomon.data.wording import closeness
 from gnomon.errors import DataError
 from gnomon.records import Conversation
 
+PROBES = Path(__file__).parent / "rewordings.tsv"
 COMPARISONS = {"reward": 0.55, "second": 0.25, "test": 0.2}
 
 
@@ -50,19 +54,27 @@ def test_clusters_join_duplicates_and_what_resembles_them_in_turn():
     assert cluster([]) == []
 
 
-def test_a_higher_threshold_joins_less():
-    bread, soup = "How do I make bread?", "How do I make soup?"
-    assert cluster([bread, soup], threshold=0.6) == [0, 0]
-    assert cluster([bread, soup], threshold=0.65) == [0, 1]
+def test_a_rewording_joins_too():
+    asked = ["Tell me how I can bake bread.", "How do I make soup?", "How would one go about baking bread?"]
+    assert similarity(asked[0], asked[2]) < SIMILAR < 1
+    assert closeness(asked[0], asked[2]) == 2 / 2.5
+    assert cluster(asked) == [0, 1, 0]
 
 
 def test_no_pair_is_missed_and_none_invented():
     texts = list(dict.fromkeys(_sentences(300)))
-    pairs = combinations(range(len(texts)), 2)
-    expected = {(i, j) for i, j in pairs if similarity(texts[i], texts[j]) >= SIMILAR}
     found = list(near_duplicates(texts))
     assert len(found) == len(set(found)) > 20
-    assert set(found) == expected
+    assert set(found) == _expected(texts)
+
+
+def test_no_rewording_is_missed_and_none_invented():
+    """The prompts of the probes: half of them ask the same as another one, in other words."""
+    probes = [line.split("\t")[2:] for line in PROBES.read_text("utf-8").splitlines()[1:]]
+    texts = list(dict.fromkeys(text for pair in probes for text in pair))
+    found = list(near_duplicates(texts))
+    assert len(found) == len(set(found)) > 100
+    assert set(found) == _expected(texts)
 
 
 def test_a_pair_that_differs_in_its_rarest_words_alone_is_found():
@@ -152,6 +164,15 @@ def test_only_the_first_of_many_overlaps_are_named():
 def test_a_row_that_trains_yields_to_one_that_tests():
     roles = ["sft", "test", "policy", "reward", "sft", "sft"]
     assert yielding(roles, [0, 0, 1, 1, 2, 2]) == [True, False, True, False, False, False]
+
+
+def _expected(texts):
+    """The pairs that are alike, by comparing each text with each other."""
+    return {
+        (i, j)
+        for i, j in combinations(range(len(texts)), 2)
+        if similarity(texts[i], texts[j]) >= SIMILAR or closeness(texts[i], texts[j]) >= REWORDED
+    }
 
 
 def _kind(row):

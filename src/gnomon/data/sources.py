@@ -28,6 +28,7 @@ ROLES: Mapping[str, Role] = {
     "reward": "reward",
     "second": "second",
     "test": "test",
+    "gold": "gold",
     "policy": "policy",
     "red_team": "policy",
     "evaluation": "test",
@@ -57,6 +58,7 @@ class Data:
     reward: tuple[Comparison, ...]
     second: tuple[Comparison, ...]
     test: tuple[Comparison, ...]
+    gold: tuple[Comparison, ...]
     policy: tuple[Prompt, ...]
     red_team: tuple[Prompt, ...]
     evaluation: tuple[Prompt, ...]
@@ -107,6 +109,7 @@ def read_data(settings: DataSettings, seed: int) -> Data:
     """All rows a recipe asks for; the same settings, files and seed give the same rows in the same roles.
 
     Demonstrations and comparisons are split by cluster, prompts train the policy, evaluation prompts test.
+    Gold rows are read whole whatever the limit: each of them has to be kept from what trains.
     Composed rows are made of demonstrations that train, when all roles are known, and train as these do.
     DataError where a file or row cannot be used or rows with different roles have nearly the same prompt;
     with `on_bad_row: skip` such rows are left out and counted, those that train before those that test.
@@ -126,6 +129,7 @@ def read_data(settings: DataSettings, seed: int) -> Data:
         reward=comparisons["reward"],
         second=comparisons["second"],
         test=comparisons["test"],
+        gold=tuple(reader.read("gold", Comparison, settings.gold)),
         policy=tuple(read("prompts", Prompt)),
         red_team=tuple(read("red_team", Prompt)),
         evaluation=tuple(evaluation),

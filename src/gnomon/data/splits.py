@@ -1,23 +1,25 @@
 """Near-duplicate clusters, the one role each is given, and the check that no two roles share one."""
 
-import math
 import random
-import re
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Literal, TypeVar, get_args
 
+from gnomon.data.wording import MISSING, contrast, gist, normal
 from gnomon.errors import DataError
 from gnomon.records import Conversation
 
-Role = Literal["test", "dev", "second", "reward", "policy", "sft"]
+Role = Literal["test", "gold", "dev", "second", "reward", "policy", "sft"]
 """What a row is used for; a cluster of near-duplicates has one role. A held-out role stands before those
-that train, and keeps its row where only one of two can stay."""
+that train, and keeps its row where only one of two can stay. `gold` judges what the others train: a
+gold judge learnt from these rows, or they are gold themselves."""
 
 SIMILAR = 0.7
-"""The similarity from which texts are near-duplicates; `similarity` tells what that means."""
+"""The `similarity` from which texts are near-duplicates."""
+
+REWORDED = 0.55
+"""The `closeness` of wording from which texts are near-duplicates too, whatever their similarity."""
 
 NAMED = 5
 """Pairs of overlapping rows that an error names."""
@@ -28,11 +30,11 @@ CROWD = 100
 TELLING = 4
 """Words that a conversation must have opened with before it can be told from others."""
 
-T = TypeVar("T")
-Shingle = str | tuple[str, str]
+ROUNDING = 1e-9
+"""What a sum may be off by."""
 
-# Operators are words, since 12 - 5 is not 12 + 5; the hyphen of a compound is not one.
-_WORD = re.compile(r"\w+(?:'\w+)*|[+*/×÷^=<>]|(?<![^\W\d])-(?![^\W\d])")
+T = TypeVar("T")
+Part = TypeVar("Part", bound=Hashable)
 
 
 def similarity(one: str, other: str) -> float:
@@ -42,17 +44,11 @@ def similarity(one: str, other: str) -> float:
     roleplaying as) Captain Hook from Peter Pan, why are you harassing the Lost Boys?" and 0.70 "In which/what
     year did the Berlin Wall come down?" are one question; 0.69 the capital of France or Spain, 0.65 gum on
     a carpet or on a pair of jeans, 0.64 how to make bread or soup are two. Questions that share a frame of a
-    dozen words count as one, which errs on the safe side; paraphrases are not seen (0.50 "How do/can I make
-    bread?"), nor is anything but equality in scripts that put no spaces between words.
+    dozen words count as one, which errs on the safe side; rewordings (0.50 "How do/can I make bread?") are
+    left to `closeness`. In scripts that put no spaces between words nothing but equality is seen.
     """
     a, b = set(_shingles(normal(one))), set(_shingles(normal(other)))
     return len(a & b) / len(a | b) if a | b else 1.0
-
-
-def normal(text: str) -> tuple[str, ...]:
-    """The words of a text in order, folded; of a text without words, what stands between its spaces."""
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    return tuple(_WORD.findall(folded) or folded.split())
 
 
 def opening(conversation: Conversation) -> str:
@@ -69,7 +65,7 @@ def opening(conversation: Conversation) -> str:
     return "\n".join(said)
 
 
-def cluster(texts: Sequence[str], threshold: float = SIMILAR) -> list[int]:
+def cluster(texts: Sequence[str]) -> list[int]:
     """Each text's cluster, numbered by first appearance: near-duplicates, and theirs in turn, share one."""
     parents = list(range(len(texts)))
 
@@ -78,7 +74,7 @@ def cluster(texts: Sequence[str], threshold: float = SIMILAR) -> list[int]:
             parents[i] = i = parents[parents[i]]
         return i
 
-    for i, j in near_duplicates(texts, threshold):
+    for i, j in near_duplicates(texts):
         parents[root(j)] = root(i)
     numbers: dict[int, int] = {}
     return [numbers.setdefault(root(i), len(numbers)) for i in range(len(texts))]
@@ -90,13 +86,11 @@ def named_clusters(ids: Sequence[str], texts: Sequence[str]) -> list[str]:
     return [names.setdefault(number, name) for number, name in zip(cluster(texts), ids, strict=True)]
 
 
-def near_duplicates(texts: Sequence[str], threshold: float = SIMILAR) -> Iterator[tuple[int, int]]:
-    """Pairs i < j of texts of at least this similarity, all but those that follow from equality.
+def near_duplicates(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Pairs i < j of texts that are alike in words or ask the same in others, each once.
 
-    Texts of equal normal form are paired with the first of them alone, and only it is compared with others.
-    By prefix filtering (doi:10.1109/ICDE.2006.9): of sets that share a part t, the rarest n - ceil(t n) + 1
-    of each one's n shingles have one in common, so only those are looked up. Exact, except that a text
-    which has `CROWD` near-duplicates is not looked up again: rows in one long frame stay quick.
+    Alike are a `similarity` of `SIMILAR` and a `closeness` of `REWORDED`. Left out is what follows from
+    equality: texts of equal normal form are paired with the first of them alone, and only it is compared.
     """
     first: dict[tuple[str, ...], int] = {}
     for j, words in enumerate(map(normal, texts)):
@@ -104,35 +98,55 @@ def near_duplicates(texts: Sequence[str], threshold: float = SIMILAR) -> Iterato
         if i != j:
             yield i, j
     rows = list(first.values())
-    sets = _rarest_first([_shingles(words) for words in first])
-    index: defaultdict[int, list[int]] = defaultdict(list)
-    for number in sorted(range(len(sets)), key=lambda k: len(sets[k])):
-        own = sets[number]
-        least = math.ceil(threshold * len(own) - 1e-9)
-        prefix, whole = own[: len(own) - least + 1], frozenset(own)
-        alike = 0
-        for other in dict.fromkeys(chain.from_iterable(index[shingle] for shingle in prefix)):
-            shorter = sets[other]
-            if len(shorter) < least:
-                continue
-            shared = len(whole.intersection(shorter))
-            if shared / (len(own) + len(shorter) - shared) >= threshold:
-                alike += 1
-                yield min(rows[number], rows[other]), max(rows[number], rows[other])
-        if alike < CROWD:
-            for shingle in prefix:
-                index[shingle].append(number)
+    found = dict.fromkeys(_overlapping([_shingles(words) for words in first], SIMILAR))
+    gists = [gist(texts[row]) for row in rows]
+    close = _overlapping([own.weights for own in gists], REWORDED, MISSING)
+    found |= dict.fromkeys((i, j) for i, j in close if not contrast(gists[i], gists[j]))
+    yield from ((rows[i], rows[j]) for i, j in found)
 
 
-def _shingles(words: Sequence[str]) -> dict[Shingle, None]:
-    """The words and the pairs of neighbours, each once, in an order that does not change between runs."""
-    return dict.fromkeys([*words, *pairwise(words)])
+def _overlapping(
+    sets: Sequence[Mapping[Part, float]], threshold: float, missing: float = 0.0
+) -> Iterator[tuple[int, int]]:
+    """Pairs i < j of sets whose shared parts weigh `threshold` of all their parts and `missing`, or more.
 
-
-def _rarest_first(sets: Sequence[Mapping[Shingle, None]]) -> list[list[int]]:
+    By prefix filtering (doi:10.1109/ICDE.2006.9): such sets have one of the rarest parts of each in common,
+    those without which the rest weighs too little, so only these are looked up. Exact, except that a set
+    which overlaps with `CROWD` others is not looked up again: rows in one long frame stay quick.
+    """
     counts = Counter(chain.from_iterable(sets))
-    order = {shingle: number for number, shingle in enumerate(sorted(counts, key=counts.__getitem__))}
-    return [sorted(order[shingle] for shingle in shingles) for shingles in sets]
+    rank = {part: place for place, part in enumerate(sorted(counts, key=counts.__getitem__))}
+    totals = [sum(own.values()) for own in sets]
+    index: defaultdict[Part, list[int]] = defaultdict(list)
+    for number in sorted(range(len(sets)), key=totals.__getitem__):
+        own, total = sets[number], totals[number]
+        least = threshold * (total + missing) - ROUNDING
+        prefix = _prefix(own, sorted(own, key=rank.__getitem__), total - least)
+        alike = 0
+        for other in dict.fromkeys(chain.from_iterable(index[part] for part in prefix)):
+            if totals[other] < least:
+                continue
+            shared = sum(map(own.__getitem__, own.keys() & sets[other].keys()))
+            if shared >= threshold * (total + totals[other] - shared + missing) - ROUNDING:
+                alike += 1
+                yield min(number, other), max(number, other)
+        if alike < CROWD:
+            for part in prefix:
+                index[part].append(number)
+
+
+def _prefix(own: Mapping[Part, float], rarest: Sequence[Part], spare: float) -> Sequence[Part]:
+    """The first parts that together weigh more than can be spared."""
+    for taken, part in enumerate(rarest, 1):
+        spare -= own[part]
+        if spare < 0:
+            return rarest[:taken]
+    return rarest
+
+
+def _shingles(words: Sequence[str]) -> dict[str | tuple[str, str], float]:
+    """The words and the pairs of neighbours, each once, in an order that does not change between runs."""
+    return dict.fromkeys([*words, *pairwise(words)], 1.0)
 
 
 def assign(

@@ -41,6 +41,8 @@ def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: 
             with storing(out):
                 shutil.copyfile(artefact.path / "report.json", out / "report.json")
             _publish(artefact.path / MODEL, out / MODEL)
+            if kind == "reward":
+                road.open_test()
     return out / MODEL
 
 
@@ -77,11 +79,12 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
         if leads():
             write_lines(out / "answers.jsonl", rows)
             write_json(out / "summary.json", summary)
+            road.open_test()
     return summary
 
 
 def _rows(road: Road, *wanted: str) -> Artefact:
-    """The rows of the wanted lists; the others are not read, so that they cannot overlap with them."""
+    """The rows of the wanted lists, and gold; the others are not read, so that they cannot overlap."""
     lists = ("demonstrations", "comparisons", "prompts", "red_team", "evaluation")
     data = road.recipe.data.model_copy(update={name: () for name in lists if name not in wanted})
     recipe = road.recipe.model_copy(update={"data": data})

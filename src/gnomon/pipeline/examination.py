@@ -13,12 +13,13 @@ from gnomon.evaluation.subjects import Answering, Local, Subject
 from gnomon.models.load import load
 from gnomon.pipeline.account import free_memory, peak_memory_gib
 from gnomon.pipeline.lineage import software
+from gnomon.pipeline.openings import Opening, record
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.stages import Start
 from gnomon.rollouts.engine import Engine, Sampling
 from gnomon.rollouts.local import LocalEngine
-from gnomon.runs import write_json
+from gnomon.runs import RunFolder, write_json
 from gnomon.store import content_id
 
 Opened = Callable[[str], Engine]
@@ -44,6 +45,7 @@ def examination(
     rows: dict[str, dict[str, list[Row]]] = {suite.name: {} for suite in suites}
     skipped: dict[str, list[str]] = {}
     seconds: dict[str, float] = {}
+    looks: list[Opening] = []
     for name, ref in models.items():
         subject = _subject(name, ref, opened)
         for suite in suites:
@@ -54,6 +56,7 @@ def examination(
                 rows[suite.name][name] = examine(
                     subject, suite, kept, sampling, seed=seed, progress=_told(reporter, stage, began)
                 )
+                looks.append(Opening.now(stage, _look(subject, suite, sampling, seed)))
             except ConfigError as problem:
                 skipped.setdefault(name, []).append(suite.name)
                 reporter.warning(f"{suite.name}: {problem}")
@@ -71,7 +74,7 @@ def examination(
         "software": software(),
     }
     write_lines(out / "rows.jsonl", [row for own in rows.values() for each in own.values() for row in each])
-    write_json(out / "summary.json", summary)
+    _publish(out, summary, looks, reporter)
     return summary
 
 
@@ -83,6 +86,18 @@ def _subject(name: str, ref: str, opened: Opened | None) -> Subject:
         return Answering(name, ref, opened(ref), **how)
     lm = load(ref)
     return Local(name, content_id([ref, Start(ref).digest]), lm, LocalEngine(lm), **how)
+
+
+def _look(subject: Subject, suite: Suite, sampling: Sampling, seed: int) -> str:
+    """The same for the same model, tasks and settings, of which a second look shows nothing new."""
+    return content_id([subject.id, [task.asked for task in suite.tasks], asdict(sampling), seed])
+
+
+def _publish(out: Path, summary: Mapping[str, Any], looks: Sequence[Opening], reporter: Reporter) -> None:
+    write_json(out / "summary.json", summary)
+    told = record(RunFolder(out), looks)
+    if told:
+        reporter.warning(told)
 
 
 def _told(reporter: Reporter, stage: str, began: float) -> Callable[[int, int], None]:

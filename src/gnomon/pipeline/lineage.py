@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import Any
 
 import gnomon
 from gnomon.errors import ConfigError
+from gnomon.pipeline.openings import earlier, entries, of_stages
 from gnomon.pipeline.stage import Artefact
 from gnomon.runs import RunFolder
 from gnomon.store import Store, write_json
-
-OPENS_TEST = ("answers_", "reward")
-"""Beginnings of the names of stages that read held-out rows."""
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "numpy")
 
@@ -27,10 +24,10 @@ def write_manifest(
     """Save and return what the run's artefacts were made of, and by what; `data` is file → sha256.
 
     Parents are those of this run. An artefact that was made beside older rows read the same files of them:
-    its `read` has their digests.
+    its `read` has their digests. Openings of held-out rows that the manifest there has are kept.
     """
     manifest: dict[str, Any] = {
-        "test_openings": openings(store),
+        **entries(earlier(run), of_stages(store)),
         "software": software(),
         "seed": seed,
         "data": dict(data),
@@ -43,15 +40,6 @@ def write_manifest(
 def parents(made: Artefact) -> dict[str, str]:
     """The ids of what an artefact was made of, in the order in which a file has them."""
     return {name: made.inputs[name].id for name in sorted(made.inputs)}
-
-
-def openings(store: Store) -> dict[str, int]:
-    """How often held-out rows were looked at in this folder, by stage, over all settings tried.
-
-    A stage that reads them counts each time it was computed.
-    """
-    stages = (str(store.about(name)["stage"]) for name in store.ids())
-    return dict(Counter(stage for stage in stages if stage.startswith(OPENS_TEST)))
 
 
 def lineage(manifest: Mapping[str, Any], id: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answer_rows
 from gnomon.pipeline.expected import expected
 from gnomon.pipeline.lineage import write_manifest
+from gnomon.pipeline.openings import Opening, of_stages
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.stages import data_stage
@@ -20,6 +21,7 @@ from gnomon.pipeline.summary import build_summary
 from gnomon.pipeline.walk import Road, names, opened, unmade, walk
 from gnomon.reports.render import render_report
 from gnomon.runs import write_json, write_text
+from gnomon.store import content_id
 
 
 def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = None) -> dict[str, Any]:
@@ -52,6 +54,8 @@ def conclude(road: Road, data: Data) -> dict[str, Any]:
     manifest = write_manifest(
         road.run, road.store, list(road.made.values()), seed=recipe.seed, data=data.digests
     )
+    read = {look.id for look in of_stages(road.store)} & {artefact.id for artefact in made}
+    road.open_test(*[Opening.now("report", content_id(sorted(read)))] if read else [])
     summary = build_summary(recipe, road.made, answers, road.warnings, road.store)
     publish(road, summary, answers)
     return summary | {"manifest": manifest["artefacts"]}

@@ -13,6 +13,7 @@ from gnomon.models.load import resolve
 from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answers_stage
 from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, feedback_stage, revise_stage
+from gnomon.pipeline.openings import Opening, of_stages, record
 from gnomon.pipeline.reporter import Reporter, SilentReporter
 from gnomon.pipeline.stage import Artefact, Stage, execute, promised
 from gnomon.pipeline.stages import Start, policy_stage, reward_stage, sft_stage
@@ -37,6 +38,17 @@ class Road:
         self.made[stage.name] = artefact
         self.warnings += self.store.about(artefact.id)["warnings"]
         return artefact
+
+    def warn(self, text: str) -> None:
+        """Tell a person something that no single stage knows."""
+        self.warnings.append(text)
+        self.reporter.warning(text)
+
+    def open_test(self, *looks: Opening) -> None:
+        """Count these looks at held-out rows and those of all stages; a second by the same is warned of."""
+        told = record(self.run, [*of_stages(self.store), *looks])
+        if told:
+            self.warn(told)
 
     def start(self, name: str) -> Start:
         """The model a stage made."""

@@ -129,7 +129,7 @@ SPOILT = {
     "postscript": lambda v, a: f"{a}\n\nYours",
     "highlights": lambda v, a: a.replace("*", ""),
     "bullets": lambda v, a: f"{a}\n- one more",
-    "sections": lambda v, a: a.replace("1", "2", 1),
+    "sections": lambda v, a: a.replace(f"{v['splitter']} 1", f"{v['splitter']} 2", 1),
     "dividers": lambda v, a: f"{a}\n***\nmore",
     "paragraphs": lambda v, a: f"{a}\n\nmore",
     "paragraph_opening": lambda v, a: "zzz " + a.replace("\n\n", "\n\nzzz "),
