@@ -1,8 +1,8 @@
 """Gnomon's model of annotators beside crowd-kit's: seconds of a fit, who reads told from who does not, votes
 foretold.
 
-Both sides get the same votes and take turns; crowd-kit runs in the peers' environment at its defaults, and what
-is timed is the fit alone. Held-out votes are those of a published crowd, where its file is.
+Both sides get the same votes and take turns; crowd-kit runs in the peers' environment at its defaults, and
+what is timed is the fit alone. Held-out votes are those of a published crowd, where its file is.
 """
 
 import argparse

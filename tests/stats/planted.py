@@ -37,7 +37,7 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def flipped(seed: int, *, items: int, size: int, votes: int, flips: float, spammers: str):
-    """Votes on pairs of `items` with scores: half of the crowd spams, the others flip a share of what is true.
+    """Votes on pairs of `items` with scores: half of the crowd spams, others flip a share of what is true.
 
     Spammers vote at random, or for what stands first. Winners first as positions: [votes] of first item,
     second item, annotator, whether the first won; and whether each annotator is honest, [size].
