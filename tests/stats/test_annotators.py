@@ -60,6 +60,22 @@ def test_spammers_are_told_from_those_who_read(items, size, count, flips, spamme
     assert min(areas) >= 0.99, areas
 
 
+def test_bits_of_a_vote():
+    """One who is nearly always right, a coin, one who always takes what stands first and one who sees ties."""
+    fit = fit_annotators(*planted(13, Habits(), size=4, overlap=4)[:2])
+    traits = np.array([[200.0, 0, 0, -5], [0, 0, 0, -5], [1, 12, 0, -5], [1, 0, 0, 4]])
+    found = replace(fit, point=fit.point._replace(traits=traits)).informativeness()
+    assert found == pytest.approx([1, 0, 0, 0], abs=0.02)
+    mirrored = replace(fit, point=fit.point._replace(traits=-traits * [1, 1, 1, -1])).informativeness()
+    assert mirrored == pytest.approx(found), "to be always wrong tells as much"
+
+
+def test_spammers_who_call_ties_are_found_by_what_their_votes_tell():
+    made = planted(14, Habits(spam=0.5), size=24, pairs=600)
+    fit = fit_annotators(made.votes, made.pairs)
+    assert auc(fit.informativeness(), made.crowd.spam == 0) >= 0.99
+
+
 def test_swapping_the_answers_mirrors_all_that_is_found():
     made = planted(3, Habits(spam=0.3))
     design = np.random.default_rng(3).normal(size=(150, 2))

@@ -120,11 +120,12 @@ def test_agreement_of_three_people(published):
 
 
 def test_agreement_of_a_crowd(published):
+    """Left out, 0.579 with ties shared; 0.573 to 0.585 as an order of the kinds breaks them."""
     crowd = llmfao(published)
     counts = tally(crowd.pairs, crowd.outcomes, 3)
     assert raw_agreement(counts).value == pytest.approx(0.532, abs=5e-4)
     assert krippendorff_alpha(counts).value == pytest.approx(0.291, abs=5e-4)
-    assert leave_one_out(counts).value == pytest.approx(0.582, abs=5e-4)
+    assert leave_one_out(counts).value == pytest.approx(0.579, abs=5e-4)
 
 
 @pytest.mark.parametrize("figure", FIGURES)

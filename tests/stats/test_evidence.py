@@ -129,9 +129,9 @@ def test_curvature_is_the_complete_information_less_what_is_missing(kinds):
     votes = Votes.of(np.arange(12), [0] * 12, votes.outcomes[:12], kinds, votes.sides[:12])
     point = point._replace(traits=point.traits[:1])
     seen = look(votes, pairs, point, nodes)
-    exact = complete_information(votes, seen)
-    exact[:, 2, 2] -= slopes(votes, seen)[:, 2]
-    found = blocks(votes, exact - missing_information(votes, seen), factors(votes, pairs))[0]
+    exact = complete_information(seen)
+    exact[:, 2, 2] -= slopes(seen)[:, 2]
+    found = blocks(votes, exact - missing_information(seen), factors(votes, pairs))[0]
     for k in range(4):
         ends = [moved(point, "traits", (0, k), by) for by in (STEP, -STEP)]
         up, down = (gradient(votes, pairs, end, look(votes, pairs, end, nodes)).traits[0] for end in ends)
@@ -153,8 +153,8 @@ def test_stiffness_is_the_curvature_by_the_difference_where_it_is_known():
 def test_complete_information_is_never_negative():
     votes, pairs, point, nodes = drawn(5)
     seen = look(votes, pairs, point, nodes)
-    assert np.linalg.eigvalsh(complete_information(votes, seen)).min() > -1e-12
-    assert np.linalg.eigvalsh(missing_information(votes, seen)).min() > -1e-12
+    assert np.linalg.eigvalsh(complete_information(seen)).min() > -1e-12
+    assert np.linalg.eigvalsh(missing_information(seen)).min() > -1e-12
     assert gap_slopes(votes, point, seen).shape == (40, 1)
 
 

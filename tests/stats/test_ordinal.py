@@ -60,5 +60,5 @@ def test_cuts_move_with_gaps_as_they_say(kinds):
     for k in range(gaps.size):
         step = 1e-6 * np.eye(gaps.size)[k]
         above, below = cuts(kinds, gaps + step), cuts(kinds, gaps - step)
-        assert upper[:-1, k] == pytest.approx((above.upper - below.upper)[:-1] / 2e-6, abs=1e-6)
-        assert lower[1:, k] == pytest.approx((above.lower - below.lower)[1:] / 2e-6, abs=1e-6)
+        assert upper[:-1, k] == pytest.approx((above.upper[:-1] - below.upper[:-1]) / 2e-6, abs=1e-6)
+        assert lower[1:, k] == pytest.approx((above.lower[1:] - below.lower[1:]) / 2e-6, abs=1e-6)

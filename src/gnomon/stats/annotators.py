@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import diags_array
 from scipy.sparse.linalg import cg
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, xlogy
 
 from gnomon.errors import DataError
 from gnomon.stats.evidence import (
@@ -46,6 +46,10 @@ _WORTH = 2.0
 """Annotators that `_SPREADS` are worth."""
 _LEAST = 0.02
 """The least spread of a trait: the population never takes all its members for one."""
+_WIDEST = np.array([np.inf, 1.0, 1.0, np.inf])
+"""The most: were any position offset likely, who always takes what stands first could be called reliable."""
+_HALVES = 40
+"""Differences at which informativeness is looked at, half of them above 0."""
 _LENGTH = TRAITS.index("length")
 
 
@@ -104,6 +108,25 @@ class Fit:
         half = float(ndtri((1 + level) / 2)) * np.sqrt(self.covariances[:, column, column])
         return Interval(value, value - half, value + half)
 
+    def informativeness(self) -> Floats:
+        """What a vote tells of which answer is better, in bits from 0 to 1, [crowd].
+
+        The mutual information of outcome and sign of the difference, for differences as they were, taken for
+        normal: what reliability is worth once position and ties have had their say. Spammers of any kind
+        are near 0, those too who always call a tie and of whose reliability nothing can be known.
+        """
+        points, weights = np.polynomial.hermite.hermgauss(_HALVES)
+        size = np.sqrt(mean(self.shares, self.differences**2).mean())
+        traits = self.point.traits[:, :, None]
+        eta = traits[:, 0] * size * np.sqrt(2) * points + traits[:, 1]
+        threshold = np.broadcast_to(np.exp(traits[:, 3]), eta.shape)
+        chances = outcome_chances(eta, threshold, cuts(self.kinds, self.point.gaps))
+        joint = chances * (weights / weights.sum())[:, None]
+        worse, better = joint[:, : _HALVES // 2].sum(axis=1), joint[:, _HALVES // 2 :].sum(axis=1)
+        bits: Floats = (xlogy(worse, 2 * worse) + xlogy(better, 2 * better)).sum(axis=1)
+        bits -= xlogy(worse + better, worse + better).sum(axis=1)
+        return np.maximum(bits, 0.0) / np.log(2)
+
     def quality(self, level: float = 0.9) -> Interval:
         """Each pair's difference in quality, first answer less second, and its interval, [pairs]."""
         value, error = self.moments()
@@ -118,7 +141,7 @@ class Fit:
     def better(self) -> Floats:
         """The chance that the first answer is the better one, [pairs]: the normal's of `moments`."""
         centre, error = self.moments()
-        return ndtr(np.divide(centre, error, out=np.sign(centre) * np.inf, where=error > 0))
+        return ndtr(np.divide(centre, error, out=np.sign(centre) * 1e9, where=error > 0))
 
     def soft_labels(self) -> Floats:
         """How a typical annotator who leans to no side would vote, a tie counting half, [pairs].
@@ -256,16 +279,16 @@ def _em_step(votes: Votes, pairs: Pairs, state: _State) -> _State:
     spreads = state.weight_spreads
     if spreads.size:
         seen = look(votes, pairs, point, nodes)
-        point, spreads = _moved_weights(votes, pairs, point, seen, spreads)
-        nodes = _follow(nodes, seen)
+        point, spreads, size = _moved_weights(votes, pairs, point, seen, spreads)
+        population, nodes = _scaled(population, size), _follow(nodes, seen)
     return _State(point, nodes, _belief(population, votes.crowd), population, spreads)
 
 
 def _newton(votes: Votes, pairs: Pairs, point: Point, seen: Seen, belief: Belief) -> tuple[Floats, Floats]:
     """The traits after one step, [crowd, 4], and their covariances where they were, [crowd, 4, 4]."""
     scaled = factors(votes, pairs)
-    complete = blocks(votes, complete_information(votes, seen), scaled) + belief.precisions
-    missing = blocks(votes, missing_information(votes, seen), scaled)
+    complete = blocks(votes, complete_information(seen), scaled) + belief.precisions
+    missing = blocks(votes, missing_information(seen), scaled)
     away = point.traits - belief.means
     slope = gradient(votes, pairs, point, seen).traits - np.einsum("aij,aj->ai", belief.precisions, away)
     step = np.linalg.solve(complete, slope[:, :, None])[:, :, 0]
@@ -279,7 +302,7 @@ def _population(votes: Votes, traits: Floats, spread: Floats) -> Population:
     means[_LENGTH] = 0.0
     squares = (traits[voted] - means) ** 2 + np.diagonal(spread[voted], axis1=1, axis2=2)
     total = squares.sum(axis=0) + _WORTH * _SPREADS**2
-    return Population(means, np.maximum(np.sqrt(total / (voted.sum() + _WORTH)), _LEAST))
+    return Population(means, np.clip(np.sqrt(total / (voted.sum() + _WORTH)), _LEAST, _WIDEST))
 
 
 def _moved_gaps(votes: Votes, point: Point, seen: Seen) -> Floats:
@@ -293,20 +316,33 @@ def _moved_gaps(votes: Votes, point: Point, seen: Seen) -> Floats:
 
 def _moved_weights(
     votes: Votes, pairs: Pairs, point: Point, seen: Seen, spreads: Floats
-) -> tuple[Point, Floats]:
-    """The design's weights after one Newton step, and the prior's spread of each, its group's."""
+) -> tuple[Point, Floats, float]:
+    """The design's weights after one Newton step, and the prior's spread of each, its group's.
+
+    Where neither spread nor known differences set a scale, weights are given a mean square of 1, and
+    reliabilities are multiplied by what they were divided by, the third value.
+    """
     stiff = stiffness(votes, pairs, point, seen)
     slope = pairs.design.T @ mean(seen.shares, seen.pull) - point.weights / spreads**2
     diagonal = (pairs.design**2).T @ stiff + spreads**-2.0
     steep = pairs.design.T @ diags_array(stiff) @ pairs.design + diags_array(spreads**-2.0)
     step, _ = cg(steep, slope, rtol=1e-6, M=diags_array(1 / diagonal))
     weights = point.weights + np.clip(step, -_LONGEST, _LONGEST)
-    if pairs.spread.any():
-        squares = weights**2 + 1 / diagonal
+    squares, size = weights**2 + 1 / diagonal, 1.0
+    if pairs.spread.any() or pairs.known.any():
         groups = np.bincount(pairs.groups)
         total = np.bincount(pairs.groups, squares) + _WORTH
         spreads = np.maximum(np.sqrt(total / (groups + _WORTH)), _LEAST)[pairs.groups]
-    return point._replace(weights=weights), spreads
+    else:
+        size = float(np.sqrt(squares.mean()))
+    traits = point.traits * np.array([size, 1, 1, 1])
+    return point._replace(traits=traits, weights=weights / size), spreads, size
+
+
+def _scaled(population: Population, size: float) -> Population:
+    """The population after all its reliabilities were multiplied by `size`."""
+    factor = np.array([size, 1, 1, 1])
+    return Population(population.means * factor, population.spreads * factor)
 
 
 def _follow(nodes: Nodes, seen: Seen) -> Nodes:

@@ -45,13 +45,16 @@ class Seen(NamedTuple):
     """The votes at a point and at each node.
 
     `differences` and their posterior `shares` are [pairs, nodes], as is `pull`, the slope of all that is said
-    of a pair by its difference. `slope` (by eta) and `bend` (by log threshold) are [votes, nodes].
+    of a pair by its difference. `own` and `weights` are differences and shares of each vote's pair; `slope`
+    (by eta) and `bend` (by log threshold) are of the vote; [votes, nodes].
     """
 
     log_likelihood: float
     differences: Floats
     shares: Floats
     pull: Floats
+    own: Floats
+    weights: Floats
     slope: Floats
     bend: Floats
     terms: Terms
@@ -76,20 +79,25 @@ def look(votes: Votes, pairs: Pairs, point: Point, nodes: Nodes) -> Seen:
     offset = traits[:, 1] * votes.sides + traits[:, 2] * pairs.lengths[votes.pairs]
     base = pairs.known + pairs.design @ point.weights
     differences = base[:, None] + pairs.spread[:, None] * nodes.places
-    eta = reliability * differences[votes.pairs] + offset[:, None]
-    terms = vote_terms(eta, threshold, votes.outcomes, cuts(votes.kinds, point.gaps))
+    own = differences[votes.pairs]
+    terms = vote_terms(
+        reliability * own + offset[:, None], threshold, votes.outcomes, cuts(votes.kinds, point.gaps)
+    )
     gathered = _by_pair(votes, pairs.count)
     sure = _GOLD * pairs.gold[:, None]
     spoken = np.log(np.maximum(terms.under * terms.over, np.finfo(np.float64).tiny))
     joint = gathered @ spoken + nodes.log_weights + np.where(sure == 0, 0.0, log_expit(sure * differences))
     norms = logsumexp(joint, axis=1)
+    shares = np.exp(joint - norms[:, None])
     slope = terms.under - terms.over
     bend = terms.upper[:, None] * (1 - terms.under) - terms.lower[:, None] * (1 - terms.over)
     return Seen(
         float(norms.sum() + np.log(terms.within).sum()),
         differences,
-        np.exp(joint - norms[:, None]),
+        shares,
         gathered @ (reliability * slope) + sure * expit(-sure * differences),
+        own,
+        shares[votes.pairs],
         slope,
         threshold[:, None] * bend,
         terms,
@@ -99,7 +107,7 @@ def look(votes: Votes, pairs: Pairs, point: Point, nodes: Nodes) -> Seen:
 
 def gradient(votes: Votes, pairs: Pairs, point: Point, seen: Seen) -> Point:
     """Of `log_likelihood`, by all that is estimated, the nodes held where they are."""
-    own = slopes(votes, seen)
+    own = slopes(seen)
     return Point(
         by_annotator(votes, factors(votes, pairs) * own[:, CORE]),
         pairs.design.T @ mean(seen.shares, seen.pull),
@@ -113,32 +121,32 @@ def factors(votes: Votes, pairs: Pairs) -> Floats:
     return np.column_stack([ones, votes.sides, pairs.lengths[votes.pairs], ones])
 
 
-def slopes(votes: Votes, seen: Seen) -> Floats:
+def slopes(seen: Seen) -> Floats:
     """Posterior means of each vote's slopes, [votes, 3]: by eta times the difference, eta, log threshold."""
-    shares, own = seen.shares[votes.pairs], seen.differences[votes.pairs]
-    weighed = shares * seen.slope
+    weighed = seen.weights * seen.slope
     within = seen.thresholds * (seen.terms.upper - seen.terms.lower) * seen.terms.odds
-    return np.column_stack([mean(weighed, own), weighed.sum(axis=1), mean(shares, seen.bend) + within])
+    return np.column_stack(
+        [mean(weighed, seen.own), weighed.sum(axis=1), mean(seen.weights, seen.bend) + within]
+    )
 
 
 def gap_slopes(votes: Votes, point: Point, seen: Seen) -> Floats:
     """Posterior means of each vote's slopes by the gaps between cuts, [votes, gaps]."""
     lower, upper = cut_slopes(votes.kinds, point.gaps)
-    shares, terms = seen.shares[votes.pairs], seen.terms
-    above = 1 - mean(shares, terms.under) + terms.odds
-    below = 1 - mean(shares, terms.over) + terms.odds
+    above = 1 - mean(seen.weights, seen.terms.under) + seen.terms.odds
+    below = 1 - mean(seen.weights, seen.terms.over) + seen.terms.odds
     moved = above[:, None] * upper[votes.outcomes] - below[:, None] * lower[votes.outcomes]
     return seen.thresholds[:, None] * moved
 
 
-def complete_information(votes: Votes, seen: Seen) -> Floats:
+def complete_information(seen: Seen) -> Floats:
     """Minus the second derivatives of each vote, were its pair's z known, by `slopes`; [votes, 3, 3].
 
     The curvature by log threshold is that by threshold, without what its exponential adds: never negative.
     """
-    shares, own, terms = seen.shares[votes.pairs], seen.differences[votes.pairs], seen.terms
-    under = shares * terms.under * (1 - terms.under)
-    over = shares * terms.over * (1 - terms.over)
+    terms, own = seen.terms, seen.own
+    under = seen.weights * terms.under * (1 - terms.under)
+    over = seen.weights * terms.over * (1 - terms.over)
     both = under + over
     crossed = -seen.thresholds[:, None] * (terms.upper[:, None] * under + terms.lower[:, None] * over)
     width = terms.upper - terms.lower
@@ -154,14 +162,13 @@ def complete_information(votes: Votes, seen: Seen) -> Floats:
     )
 
 
-def missing_information(votes: Votes, seen: Seen) -> Floats:
+def missing_information(seen: Seen) -> Floats:
     """What not knowing z takes from it: the posterior covariance of each vote's slopes, [votes, 3, 3]."""
-    shares, own = seen.shares[votes.pairs], seen.differences[votes.pairs]
-    by_eta, by_threshold = shares * seen.slope, shares * seen.bend
-    steep = by_eta * own
+    by_eta, by_threshold = seen.weights * seen.slope, seen.weights * seen.bend
+    steep, along = by_eta * seen.own, seen.slope * seen.own
     first, second, third = steep.sum(axis=1), by_eta.sum(axis=1), by_threshold.sum(axis=1)
     return _symmetric(
-        mean(steep, seen.slope * own) - first**2,
+        mean(steep, along) - first**2,
         mean(steep, seen.slope) - first * second,
         mean(steep, seen.bend) - first * third,
         mean(by_eta, seen.slope) - second**2,
@@ -172,8 +179,8 @@ def missing_information(votes: Votes, seen: Seen) -> Floats:
 
 def stiffness(votes: Votes, pairs: Pairs, point: Point, seen: Seen) -> Floats:
     """Minus the second derivative of all that is said of a pair by its difference, z known, [pairs]."""
-    terms, shares = seen.terms, seen.shares[votes.pairs]
-    curved = mean(shares, terms.under * (1 - terms.under) + terms.over * (1 - terms.over))
+    terms = seen.terms
+    curved = mean(seen.weights, terms.under * (1 - terms.under) + terms.over * (1 - terms.over))
     said = _by_pair(votes, pairs.count) @ (point.traits[votes.annotators, 0] ** 2 * curved)
     sure = _GOLD * pairs.gold[:, None]
     doubt = expit(-sure * seen.differences)

@@ -35,10 +35,10 @@ def covariances(
     unknowns, and where the whole has no inverse, others' traits and the weights are taken for known too.
     """
     scaled = factors(votes, pairs)
-    complete = complete_information(votes, seen)
+    complete = complete_information(seen)
     exact = complete.copy()
-    exact[:, 2, 2] -= slopes(votes, seen)[:, 2]
-    missing = missing_information(votes, seen)
+    exact[:, 2, 2] -= slopes(seen)[:, 2]
+    missing = missing_information(seen)
     alone = inverse_less(blocks(votes, complete, scaled) + precisions[0], blocks(votes, missing, scaled))
     size = len(CORE) * votes.crowd
     if size + pairs.design.shape[1] > _LARGEST:
@@ -77,7 +77,7 @@ def _with_weights(
     by_traits, complete, precisions = known
     reliability = point.traits[votes.annotators, :1]
     crossed = reliability * complete[:, :, 1] - _along(votes, seen, seen.pull)
-    crossed[:, 0] -= slopes(votes, seen)[:, 1]
+    crossed[:, 0] -= slopes(seen)[:, 1]
     border = _by_trait(votes, factors(votes, pairs) * crossed[:, CORE], pairs.count).T @ pairs.design
     pulled = mean(seen.shares, seen.pull)
     varied = mean(seen.shares, seen.pull**2) - pulled**2
@@ -90,7 +90,7 @@ def _along(votes: Votes, seen: Seen, values: Floats) -> Floats:
     """Posterior covariances, [votes, 3], of each vote's slopes with its pair's values, [pairs, nodes]."""
     centred = seen.shares * (values - mean(seen.shares, values)[:, None])
     own = centred[votes.pairs]
-    steep = seen.slope * seen.differences[votes.pairs]
+    steep = seen.slope * seen.own
     return np.column_stack([mean(own, x) for x in (steep, seen.slope, seen.bend)])
 
 

@@ -94,9 +94,9 @@ class Pairs:
     ) -> Self:
         """So many pairs, 0 where nothing is said.
 
-        `spread` 1 sets the scale of qualities; 0 says that known and design tell all, and weights are then
-        about 1. Weights are of one group unless said. DataError for lengths that differ, and for pairs of
-        which nothing can differ.
+        `spread` 1 sets the scale of qualities; 0 says that known and design tell all, and weights then have
+        a mean square of 1 where nothing is known. Weights are of one group unless said. DataError for
+        lengths that differ, and for pairs of which nothing can differ.
         """
         own = csr_array((count, 0)) if design is None else csr_array(design, dtype=np.float64)
         columns = [
