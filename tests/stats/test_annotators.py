@@ -61,7 +61,7 @@ def test_spammers_are_told_from_those_who_read(items, size, count, flips, spamme
 
 
 def test_bits_of_a_vote():
-    """One who is nearly always right, a coin, one who always takes what stands first and one who sees ties."""
+    """One who is nearly always right, a coin, one who takes what stands first, one who sees ties."""
     fit = fit_annotators(*planted(13, Habits(), size=4, overlap=4)[:2])
     traits = np.array([[200.0, 0, 0, -5], [0, 0, 0, -5], [1, 12, 0, -5], [1, 0, 0, 4]])
     found = replace(fit, point=fit.point._replace(traits=traits)).informativeness()
@@ -71,8 +71,9 @@ def test_bits_of_a_vote():
 
 
 def test_spammers_who_call_ties_are_found_by_what_their_votes_tell():
-    made = planted(14, Habits(spam=0.5), size=24, pairs=600)
+    made = planted(14, Habits(reliability=(2.0, 0.4), spam=0.5), size=24, pairs=600)
     fit = fit_annotators(made.votes, made.pairs)
+    assert fit.settled
     assert auc(fit.informativeness(), made.crowd.spam == 0) >= 0.99
 
 

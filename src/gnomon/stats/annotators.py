@@ -289,8 +289,10 @@ def _newton(votes: Votes, pairs: Pairs, point: Point, seen: Seen, belief: Belief
     scaled = factors(votes, pairs)
     complete = blocks(votes, complete_information(seen), scaled) + belief.precisions
     missing = blocks(votes, missing_information(seen), scaled)
-    away = point.traits - belief.means
-    slope = gradient(votes, pairs, point, seen).traits - np.einsum("aij,aj->ai", belief.precisions, away)
+    away, said = point.traits - belief.means, gradient(votes, pairs, point, seen).traits
+    # What the exponential of a log threshold adds; without it, steps towards smaller ones overshoot.
+    complete[:, 3, 3] += np.maximum(-said[:, 3], 0.0)
+    slope = said - np.einsum("aij,aj->ai", belief.precisions, away)
     step = np.linalg.solve(complete, slope[:, :, None])[:, :, 0]
     return point.traits + np.clip(step, -_LONGEST, _LONGEST), inverse_less(complete, missing)
 
