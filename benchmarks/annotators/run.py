@@ -22,7 +22,8 @@ import numpy as np
 from gnomon.pipeline.lineage import software
 from gnomon.runs import write_json
 from gnomon.stats.aggregate import dawid_skene
-from gnomon.stats.annotators import Fit, fit_annotators
+from gnomon.stats.annotator_fit import Fit
+from gnomon.stats.annotators import fit_annotators
 from gnomon.stats.units import positions
 from gnomon.stats.votes import Pairs, Votes, score_design
 from paired import hardware, ratios, spread, take_turns

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from gnomon.errors import DataError
-from gnomon.stats.annotators import Fit, Interval
+from gnomon.stats.annotator_fit import Fit, Interval
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.clustered import mean_clustered
 from gnomon.stats.evidence import TRAITS
