@@ -85,7 +85,9 @@ def test_those_who_have_not_voted_are_as_the_population():
     made = planted(5, Habits())
     fit = fit_annotators(replace(made.votes, crowd=22), made.pairs)
     assert fit.point.traits[21] == pytest.approx(fit.population.means, abs=2e-3)
-    assert np.sqrt(np.diag(fit.covariances[21])) == pytest.approx(fit.population.spreads, rel=0.02)
+    wider = np.sqrt(np.diag(fit.covariances[21])) / fit.population.spreads
+    assert wider.min() >= 1, "the population's means and spreads are not known for certain"
+    assert wider.max() < 1.15
 
 
 def test_gold_decides_which_way_is_up():

@@ -20,6 +20,7 @@ from gnomon.stats.evidence import (
     mean,
     missing_information,
     place_nodes,
+    skewness,
     slopes,
     stiffness,
 )
@@ -136,6 +137,20 @@ def test_curvature_is_the_complete_information_less_what_is_missing(kinds):
         ends = [moved(point, "traits", (0, k), by) for by in (STEP, -STEP)]
         up, down = (gradient(votes, pairs, end, look(votes, pairs, end, nodes)).traits[0] for end in ends)
         assert found[k] == pytest.approx(-(up - down) / (2 * STEP), abs=1e-5)
+
+
+def test_skewness_is_the_third_derivative_of_the_marginal():
+    """Of an annotator who votes once on each pair: by differences of the gradient along each trait."""
+    votes, pairs, point, nodes = drawn(5)
+    votes = Votes.of(np.arange(12), [0] * 12, votes.outcomes[:12], 5, votes.sides[:12])
+    point = point._replace(traits=point.traits[:1])
+    found = skewness(look(votes, pairs, point, nodes)).sum(axis=0)
+    for place, trait in enumerate((0, 3)):
+        ends = [moved(point, "traits", (0, trait), by) for by in (1e-3, 0.0, -1e-3)]
+        up, at, down = (
+            gradient(votes, pairs, end, look(votes, pairs, end, nodes)).traits[0, trait] for end in ends
+        )
+        assert found[place] == pytest.approx((up - 2 * at + down) / 1e-6, rel=1e-3, abs=1e-4)
 
 
 def test_stiffness_is_the_curvature_by_the_difference_where_it_is_known():

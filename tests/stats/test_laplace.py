@@ -26,7 +26,8 @@ def test_covariances_are_the_inverse_of_the_curvature_by_differences(spread, col
     made = planted(0, Habits(), size=6, pairs=60, overlap=3)
     random = np.random.default_rng(0)
     design = made.differences[:, None] + random.normal(size=(60, columns)) if columns else None
-    pairs = Pairs.of(60, spread=spread, design=design, lengths=made.pairs.lengths)
+    known = None if spread else made.differences / 2
+    pairs = Pairs.of(60, spread=spread, design=design, known=known, lengths=made.pairs.lengths)
     point = fit_annotators(made.votes, pairs).point
     nodes = settled_nodes(made.votes, pairs, point)
     size = 24 + columns
@@ -41,12 +42,15 @@ def test_covariances_are_the_inverse_of_the_curvature_by_differences(spread, col
     steps = STEP * np.eye(size)
     curvature = -np.array([(slope(start + s) - slope(start - s)) / (2 * STEP) for s in steps])
     curvature += np.diag(np.concatenate([np.full(24, 4.0), precisions[1]]))
+    # Means are N(0, 2^2), of six with precisions of 4: 4^2 / (6 * 4 + 1/4). That of lengths is known.
+    for trait in (0, 1, 3):
+        curvature[np.ix_(range(trait, 24, 4), range(trait, 24, 4))] -= 16 / 24.25
     wanted = np.linalg.inv(curvature)
     found = covariances(made.votes, pairs, point, look(made.votes, pairs, point, nodes), precisions)
     for k in range(6):
         own = wanted[4 * k : 4 * k + 4, 4 * k : 4 * k + 4]
-        assert np.sqrt(np.diag(found[k])) == pytest.approx(np.sqrt(np.diag(own)), rel=0.02)
-        assert found[k] == pytest.approx(own, abs=0.01)
+        assert np.sqrt(np.diag(found[k])) == pytest.approx(np.sqrt(np.diag(own)), rel=0.04)
+        assert found[k] == pytest.approx(own, abs=0.03)
         assert found[k] == pytest.approx(found[k].T)
 
 

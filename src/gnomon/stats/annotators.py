@@ -20,6 +20,7 @@ from gnomon.stats.evidence import (
     Point,
     Seen,
     blocks,
+    by_annotator,
     complete_information,
     factors,
     gap_slopes,
@@ -28,6 +29,7 @@ from gnomon.stats.evidence import (
     mean,
     missing_information,
     place_nodes,
+    skewness,
     stiffness,
 )
 from gnomon.stats.laplace import covariances, inverse_less
@@ -42,6 +44,9 @@ _LONGEST = 1.0
 """The most an estimate moves in one step."""
 _SPREADS = np.array([0.5, 0.3, 0.2, 0.4])
 """How far annotators lie apart in each trait, as far as few of them cannot tell."""
+_SKEWED = [TRAITS.index("reliability"), TRAITS.index("log_threshold")]
+_FARTHEST = 0.5
+"""Standard deviations by which a posterior's mean is taken to lie from its mode, at most."""
 _WORTH = 2.0
 """Annotators that `_SPREADS` are worth."""
 _LEAST = 0.02
@@ -87,10 +92,11 @@ def fit_annotators(votes: Votes, pairs: Pairs, steps: int = _STEPS) -> Fit:
         step += 1
     seen = look(votes, pairs, state.point, state.nodes)
     spread = covariances(votes, pairs, state.point, seen, _priors(state))
+    traits = state.point.traits + _skewed(votes, seen, spread)
     return Fit(
         votes.kinds,
-        state.point,
-        spread,
+        state.point._replace(traits=traits),
+        _widened(traits, spread, state.population),
         state.population,
         seen.differences,
         seen.shares,
@@ -166,7 +172,7 @@ def _em_step(votes: Votes, pairs: Pairs, state: _State) -> _State:
     seen = look(votes, pairs, state.point, state.nodes)
     traits, spread = _newton(votes, pairs, state.point, seen, state.belief)
     gaps = _moved_gaps(votes, state.point, seen)
-    population = _population(votes, traits, spread)
+    population = _population(votes, traits + _skewed(votes, seen, spread), spread)
     point, nodes = state.point._replace(traits=traits, gaps=gaps), _follow(state.nodes, seen)
     spreads = state.weight_spreads
     if spreads.size:
@@ -189,14 +195,45 @@ def _newton(votes: Votes, pairs: Pairs, point: Point, seen: Seen, belief: Belief
     return point.traits + np.clip(step, -_LONGEST, _LONGEST), inverse_less(complete, missing)
 
 
+def _skewed(votes: Votes, seen: Seen, spread: Floats) -> Floats:
+    """How far the means of the traits lie from where their posterior is highest, [crowd, 4].
+
+    To third order (Tierney and Kadane, 1986), by the skewness of reliability and of log thresholds: the more
+    reliable an annotator, and the fewer the ties, the less votes tell how much so. Where the expansion asks
+    for more than half a standard deviation it is not to be trusted, and gets that.
+    """
+    third = by_annotator(votes, skewness(seen))
+    error = np.sqrt(np.diagonal(spread, axis1=1, axis2=2)[:, _SKEWED])
+    steps = np.clip(error**3 * third / 2, -_FARTHEST, _FARTHEST)
+    moved: Floats = np.einsum("aij,aj->ai", spread[:, :, _SKEWED], steps / error)
+    return moved
+
+
+def _widened(traits: Floats, spread: Floats, population: Population) -> Floats:
+    """Covariances with what not knowing the spreads of the population adds (Kass and Steffey, 1989).
+
+    A trait that votes tell with share b of its variance, and the population the rest, moves by (1 - b) times
+    its distance from the mean as the log of the population's variance does, which is known to 2 / sum b^2.
+    """
+    left = np.diagonal(spread, axis1=1, axis2=2) / population.spreads**2
+    told = (np.maximum(1 - left, 0) ** 2).sum(axis=0)
+    added = (left * (traits - population.means)) ** 2 * 2 / (told + _WORTH)
+    wider = spread.copy()
+    wider[:, range(4), range(4)] += added
+    return wider
+
+
 def _population(votes: Votes, traits: Floats, spread: Floats) -> Population:
-    """Means and spreads of the traits of those who voted, [4] each, their uncertainty included."""
+    """Means and spreads of the traits of those who voted, [4] each, their uncertainty included.
+
+    The means are estimated from them as well, which costs one of them (as in the sample variance).
+    """
     voted = np.bincount(votes.annotators, minlength=votes.crowd) > 0
     means = traits[voted].mean(axis=0)
     means[_LENGTH] = 0.0
     squares = (traits[voted] - means) ** 2 + np.diagonal(spread[voted], axis1=1, axis2=2)
     total = squares.sum(axis=0) + _WORTH * _SPREADS**2
-    return Population(means, np.clip(np.sqrt(total / (voted.sum() + _WORTH)), _LEAST, _WIDEST))
+    return Population(means, np.clip(np.sqrt(total / (voted.sum() - 1 + _WORTH)), _LEAST, _WIDEST))
 
 
 def _moved_gaps(votes: Votes, point: Point, seen: Seen) -> Floats:

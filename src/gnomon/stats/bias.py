@@ -47,7 +47,9 @@ def position_rate(votes: Votes, level: float = 0.95) -> Estimate:
     """
     preferred = np.sign(2 * votes.outcomes - votes.kinds + 1) * votes.sides
     decided = preferred != 0
-    return wilson_clustered(preferred[decided] > 0, votes.annotators[decided].tolist(), level)
+    return wilson_clustered(
+        (preferred[decided] > 0).astype(np.float64), votes.annotators[decided].tolist(), level
+    )
 
 
 def position_slope(fit: Fit, level: float = 0.95) -> Estimate:
@@ -139,4 +141,6 @@ def sycophancy(
     """
     first, second = (2 * np.asarray(x) / (kinds - 1) - 1 for x in (believing_first, believing_second))
     shift = mean_clustered((first - second) / 2, clusters, level)
-    return Sycophancy(shift, wilson_clustered((first > 0) & (second < 0), clusters, level))
+    return Sycophancy(
+        shift, wilson_clustered(((first > 0) & (second < 0)).astype(np.float64), clusters, level)
+    )

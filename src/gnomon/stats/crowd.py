@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtri
 
 from gnomon.errors import DataError
@@ -79,6 +80,8 @@ class Assigned(NamedTuple):
     indices: Positions
 
 
+Words = npt.NDArray[np.uint64]
+
 _SPAM = np.array([[0.0, 0.0, 0.0, -0.7], [0.0, 5.0, 0.0, -3.0], [0.0, 0.0, 0.0, 2.0]])
 """Traits of those who vote at random, for what stands first, and for ties."""
 _STREAMS = 2
@@ -148,12 +151,14 @@ def _uniforms(seed: int, annotators: Positions, indices: Positions) -> Floats:
     for part in (np.asarray(annotators), np.asarray(indices)):
         state = _mixed(state + part.astype(np.uint64))
     streams = [_mixed(state + np.uint64(k + 1)) for k in range(_STREAMS)]
-    return (np.column_stack(streams) >> np.uint64(11)) * 2.0**-53 + 2.0**-54
+    whole = (np.column_stack(streams) >> np.uint64(11)).astype(np.float64)
+    return whole * 2.0**-53 + 2.0**-54
 
 
-def _mixed(x: np.ndarray) -> np.ndarray:
+def _mixed(x: Words) -> Words:
     """64 bits of which each depends on all that came in."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    mixed: Words = x ^ (x >> np.uint64(31))
+    return mixed

@@ -125,9 +125,7 @@ def slopes(seen: Seen) -> Floats:
     """Posterior means of each vote's slopes, [votes, 3]: by eta times the difference, eta, log threshold."""
     weighed = seen.weights * seen.slope
     within = seen.thresholds * (seen.terms.upper - seen.terms.lower) * seen.terms.odds
-    return np.column_stack(
-        [mean(weighed, seen.own), weighed.sum(axis=1), mean(seen.weights, seen.bend) + within]
-    )
+    return np.column_stack([mean(weighed, seen.own), _total(weighed), mean(seen.weights, seen.bend) + within])
 
 
 def gap_slopes(votes: Votes, point: Point, seen: Seen) -> Floats:
@@ -150,14 +148,14 @@ def complete_information(seen: Seen) -> Floats:
     both = under + over
     crossed = -seen.thresholds[:, None] * (terms.upper[:, None] * under + terms.lower[:, None] * over)
     width = terms.upper - terms.lower
-    by_threshold = terms.upper**2 * under.sum(axis=1) + terms.lower**2 * over.sum(axis=1)
+    by_threshold = terms.upper**2 * _total(under) + terms.lower**2 * _total(over)
     by_threshold += width**2 * terms.odds * (1 + terms.odds)
     return _symmetric(
         mean(both, own**2),
         mean(both, own),
         mean(crossed, own),
-        both.sum(axis=1),
-        crossed.sum(axis=1),
+        _total(both),
+        _total(crossed),
         seen.thresholds**2 * by_threshold,
     )
 
@@ -166,7 +164,7 @@ def missing_information(seen: Seen) -> Floats:
     """What not knowing z takes from it: the posterior covariance of each vote's slopes, [votes, 3, 3]."""
     by_eta, by_threshold = seen.weights * seen.slope, seen.weights * seen.bend
     steep, along = by_eta * seen.own, seen.slope * seen.own
-    first, second, third = steep.sum(axis=1), by_eta.sum(axis=1), by_threshold.sum(axis=1)
+    first, second, third = _total(steep), _total(by_eta), _total(by_threshold)
     return _symmetric(
         mean(steep, along) - first**2,
         mean(steep, seen.slope) - first * second,
@@ -175,6 +173,30 @@ def missing_information(seen: Seen) -> Floats:
         mean(by_eta, seen.bend) - second * third,
         mean(by_threshold, seen.bend) - third**2,
     )
+
+
+def skewness(seen: Seen) -> Floats:
+    """The third derivatives of each vote's marginal by reliability and by log threshold, [votes, 2].
+
+    Of log E e^f: the mean of f''', three times the covariance of f'' and f', and the third cumulant of f'.
+    """
+    terms, threshold = seen.terms, seen.thresholds[:, None]
+    upper, lower, odds = (x[:, None] for x in (terms.upper, terms.lower, terms.odds))
+    under, over = terms.under * (1 - terms.under), terms.over * (1 - terms.over)
+    tilted_under, tilted_over = under * (1 - 2 * terms.under), over * (1 - 2 * terms.over)
+    square = seen.own**2
+    by_difference = (
+        seen.slope * seen.own,
+        -(under + over) * square,
+        (tilted_under - tilted_over) * (square * seen.own),
+    )
+    width, more = upper - lower, odds * (1 + odds)
+    first = upper * (1 - terms.under) - lower * (1 - terms.over) + width * odds
+    second = -(upper**2) * under - lower**2 * over - width**2 * more
+    third = lower**3 * tilted_over - upper**3 * tilted_under + width**3 * more * (1 + 2 * odds)
+    first, second, third = threshold * first, threshold**2 * second, threshold**3 * third
+    by_threshold = (first, second + first, third + 3 * second + first)
+    return np.column_stack([_third(seen.weights, *own) for own in (by_difference, by_threshold)])
 
 
 def stiffness(votes: Votes, pairs: Pairs, point: Point, seen: Seen) -> Floats:
@@ -206,6 +228,18 @@ def mean(shares: Floats, values: Floats) -> Floats:
     """Sums over nodes of shares times values: the posterior mean, [rows]."""
     found: Floats = np.einsum("ij,ij->i", shares, values)
     return found
+
+
+def _total(values: Floats) -> Floats:
+    """Sums over nodes, [rows]: as a product, since rows are too short for a sum along them to be fast."""
+    found: Floats = values @ np.ones(values.shape[1])
+    return found
+
+
+def _third(weights: Floats, first: Floats, second: Floats, third: Floats) -> Floats:
+    """The third derivative of log E e^f from the derivatives of f at each node, [votes, nodes] each."""
+    away = first - mean(weights, first)[:, None]
+    return mean(weights, third + away * (3 * second + away**2))
 
 
 def _by_pair(votes: Votes, count: int) -> csr_array:

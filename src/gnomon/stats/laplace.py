@@ -11,6 +11,7 @@ from gnomon.stats.evidence import (
     blocks,
     complete_information,
     factors,
+    gap_slopes,
     mean,
     missing_information,
     slopes,
@@ -22,6 +23,8 @@ from gnomon.stats.votes import Pairs, Votes
 _LARGEST = 3_000
 """Traits and weights whose curvature is inverted as a whole; of more, each annotator's by itself."""
 _MOST_MISSING = 0.95
+_MEANS = np.array([0.25, 0.25, np.inf, 0.25])
+"""Prior precisions of the population's means; that of length slopes is 0 by convention."""
 
 
 def covariances(
@@ -31,8 +34,9 @@ def covariances(
 
     The curvature is Louis' (1982): complete information less the variance of the slopes. Two annotators'
     slopes vary together as far as both follow the difference of a pair they share; that part is taken to
-    be linear in it. Spreads of the population and gaps between cuts are taken for known. Beyond 3,000
-    unknowns, and where the whole has no inverse, others' traits and the weights are taken for known too.
+    be linear and square in it. Gaps between cuts enter by the outer products of the pairs' slopes (Berndt
+    et al., 1974). The population's means are integrated out, its spreads are taken for known. Beyond 3,000
+    unknowns, and where the whole has no inverse, so are its means, others' traits, weights and gaps.
     """
     scaled = factors(votes, pairs)
     complete = complete_information(seen)
@@ -43,15 +47,18 @@ def covariances(
     size = len(CORE) * votes.crowd
     if size + pairs.design.shape[1] > _LARGEST:
         return alone
-    centre = mean(seen.shares, seen.differences)[:, None]
-    error = np.sqrt(mean(seen.shares, (seen.differences - centre) ** 2))[:, None]
-    places = np.divide(seen.differences - centre, error, out=np.zeros_like(seen.differences), where=error > 0)
-    followed = _along(votes, seen, places)
-    through = _by_trait(votes, scaled * followed[:, CORE], pairs.count)
-    own = blocks(votes, exact - missing + followed[:, :, None] * followed[:, None, :], scaled)
-    curvature = _diagonal(own + precisions[0]) - (through.T @ through).toarray()
+    own, between = exact - missing, np.zeros((size, size))
+    for direction in _directions(seen):
+        followed = _along(votes, seen, direction)
+        own = own + followed[:, :, None] * followed[:, None, :]
+        through = _by_trait(votes, scaled * followed[:, CORE], pairs.count)
+        between += (through.T @ through).toarray()
+    own = blocks(votes, own, scaled) + precisions[0]
+    curvature = _diagonal(own) - between - _shared(precisions[0])
     if pairs.design.shape[1]:
         curvature = _with_weights(votes, pairs, point, seen, (curvature, complete, precisions[1]))
+    if point.gaps.size:
+        curvature = _with_gaps(votes, pairs, point, seen, curvature)
     upper, failed = dpotrf(curvature)
     if failed:
         return alone
@@ -86,6 +93,28 @@ def _with_weights(
     return np.block([[by_traits, border.toarray()], [border.toarray().T, corner]])
 
 
+def _with_gaps(votes: Votes, pairs: Pairs, point: Point, seen: Seen, others: Floats) -> Floats:
+    """The curvature of all others bordered by that of the gaps between cuts."""
+    own = gap_slopes(votes, point, seen)
+    by_pair = np.column_stack([np.bincount(votes.pairs, column, pairs.count) for column in own.T])
+    traits = _by_trait(votes, factors(votes, pairs) * slopes(seen)[:, CORE], pairs.count)
+    weights = pairs.design.T @ (mean(seen.shares, seen.pull)[:, None] * by_pair)
+    border = np.concatenate([traits.T @ by_pair, weights])
+    return np.block([[others, border], [border.T, by_pair.T @ by_pair + np.eye(own.shape[1])]])
+
+
+def _directions(seen: Seen) -> tuple[Floats, Floats]:
+    """Each pair's difference and its square, orthonormal over its posterior, [pairs, nodes] each."""
+
+    def scaled(values: Floats) -> Floats:
+        size = np.sqrt(mean(seen.shares, values**2))[:, None]
+        return np.divide(values, size, out=np.zeros_like(values), where=size > 1e-9)
+
+    line = scaled(seen.differences - mean(seen.shares, seen.differences)[:, None])
+    square = line**2 - mean(seen.shares, line**2)[:, None]
+    return line, scaled(square - mean(seen.shares, square * line)[:, None] * line)
+
+
 def _along(votes: Votes, seen: Seen, values: Floats) -> Floats:
     """Posterior covariances, [votes, 3], of each vote's slopes with its pair's values, [pairs, nodes]."""
     centred = seen.shares * (values - mean(seen.shares, values)[:, None])
@@ -100,6 +129,13 @@ def _by_trait(votes: Votes, values: Floats, count: int) -> csr_array:
     rows = np.repeat(votes.pairs, len(CORE))
     shape = (count, len(CORE) * votes.crowd)
     return csr_array(coo_array((values.ravel(), (rows, columns.ravel())), shape=shape))
+
+
+def _shared(precisions: Floats) -> Floats:
+    """What not knowing the population's means takes off its members' precisions, [4 crowd, 4 crowd]."""
+    own = np.diagonal(precisions[0])
+    taken = own**2 / (len(precisions) * own + _MEANS)
+    return np.tile(np.diag(taken), (len(precisions), len(precisions)))
 
 
 def _diagonal(parts: Floats) -> Floats:

@@ -58,8 +58,13 @@ class Votes:
 
     def take(self, rows: Positions) -> Self:
         """Some of the votes."""
-        own = (x[rows] for x in (self.pairs, self.annotators, self.outcomes, self.sides))
-        return type(self)(*own, self.kinds, self.crowd)
+        return replace(
+            self,
+            pairs=self.pairs[rows],
+            annotators=self.annotators[rows],
+            outcomes=self.outcomes[rows],
+            sides=self.sides[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +113,8 @@ class Pairs:
             raise DataError(f"pairs: {count} of them, but columns of other lengths")
         if spread <= 0 and own.shape[1] == 0 and known is None:
             raise DataError("pairs: without spread, design or known differences nothing can differ")
-        return cls(*columns, np.full(count, float(spread)), own, kinds)
+        first, second, third = columns
+        return cls(first, second, third, np.full(count, float(spread)), own, kinds)
 
     @property
     def count(self) -> int:
