@@ -45,8 +45,14 @@ Arrays = dict[str, np.ndarray]
 def crowd_kit(python: Path, model: str, votes: Arrays) -> dict[str, Any]:
     """What crowd-kit's model finds, and the seconds of its fit."""
     job = json.dumps({"model": model, "votes": {name: own.tolist() for name, own in votes.items()}})
-    side = HERE.parent / "sides" / "crowdkit.py"
-    done = subprocess.run([str(python), str(side)], input=job, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(python), "-m", "sides.crowdkit"],
+        cwd=HERE.parent,
+        input=job,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise SystemExit(f"crowd-kit at {model}:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout)
@@ -109,7 +115,7 @@ def label_speed(python: Path, rounds: int, size: Mapping[str, int]) -> dict[str,
     task[: size["items"]] = np.arange(size["items"])
     label = np.where(random.random(size["votes"]) < 0.7, truth[task], random.integers(0, 3, size["votes"]))
     votes = {"task": task, "worker": worker, "label": label}
-    theirs = np.array(crowd_kit(python, "dawid_skene", votes)["chances"]).argmax(axis=1)
+    theirs = by_task(crowd_kit(python, "dawid_skene", votes), np.ones(3) / 3, size["items"]).argmax(axis=1)
     ours = dawid_skene(task, worker, label, 3).chances.argmax(axis=1)
     sides = {
         "gnomon": lambda: timed(lambda: dawid_skene(task, worker, label, 3)),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
@@ -21,9 +22,9 @@ class Majority(NamedTuple):
     shares: Floats
 
     @property
-    def tied(self) -> Floats:
+    def tied(self) -> npt.NDArray[np.bool_]:
         """Whether each unit is left undecided, [units]."""
-        return self.labels == UNDECIDED
+        return np.equal(self.labels, UNDECIDED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -80,8 +80,8 @@ class Fit:
         joint = chances * (weights / weights.sum())[:, None]
         worse, better = joint[:, : _HALVES // 2].sum(axis=1), joint[:, _HALVES // 2 :].sum(axis=1)
         bits: Floats = (xlogy(worse, 2 * worse) + xlogy(better, 2 * better)).sum(axis=1)
-        bits -= xlogy(worse + better, worse + better).sum(axis=1)
-        return np.maximum(bits, 0.0) / np.log(2)
+        bits = (bits - xlogy(worse + better, worse + better).sum(axis=1)) / np.log(2)
+        return np.maximum(bits, 0.0)
 
     def quality(self, level: float = 0.9) -> Interval:
         """Each pair's difference in quality, first answer less second, and its interval, [pairs]."""
@@ -97,7 +97,8 @@ class Fit:
     def better(self) -> Floats:
         """The chance that the first answer is the better one, [pairs]: the normal's of `moments`."""
         centre, error = self.moments()
-        return ndtr(np.divide(centre, error, out=np.sign(centre) * 1e9, where=error > 0))
+        chance: Floats = ndtr(np.divide(centre, error, out=np.sign(centre) * 1e9, where=error > 0))
+        return chance
 
     def soft_labels(self) -> Floats:
         """How a typical annotator who leans to no side would vote, a tie counting half, [pairs].

@@ -119,7 +119,8 @@ def update(fit: Fit, votes: Votes, pairs: Pairs, steps: int = 20) -> Fit:
     centre, error = fit.moments()
     known = Pairs.of(len(which), known=centre[which], lengths=pairs.lengths[which])
     known = replace(known, spread=error[which])
-    belief = Belief(fit.point.traits[who], np.linalg.inv(fit.covariances[who]))
+    precisions = np.linalg.inv(fit.covariances[who]).astype(np.float64)
+    belief = Belief(fit.point.traits[who], precisions)
     point = Point(belief.means, np.zeros(0), fit.point.gaps)
     nodes = place_nodes(np.zeros(len(which)), (error[which] > 0).astype(np.float64))
     for _ in range(steps):
@@ -242,7 +243,8 @@ def _moved_gaps(votes: Votes, point: Point, seen: Seen) -> Floats:
         return point.gaps
     own = gap_slopes(votes, point, seen)
     step = np.linalg.solve(own.T @ own + np.eye(point.gaps.size), own.sum(axis=0) - point.gaps)
-    return point.gaps + np.clip(step, -_LONGEST, _LONGEST)
+    gaps: Floats = point.gaps + np.clip(step, -_LONGEST, _LONGEST)
+    return gaps
 
 
 def _moved_weights(

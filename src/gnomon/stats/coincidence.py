@@ -95,7 +95,8 @@ def krippendorff_alpha(
         apart = _distances(sums.totals, scale)
         seen = (sums.pairs * apart).sum(axis=(1, 2))
         chance = np.einsum("rc,rk,rck->r", sums.totals, sums.totals, apart)
-        return 1 - (n - 1) * _over(seen, chance)
+        found: Floats = 1 - (n - 1) * _over(seen, chance)
+        return found
 
     return _resampled(counts, alpha, clusters, resamples, seed)
 
@@ -129,7 +130,8 @@ def gwet_ac1(
     def ac1(sums: _Sums) -> Floats:
         shares = sums.shares / sums.units[:, None]
         chance = (shares * (1 - shares)).sum(axis=1) / (kinds - 1)
-        return 1 - (1 - sums.agreement / sums.units) / (1 - chance)
+        found: Floats = 1 - (1 - sums.agreement / sums.units) / (1 - chance)
+        return found
 
     return _resampled(counts, ac1, clusters, resamples, seed)
 

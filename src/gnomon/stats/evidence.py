@@ -206,7 +206,8 @@ def stiffness(votes: Votes, pairs: Pairs, point: Point, seen: Seen) -> Floats:
     said = _by_pair(votes, pairs.count) @ (point.traits[votes.annotators, 0] ** 2 * curved)
     sure = _GOLD * pairs.gold[:, None]
     doubt = expit(-sure * seen.differences)
-    return said + mean(seen.shares, sure**2 * doubt * (1 - doubt))
+    stiff: Floats = said + mean(seen.shares, sure**2 * doubt * (1 - doubt))
+    return stiff
 
 
 def blocks(votes: Votes, own: Floats, scaled: Floats) -> Floats:

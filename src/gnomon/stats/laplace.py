@@ -64,7 +64,8 @@ def covariances(
         return alone
     inverse, _ = dpotri(upper)
     found = np.stack([inverse[k : k + 4, k : k + 4] for k in range(0, size, 4)])
-    return np.triu(found) + np.triu(found, 1).transpose(0, 2, 1)
+    whole: Floats = np.triu(found) + np.triu(found, 1).transpose(0, 2, 1)
+    return whole
 
 
 def inverse_less(complete: Floats, missing: Floats) -> Floats:
