@@ -154,6 +154,19 @@ def test_a_scale_of_five_widens_where_strong_words_are_rare():
     assert fit.point.gaps == pytest.approx([0.0], abs=0.15), "simulated crowds have cuts at 1 and 2"
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "kinds"), [([2], 3), ([1] * 50, 3), ([1] * 50, 2), (([2] * 5 + [0] * 5) * 5, 3)]
+)
+def test_votes_that_say_all_the_same_leave_every_estimate_finite(outcomes, kinds):
+    """One vote, all ties, all for what stands first, and pairs on which nobody ever disagrees."""
+    rows = np.arange(len(outcomes))
+    fit = fit_annotators(Votes.of(rows % 10, rows // 10, outcomes, kinds, np.ones(len(rows))), Pairs.of(10))
+    assert fit.settled
+    assert np.isfinite(fit.point.traits).all()
+    assert (np.diagonal(fit.covariances, axis1=1, axis2=2) > 0).all()
+    assert ((fit.soft_labels() >= 0) & (fit.soft_labels() <= 1)).all()
+
+
 def test_what_cannot_be_fitted_is_refused():
     with pytest.raises(DataError, match="a vote on pair 2, but only 2"):
         fit_annotators(Votes.of([2], [0], [1]), Pairs.of(2))

@@ -32,7 +32,7 @@ from gnomon.stats.evidence import (
     skewness,
     stiffness,
 )
-from gnomon.stats.laplace import covariances, inverse_less
+from gnomon.stats.laplace import MEANS_PRECISION, covariances, inverse_less
 from gnomon.stats.ordinal import gaps_of
 from gnomon.stats.units import Floats
 from gnomon.stats.votes import Pairs, Votes
@@ -53,7 +53,8 @@ _LEAST = 0.02
 """The least spread of a trait: the population never takes all its members for one."""
 _WIDEST = np.array([np.inf, 1.0, 1.0, np.inf])
 """The most: were any position offset likely, who always takes what stands first could be called reliable."""
-_LENGTH = TRAITS.index("length")
+_MEANS = np.array([1.0, 0.0, 0.0, -0.5])
+"""Where the population's means are taken to lie, give or take 2, before anyone votes."""
 
 
 class Belief(NamedTuple):
@@ -173,7 +174,7 @@ def _em_step(votes: Votes, pairs: Pairs, state: _State) -> _State:
     seen = look(votes, pairs, state.point, state.nodes)
     traits, spread = _newton(votes, pairs, state.point, seen, state.belief)
     gaps = _moved_gaps(votes, state.point, seen)
-    population = _population(votes, traits + _skewed(votes, seen, spread), spread)
+    population = _population(votes, traits + _skewed(votes, seen, spread), spread, state.population)
     point, nodes = state.point._replace(traits=traits, gaps=gaps), _follow(state.nodes, seen)
     spreads = state.weight_spreads
     if spreads.size:
@@ -224,14 +225,14 @@ def _widened(traits: Floats, spread: Floats, population: Population) -> Floats:
     return wider
 
 
-def _population(votes: Votes, traits: Floats, spread: Floats) -> Population:
+def _population(votes: Votes, traits: Floats, spread: Floats, before: Population) -> Population:
     """Means and spreads of the traits of those who voted, [4] each, their uncertainty included.
 
     The means are estimated from them as well, which costs one of them (as in the sample variance).
     """
     voted = np.bincount(votes.annotators, minlength=votes.crowd) > 0
-    means = traits[voted].mean(axis=0)
-    means[_LENGTH] = 0.0
+    weight = voted.sum() / before.spreads**2
+    means = (weight * traits[voted].mean(axis=0) + MEANS_PRECISION * _MEANS) / (weight + MEANS_PRECISION)
     squares = (traits[voted] - means) ** 2 + np.diagonal(spread[voted], axis1=1, axis2=2)
     total = squares.sum(axis=0) + _WORTH * _SPREADS**2
     return Population(means, np.clip(np.sqrt(total / (voted.sum() - 1 + _WORTH)), _LEAST, _WIDEST))

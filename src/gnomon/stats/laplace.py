@@ -23,8 +23,8 @@ from gnomon.stats.votes import Pairs, Votes
 _LARGEST = 3_000
 """Traits and weights whose curvature is inverted as a whole; of more, each annotator's by itself."""
 _MOST_MISSING = 0.95
-_MEANS = np.array([0.25, 0.25, np.inf, 0.25])
-"""Prior precisions of the population's means; that of length slopes is 0 by convention."""
+MEANS_PRECISION = np.array([0.25, 0.25, 1e12, 0.25])
+"""Of the population's means before anyone votes; that of length slopes is 0 by convention."""
 
 
 def covariances(
@@ -135,7 +135,7 @@ def _by_trait(votes: Votes, values: Floats, count: int) -> csr_array:
 def _shared(precisions: Floats) -> Floats:
     """What not knowing the population's means takes off its members' precisions, [4 crowd, 4 crowd]."""
     own = np.diagonal(precisions[0])
-    taken = own**2 / (len(precisions) * own + _MEANS)
+    taken = own**2 / (len(precisions) * own + MEANS_PRECISION)
     return np.tile(np.diag(taken), (len(precisions), len(precisions)))
 
 
