@@ -145,9 +145,10 @@ def update(fit: Fit, votes: Votes, pairs: Pairs, steps: int = 20) -> Fit:
 
 def _start(votes: Votes, pairs: Pairs) -> _State:
     """Everyone alike, or as reliable as gold says; thresholds as ties are frequent."""
-    tied = float((votes.outcomes * 2 == votes.kinds - 1).mean()) if votes.kinds % 2 else 0.5
-    tied = min(max(tied, 0.05), 0.9)
-    means = np.array([1.0, 0.0, 0.0, np.log(np.log1p(tied) - np.log1p(-tied))])
+    means = _MEANS.copy()
+    if votes.kinds % 2:
+        tied = min(max(float((votes.outcomes * 2 == votes.kinds - 1).mean()), 0.05), 0.9)
+        means[3] = np.log(np.log1p(tied) - np.log1p(-tied))
     population = Population(means, _SPREADS)
     traits = np.tile(means, (votes.crowd, 1))
     said = np.sign(2 * votes.outcomes - votes.kinds + 1) * pairs.gold[votes.pairs]
