@@ -104,8 +104,13 @@ def _with_gaps(votes: Votes, pairs: Pairs, point: Point, seen: Seen, others: Flo
     return np.block([[others, border], [border.T, by_pair.T @ by_pair + np.eye(own.shape[1])]])
 
 
-def _directions(seen: Seen) -> tuple[Floats, Floats]:
-    """Each pair's difference and its square, orthonormal over its posterior, [pairs, nodes] each."""
+def _directions(seen: Seen) -> tuple[Floats, ...]:
+    """Each pair's difference and its square, orthonormal over its posterior, [pairs, nodes] each.
+
+    None where differences are known.
+    """
+    if seen.shares.shape[1] == 1:
+        return ()
 
     def scaled(values: Floats) -> Floats:
         size = np.sqrt(mean(seen.shares, values**2))[:, None]
