@@ -29,7 +29,7 @@ def test_help_waits_for_no_torch():
     code = """if True:
         import sys
         from gnomon.cli.main import call
-        for command in ("run", "plan", "train", "constitution", "eval", "chat", "compare", "doctor"):
+        for command in ("run", "plan", "train", "constitution", "eval", "chat", "compare", "win-rate", "doctor"):
             call([command, "--help"])
         call(["constitution", "show"])
         sys.exit(any(name in sys.modules for name in ("torch", "transformers", "matplotlib")))

@@ -23,13 +23,13 @@ from gnomon.store import content_id
 
 @dataclass(frozen=True)
 class Case:
-    """What judges are given beside two texts: checks by the pair's id, votes by the judge's reference.
+    """What judges are given beside two texts: checks and votes by the pair's id.
 
     `cut_off` has pair and text of the answers that did not end; `opened` asks servers.
     """
 
     checks: Mapping[str, Sequence[Check]]
-    votes: Mapping[str, Votes]
+    votes: Votes
     cut_off: frozenset[tuple[str, str]] = frozenset()
     opened: Opened | None = None
 
@@ -48,7 +48,7 @@ def open_judge(ref: str, case: Case, replies: Path) -> PairwiseJudge:
     if kind == CHECKS:
         return ChecksJudge(case.checks)
     if kind == "votes":
-        return VotesJudge(case.votes[ref])
+        return VotesJudge(case.votes)
     if kind == "endpoint":
         if case.opened is None:
             raise ConfigError(f"{ref} is on a server; there is nothing here that asks it")

@@ -45,7 +45,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a contest is held: the folder, who is told, what asks servers, and the time stages took so far."""
+    """Where a contest is held: the folder, who is told, what asks servers, and what stages took so far."""
 
     out: Path
     reporter: Reporter
@@ -62,7 +62,8 @@ def win_rate(contest: Contest, place: Place) -> dict[str, Any]:
     ConfigError, before any model is loaded.
     """
     people = _people(contest)
-    votes, (known, calibration) = _votes(contest), _known(contest.calibration)
+    votes = _votes(contest, people) if people else {}
+    known, calibration = _known(contest.calibration)
     relatives = {name: kin(ref, contest.models) for name, ref in contest.judges.items()}
     for name, sentences in relatives.items():
         for sentence in sentences:
@@ -136,11 +137,10 @@ def _cut_off(*answers: Sequence[Row]) -> frozenset[tuple[str, str]]:
     )
 
 
-def _votes(contest: Contest) -> dict[str, Votes]:
+def _votes(contest: Contest, people: str) -> Votes:
     first, second = contest.models
-    prompts = {task.id for task in contest.suite.tasks}
-    files = {ref: Path(ref.removeprefix(VOTES)) for ref in contest.judges.values() if kind_of(ref) == "votes"}
-    return {ref: read_votes(file, (first, second), prompts) for ref, file in files.items()}
+    file = Path(contest.judges[people].removeprefix(VOTES))
+    return read_votes(file, (first, second), {task.id for task in contest.suite.tasks})
 
 
 def _known(file: Path | None) -> tuple[list[Comparison], dict[str, Any] | None]:
