@@ -7,7 +7,7 @@ from pairs import pair
 
 from gnomon.data.formats import load
 from gnomon.errors import DataError
-from gnomon.evaluation.agreement import agreement, known_pairs
+from gnomon.evaluation.agreement import agreement, clusters_of, known_pairs
 from gnomon.judges.judgement import Abstention, Judgement
 from gnomon.judges.rules import CoinToss, LongestWins
 from gnomon.judges.votes import VotesJudge
@@ -25,6 +25,10 @@ def says(p, count):
     return [Judgement.of(p, p, "quality")] * count
 
 
+def measured(judge, pairs, said):
+    return agreement(judge, pairs, said, clusters_of(pairs))
+
+
 def test_agreement_is_told_by_side_and_beyond_chance():
     pairs = [*labelled(1.0, 10), *labelled(0.0, 10, start=10), *labelled(1.0, 2, start=20)]
     said = [
@@ -35,7 +39,7 @@ def test_agreement_is_told_by_side_and_beyond_chance():
         Abstention("unparsable"),
         Abstention("unparsable"),
     ]
-    found = agreement(Stated(), pairs, said)
+    found = measured(Stated(), pairs, said)
     figures = found.figures
     assert figures["accuracy"]["value"] == 15 / 20
     assert (figures["sensitivity"]["value"], figures["specificity"]["value"]) == (0.9, 0.6)
@@ -47,13 +51,13 @@ def test_agreement_is_told_by_side_and_beyond_chance():
 
 def test_a_tie_of_the_judge_is_half_right():
     pairs = [*labelled(1.0, 4), *labelled(0.0, 4, start=4)]
-    figures = agreement(Stated(), pairs, [*says(0.5, 2), *says(1.0, 2), *says(0.5, 2), *says(0.0, 2)]).figures
+    figures = measured(Stated(), pairs, [*says(0.5, 2), *says(1.0, 2), *says(0.5, 2), *says(0.0, 2)]).figures
     assert figures["accuracy"]["value"] == figures["sensitivity"]["value"] == 0.75
 
 
 def test_near_duplicate_prompts_count_once_where_counts_are_needed():
     same = [pair(f"p{i}", "x", "y", float(i % 2), "Tell me about the old owl in the barn.") for i in range(8)]
-    found = agreement(Stated(), same, says(1.0, 8))
+    found = measured(Stated(), same, says(1.0, 8))
     assert found.sensitivity == (1, 1)
     assert found.figures["kappa"] is None
 
@@ -80,10 +84,10 @@ def test_people_agree_with_people_more_than_length_does_and_a_coin_not_at_all(pu
         agreed = [p for p in pairs if len({votes[p.id][f"annotator{o}"] for o in others}) == 1]
         known = known_pairs([with_label(p, worth[votes[p.id][f"annotator{others[0]}"]]) for p in agreed])
         voter = VotesJudge({p.id: {"p": worth[votes[p.id][f"annotator{person}"]]} for p in known})
-        figures = agreement(voter, known, voter.prefer(known)).figures
+        figures = measured(voter, known, voter.prefer(known)).figures
         assert figures["accuracy"]["value"] > 0.9
         kappas.append(figures["kappa"]["value"])
-        longest, coin = (agreement(j, known, j.prefer(known)).figures for j in (LongestWins(), CoinToss(0)))
+        longest, coin = (measured(j, known, j.prefer(known)).figures for j in (LongestWins(), CoinToss(0)))
         assert 0.5 < longest["accuracy"]["low"] < longest["accuracy"]["high"] < figures["accuracy"]["low"]
         assert coin["accuracy"]["low"] < 0.5 < coin["accuracy"]["high"]
         assert coin["kappa"]["low"] < 0 < coin["kappa"]["high"]

@@ -97,8 +97,8 @@ def test_where_length_alone_decides_there_is_no_adjusted_figure_and_a_reason():
 
 def test_a_judge_that_abstains_throughout_has_reasons_and_no_figures():
     found = figures([Abstention("no checks")] * 4)
-    assert (found["judged"], found["win_rate"], found["flips"]) == (0, None, None)
-    assert "abstained on every pair" in found["missing"]["win_rate"]
+    assert (found["judged"], found["win_rate"]) == (0, None)
+    assert found["missing"] == {"win_rate": "win rate: the judge abstained on every pair"}
 
 
 def test_a_judges_errors_are_corrected_by_rogan_and_gladen():

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from gnomon.config import Recipe
+from gnomon.pipeline import kinship
 from gnomon.pipeline.alone import train
-from gnomon.pipeline.kinship import kin
 from gnomon.pipeline.reporter import SilentReporter
 
 TINY = {
@@ -18,6 +18,10 @@ TINY = {
     "reward": {"optim": {"epochs": 1}},
     "policy": {"steps": 1, "samples": 2, "max_new_tokens": 4, "optim": {"batch_size": 2}},
 }
+
+
+def kin(judge, models):
+    return kinship.kin({"judge": judge}, models)["judge"]
 
 
 def test_references_alone_tell_who_judges_itself():

@@ -2,15 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from gnomon.errors import DataError
 from gnomon.evaluation.agreement import Agreement
 from gnomon.evaluation.judging import IDENTICAL, outcomes
 from gnomon.evaluation.told import Told
-from gnomon.judges.judgement import Judgement, PairwiseJudge, Said, answer_text
+from gnomon.judges.judgement import Abstention, Judgement, PairwiseJudge, Said, answer_text
 from gnomon.records import Comparison
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.prediction_powered import prediction_powered_mean
@@ -41,19 +40,20 @@ def win_rate_figures(
     differences = [length_difference(pairs[i]) for i in places]
     told = Told()
     told.add("win_rate", lambda: _raw(values, own))
-    told.add("length_adjusted", lambda: length_adjusted_win_rate(values, differences, own))
-    if judge.ordered:
+    if values:
+        told.add("length_adjusted", lambda: length_adjusted_win_rate(values, differences, own))
+    if values and judge.ordered:
         asked = [
             (float(one.flips), cluster)
             for one, cluster in zip(said, clusters, strict=True)
             if isinstance(one, Judgement) and one.criterion != IDENTICAL
         ]
         told.add("flips", lambda: wilson_clustered([f for f, _ in asked], [c for _, c in asked]))
-    if agreement is not None:
+    if values and agreement is not None:
         told.add("corrected", lambda: corrected(values, own, agreement))
     return {
         "judged": len(places),
-        "abstained": dict(Counter(own.reason for own in said if not isinstance(own, Judgement))),
+        "abstained": dict(Counter(one.reason for one in said if isinstance(one, Abstention))),
         "ties": sum(value == 0.5 for value in values),
         **told.to_json(),
     }
@@ -79,7 +79,7 @@ def corrected(worth: Sequence[float], clusters: Sequence[str], agreement: Agreem
     """
     if not worth or agreement.sensitivity is None or agreement.specificity is None:
         raise DataError("corrected: the judge was measured on too few known answers; give more")
-    flagged = Count(float(np.mean(worth)) * len(set(clusters)), len(set(clusters)))
+    flagged = Count(fmean(worth) * len(set(clusters)), len(set(clusters)))
     return prevalence(flagged, agreement.sensitivity, agreement.specificity)
 
 

@@ -121,8 +121,8 @@ def said_from_json(values: Mapping[str, Any]) -> Said:
     """What `said_to_json` wrote, other keys aside; KeyError or TypeError for anything else."""
     if "reason" in values:
         return Abstention(values["reason"], tuple(values["said"]))
-    names = ("preference", "first_order", "second_order", "criterion")
-    return Judgement(*(values[name] for name in names), said=tuple(values["said"]))
+    orders = values["first_order"], values["second_order"]
+    return Judgement(values["preference"], *orders, values["criterion"], tuple(values["said"]))
 
 
 def _won(preference: float) -> float:

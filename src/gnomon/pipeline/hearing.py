@@ -28,6 +28,7 @@ class Hearing:
     pairs: Sequence[Comparison]
     clusters: Sequence[str]
     known: Sequence[Comparison]
+    known_clusters: Sequence[str]
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     worth: dict[str, list[float | None]] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Hearing:
     def _take(self, name: str, judge: PairwiseJudge, said: Sequence[Said]) -> None:
         """Add what a judge said of the pairs and, where there is more, of those with known labels."""
         own, known = said[: len(self.pairs)], said[len(self.pairs) :]
-        agrees = agreement(judge, self.known, known) if known else None
+        agrees = agreement(judge, self.known, known, self.known_clusters) if known else None
         figures = win_rate_figures(judge, self.pairs, own, self.clusters, agrees)
         self.figures[name] = figures | ({"agreement": agrees.figures} if agrees else {})
         self.worth[name] = outcomes(judge, own)

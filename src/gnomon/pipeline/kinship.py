@@ -49,10 +49,14 @@ def origin(ref: str) -> Origin:
     return found if made is None else _joined(found, _of_artefact(made))
 
 
-def kin(judge: str, models: Mapping[str, str]) -> list[str]:
-    """What a judge is to each of the models (name to reference), in sentences; nothing where it is no kin."""
-    it = origin(judge)
-    return [sentence for name, ref in models.items() for sentence in _relations(it, origin(ref), name)]
+def kin(judges: Mapping[str, str], models: Mapping[str, str]) -> dict[str, list[str]]:
+    """What each judge is to the models (both name to reference), in sentences; none where it is no kin."""
+    known = {name: origin(ref) for name, ref in models.items()}
+    found = {name: origin(ref) for name, ref in judges.items()}
+    return {
+        name: [sentence for model, own in known.items() for sentence in _relations(it, own, model)]
+        for name, it in found.items()
+    }
 
 
 def _relations(judge: Origin, model: Origin, name: str) -> list[str]:

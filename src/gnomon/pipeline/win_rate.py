@@ -7,7 +7,7 @@ from typing import Any
 
 from gnomon.data.sources import Reader
 from gnomon.errors import ConfigError
-from gnomon.evaluation.agreement import known_pairs
+from gnomon.evaluation.agreement import clusters_of, known_pairs
 from gnomon.evaluation.examine import Row, Suite, examine, sliced
 from gnomon.evaluation.tasks import Ask
 from gnomon.judges.judgement import answer_text
@@ -64,14 +64,15 @@ def win_rate(contest: Contest, place: Place) -> dict[str, Any]:
     people = _people(contest)
     votes = _votes(contest, people) if people else {}
     known, calibration = _known(contest.calibration)
-    relatives = {name: kin(ref, contest.models) for name, ref in contest.judges.items()}
+    relatives = kin(contest.judges, contest.models)
     for name, sentences in relatives.items():
         for sentence in sentences:
             place.reporter.warning(f"judge {name} is no stranger to what it judges: {sentence}")
     suite = sliced(contest.suite, contest.limit, contest.seed)
     asked = [task for task in suite.tasks if isinstance(task, Ask)]
     answers = [_answers(name, contest, suite, place) for name in contest.models]
-    hearing = Hearing(pairs_of(asked, *answers), [task.cluster for task in asked], known)
+    pairs = pairs_of(asked, *answers)
+    hearing = Hearing(pairs, [task.cluster for task in asked], known, clusters_of(known))
     checks = {task.id: task.facts["checks"][0] for task in asked}
     _hear(contest, hearing, Case(checks, votes, _cut_off(*answers), place.opened), place)
     if people:
