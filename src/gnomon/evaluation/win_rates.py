@@ -42,12 +42,12 @@ def win_rate_figures(
     told.add("win_rate", lambda: _raw(values, own))
     if values:
         told.add("length_adjusted", lambda: length_adjusted_win_rate(values, differences, own))
-    if values and judge.ordered:
-        asked = [
-            (float(one.flips), cluster)
-            for one, cluster in zip(said, clusters, strict=True)
-            if isinstance(one, Judgement) and one.criterion != IDENTICAL
-        ]
+    asked = [
+        (float(one.flips), cluster)
+        for one, cluster in zip(said, clusters, strict=True)
+        if judge.ordered and isinstance(one, Judgement) and one.criterion != IDENTICAL
+    ]
+    if asked:
         told.add("flips", lambda: wilson_clustered([f for f, _ in asked], [c for _, c in asked]))
     if values and agreement is not None:
         told.add("corrected", lambda: corrected(values, own, agreement))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,7 @@ class Hearing:
         """Add to each of the judges the win rate that it and the votes of `people` come to together."""
         for name in judges:
             told = Told()
-            told.add(
-                "with_people", lambda name=name: anchored(self.worth[people], self.worth[name], self.clusters)
-            )
+            told.add("with_people", partial(anchored, self.worth[people], self.worth[name], self.clusters))
             self.figures[name] |= told.figures
             self.figures[name]["missing"] |= told.missing
 
