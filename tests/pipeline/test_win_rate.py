@@ -1,4 +1,4 @@
-"""Two tiny models before every kind of judge, one of them on a server on this machine."""
+"""Two models before every kind of judge; one of each is on a server on this machine."""
 
 import json
 import re
@@ -17,7 +17,6 @@ from gnomon.pipeline.win_rate import Contest, Place, win_rate
 from gnomon.rollouts.endpoint import EndpointEngine
 from gnomon.rollouts.engine import Sampling
 
-MODELS = {"one": "tiny:0", "other": "tiny:1"}
 PROMPTS = [
     {"id": f"p{i}", "prompt": f"Tell me about {what}.", "checks": [{"kind": "words", "min": 1, "max": 2}]}
     for i, what in enumerate(("owls", "harbours", "clay", "tango", "rust", "lentils", "chess", "fog"))
@@ -44,6 +43,14 @@ def server():
 
 
 @pytest.fixture(scope="module")
+def models():
+    """A random model, which says 12 colons, and one that says twice what it is asked about."""
+    with running(local_engine()) as server:
+        server.name, server.says = "speaker", lambda turn: 2 * turn.removeprefix("Tell me about ")
+        yield {"one": "tiny:0", "other": f"endpoint:{server.ref.url}#speaker"}
+
+
+@pytest.fixture(scope="module")
 def reward(tmp_path_factory):
     lm = load("tiny:2", dtype="float32")
     folder = tmp_path_factory.mktemp("reward")
@@ -52,8 +59,8 @@ def reward(tmp_path_factory):
 
 
 @pytest.fixture
-def contest(tmp_path):
-    def make(judges, models=MODELS, **more):
+def contest(tmp_path, models):
+    def make(judges, models=models, **more):
         path = tmp_path / "prompts.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in PROMPTS))
         return Contest(models, judges, answering(path), Sampling(12, 0.0), **more)
@@ -92,7 +99,9 @@ def test_every_verdict_leads_back_to_prompt_and_answers(contest, reward, server,
     assert served == longest
     assert summary["judges"]["served"]["flips"]["value"] == 0
     assert warnings == []
-    assert summary["cut_off"] == [len(PROMPTS), len(PROMPTS)]  # a random model does not end
+    assert summary["judges"]["checks"]["win_rate"]["value"] == 0  # a random model says no words
+    assert 0 < summary["judges"]["served"]["win_rate"]["value"] < 1
+    assert summary["cut_off"] == [len(PROMPTS), 0]
 
 
 def test_nothing_is_asked_or_judged_twice(contest, reward, server, tmp_path):
@@ -128,13 +137,7 @@ def test_replies_without_a_verdict_are_counted(contest, server, tmp_path):
 def test_judges_are_measured_on_labelled_pairs_and_people_anchor_them(contest, server, tmp_path):
     server.says = longer
     labelled = [
-        {
-            "prompt": f"Why {i}?",
-            "chosen": "x" * (9 - i % 3),
-            "rejected": "x" * (5 + i % 5),
-            "source": "person",
-        }
-        for i in range(20)
+        {"prompt": f"Why {i}?", "chosen": "x" * (9 - i % 3), "rejected": "y" * (5 + i % 5)} for i in range(20)
     ]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled) + "{}\n")
     votes = [{"prompt_id": f"p{i}", "winner": "one", "annotator": who} for i in range(3) for who in "ab"]
@@ -162,9 +165,11 @@ def test_judges_are_measured_on_labelled_pairs_and_people_anchor_them(contest, s
 
 
 def test_a_judge_that_is_kin_is_named(contest, tmp_path):
-    summary, _, warnings = held(contest({"mirror": "tiny:1"}), tmp_path / "w")
-    assert summary["judges"]["mirror"]["kin"] == ["it is other itself"]
-    assert warnings == ["judge mirror is no stranger to what it judges: it is other itself"]
+    judges = {"mirror": "tiny:0", "stranger": "tiny:1"}
+    summary, _, warnings = held(contest(judges), tmp_path / "w")
+    assert summary["judges"]["mirror"]["kin"] == ["it is one itself"]
+    assert summary["judges"]["stranger"]["kin"] == []
+    assert warnings == ["judge mirror is no stranger to what it judges: it is one itself"]
 
 
 def test_what_cannot_be_judged_is_refused_before_anything_is_asked(contest, tmp_path):

@@ -10,7 +10,7 @@ from gnomon.errors import ConfigError
 from gnomon.evaluation.agreement import clusters_of, known_pairs
 from gnomon.evaluation.examine import Row, Suite, examine, sliced
 from gnomon.evaluation.tasks import Ask
-from gnomon.judges.judgement import answer_text
+from gnomon.judges.judgement import PairwiseJudge, answer_text
 from gnomon.judges.reference import BASELINES, VOTES
 from gnomon.judges.rules import CoinToss, LongestWins
 from gnomon.judges.votes import Votes, read_votes
@@ -127,7 +127,8 @@ def _hear(contest: Contest, hearing: Hearing, case: Case, place: Place) -> None:
         with timed(place.reporter, f"judge {name}", place.seconds) as told:
             hearing.hear(name, ref, case, place.out / "judgements", told)
         free_memory()
-    for name, judge in zip(BASELINES, (LongestWins(), CoinToss(contest.seed)), strict=True):
+    baselines: tuple[PairwiseJudge, ...] = (LongestWins(), CoinToss(contest.seed))
+    for name, judge in zip(BASELINES, baselines, strict=True):
         hearing.stand_beside(name, judge)
 
 
