@@ -12,12 +12,12 @@ def share(value, low, high):
 AGREEMENT = {
     "judged": 30,
     "abstained": {},
-    "missing": {"ece": "lengths differ"},
+    "missing": {},
     "accuracy": share(0.8, 0.7, 0.9),
     "sensitivity": share(0.9, 0.8, 0.95),
     "specificity": share(0.7, 0.6, 0.8),
     "kappa": share(0.6, 0.45, 0.75),
-    "ece": None,
+    "ece": share(0.056, 0.012, 0.101),
 }
 SUMMARY = {
     "first": "new",
@@ -60,7 +60,8 @@ def shown(summary):
 
 def test_figures_stand_over_their_intervals_and_fit_eighty_characters():
     told = shown(SUMMARY)
-    for part in ("60.0%", "45.0 to 73.5", "51.0%", "25.0%", "80.0%", "0.60", "66.6%", "55.0%", "served *"):
+    intervals = ("45.0 to 73.5", "80.0 to 95.0", "0.45 to 0.75", "0.012 to 0.101", "40.0 to 90.0")
+    for part in (*intervals, "60.0%", "51.0%", "25.0%", "80.0%", "0.60", "66.6%", "55.0%", "served *"):
         assert part in told
     assert "new against old on 40 prompts" in told
     assert "Agreement with known.jsonl, 30 pairs by person" in told
@@ -76,11 +77,14 @@ def test_what_was_not_measured_is_not_shown():
 
 
 def test_kin_cuts_and_what_is_missing_are_told():
-    assert list(win_rate_notes(SUMMARY)) == [
+    judges = SUMMARY["judges"]
+    constant = {**AGREEMENT, "kappa": None, "missing": {"kappa": "all are alike"}}
+    served = {**judges["served"], "agreement": constant}
+    assert list(win_rate_notes({**SUMMARY, "judges": {**judges, "served": served}})) == [
         "* served: it is old itself",
         "3 answers of old were cut off at 256 tokens",
         "2 pairs of answers are alike, and count as ties",
-        "served says nothing of 2 prompts: unparsable",
-        "served: no Calibration error, lengths differ",
+        "served leaves out 2 of 40 prompts: unparsable",
+        "served: no Kappa, all are alike",
         "longest wins: no Length-adjusted, length decides alone",
     ]

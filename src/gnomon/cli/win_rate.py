@@ -64,5 +64,5 @@ def win_rate(
     for table in win_rate_tables(summary):
         out.print(table)
     for note in win_rate_notes(summary):
-        out.print(Text(visible(note), "dim"))
+        out.print(Text(visible(note), "dim"), soft_wrap=True)
     out.print(Text(f"verdicts: {place}"), soft_wrap=True)

@@ -46,14 +46,15 @@ def win_rate_notes(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["identical"]:
         yield f"{summary['identical']} pairs of answers are alike, and count as ties"
     for name, own in summary["judges"].items():
-        yield from (f"{name} says nothing of {n} prompts: {reason}" for reason, n in own["abstained"].items())
+        left_out = own["abstained"].items()
+        yield from (f"{name} leaves out {n} of {summary['prompts']} prompts: {why}" for why, n in left_out)
         missing = {**own["missing"], **own.get("agreement", {"missing": {}})["missing"]}
         yield from (f"{name}: no {metric(column).title}, {why}" for column, why in missing.items())
 
 
 def _table(title: str, judges: Judges, columns: Sequence[str], *, counted: bool = False) -> Table:
     table = Table(title=Text(visible(title), "bold"), title_justify="left", box=SIMPLE_HEAD)
-    table.show_edge, table.pad_edge = False, False
+    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
     table.add_column("by")
     for name in columns:
         table.add_column(metric(name).title, justify="right")
