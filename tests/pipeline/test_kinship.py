@@ -9,6 +9,7 @@ from gnomon.config import Recipe
 from gnomon.pipeline import kinship
 from gnomon.pipeline.alone import train
 from gnomon.pipeline.reporter import SilentReporter
+from gnomon.pipeline.stages import Start
 
 TINY = {
     "name": "kin",
@@ -100,3 +101,13 @@ def test_whose_labels_a_judge_learnt_from_is_told(tmp_path):
     assert kin(second, {"policy": policy}) == ["it has a base in common with policy"]
     assert kin("hub:org/base", {"policy": policy}) == ["policy goes on from it"]
     assert kin("hub:org/other", {"policy": policy}) == []
+
+
+def test_a_folder_that_holds_another_model_by_now_is_no_kin(tmp_path):
+    start = artefact(tmp_path / "old", "s", {})
+    then = Start(start).digest
+    made = artefact(tmp_path, "m", {}, {"start": start, "digest": then})
+    assert kin(start, {"made": made}) == ["made goes on from it"]
+    (tmp_path / "old" / "s" / "model" / "config.json").write_text("{}")
+    (tmp_path / "old" / "s" / "artefact.json").unlink()
+    assert kin(start, {"made": made}) == []

@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from architectures import drawn_head
@@ -11,9 +13,10 @@ from gnomon.errors import ConfigError, DataError
 from gnomon.evaluation.suites.answering import answering
 from gnomon.models.load import load
 from gnomon.models.reference import parse_endpoint_ref
-from gnomon.models.reward_model import Scorer, save_scorer
+from gnomon.models.reward_model import Scorer, load_scorer, save_scorer
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.win_rate import Contest, Place, win_rate
+from gnomon.records import Conversation
 from gnomon.rollouts.endpoint import EndpointEngine
 from gnomon.rollouts.engine import Sampling
 
@@ -115,6 +118,29 @@ def test_nothing_is_asked_or_judged_twice(contest, reward, server, tmp_path):
     again, same, _ = held(contest(judges), tmp_path / "w")
     assert (again["judges"], same, server.seen) == (summary["judges"], rows, [])
     assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_other_answers_to_the_same_prompts_are_judged_anew(contest, reward, tmp_path):
+    judges = {"reward": reward}
+    first, _, _ = held(contest(judges), tmp_path / "w")
+    (kept,) = (tmp_path / "w" / "judgements").glob("*.jsonl")
+    assert len(kept.read_text().splitlines()) == len(PROMPTS)
+    shorter = replace(contest(judges), sampling=Sampling(3, 0.0))
+    _, rows, _ = held(shorter, tmp_path / "w")
+    assert len(kept.read_text().splitlines()) == 2 * len(PROMPTS)
+    assert rows == held(shorter, tmp_path / "fresh")[1]
+    assert held(contest(judges), tmp_path / "w")[0]["judges"] == first["judges"]
+
+
+def test_an_answer_that_was_cut_off_is_scored_without_an_end(contest, reward, tmp_path):
+    _, rows, _ = held(contest({"reward": reward}), tmp_path / "w")
+    scorer = load_scorer(Path(reward.removeprefix("path:")))
+    row = next(row for row in rows if row["judge"] == "reward")
+    ids = scorer.lm.encode(Conversation.of(row["prompt"], row["first"])).ids
+    (cut, whole) = scorer.score([ids[:-1], ids])
+    assert row["said"][0] == f"{cut:.4f}" != f"{whole:.4f}"
+    ids = scorer.lm.encode(Conversation.of(row["prompt"], row["second"])).ids
+    assert row["said"][1] == f"{scorer.score([ids])[0]:.4f}"
 
 
 def test_a_planted_position_bias_comes_to_a_half(contest, server, tmp_path):
