@@ -136,11 +136,11 @@ def test_an_answer_that_was_cut_off_is_scored_without_an_end(contest, reward, tm
     _, rows, _ = held(contest({"reward": reward}), tmp_path / "w")
     scorer = load_scorer(Path(reward.removeprefix("path:")))
     row = next(row for row in rows if row["judge"] == "reward")
-    ids = scorer.lm.encode(Conversation.of(row["prompt"], row["first"])).ids
-    (cut, whole) = scorer.score([ids[:-1], ids])
-    assert row["said"][0] == f"{cut:.4f}" != f"{whole:.4f}"
-    ids = scorer.lm.encode(Conversation.of(row["prompt"], row["second"])).ids
-    assert row["said"][1] == f"{scorer.score([ids])[0]:.4f}"
+    for said, side in zip(map(float, row["said"]), ("first", "second"), strict=True):
+        ids = scorer.lm.encode(Conversation.of(row["prompt"], row[side])).ids
+        cut, whole = scorer.score([ids[:-1], ids])
+        nearer = abs(said - cut) < abs(said - whole)
+        assert nearer == (side == "first")  # which never ends; batches differ in rounding
 
 
 def test_a_planted_position_bias_comes_to_a_half(contest, server, tmp_path):
