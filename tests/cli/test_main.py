@@ -29,7 +29,8 @@ def test_help_waits_for_no_torch():
     code = """if True:
         import sys
         from gnomon.cli.main import call
-        for command in ("run", "plan", "train", "constitution", "eval", "chat", "compare", "doctor"):
+        commands = ("run", "plan", "train", "constitution", "eval", "chat", "compare", "win-rate", "doctor")
+        for command in commands:
             call([command, "--help"])
         call(["constitution", "show"])
         sys.exit(any(name in sys.modules for name in ("torch", "transformers", "matplotlib")))

@@ -6,7 +6,7 @@ from gnomon.config import ConstitutionSettings
 from gnomon.constitution.feedback import criteria, label, measure
 from gnomon.constitution.principles import load_constitution
 from gnomon.errors import DataError, ModelError
-from gnomon.judges.pairwise import Judgement
+from gnomon.judges.judgement import Judgement
 from gnomon.records import Comparison, Conversation, Label, Message
 
 SETTINGS = ConstitutionSettings()

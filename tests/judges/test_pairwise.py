@@ -4,15 +4,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gnomon.errors import DataError
+from gnomon.judges.judgement import Criterion, flip_rate
 from gnomon.judges.pairwise import (
     ContrastJudge,
-    Criterion,
-    Judgement,
     MultipleChoiceJudge,
     choice_request,
     contrast_judge,
-    flip_rate,
     framed,
     multiple_choice_judge,
 )
@@ -64,6 +61,7 @@ def test_only_the_log_odds_of_the_two_letters_count():
 def test_a_judge_that_always_says_a_has_no_preference_and_always_flips():
     judgements = letters(lambda _: 5.0).prefer([pair(), pair("x", "y")])
     assert [j.preference for j in judgements] == [pytest.approx(0.5)] * 2
+    assert [j.verdict for j in judgements] == [0.5, 0.5]
     assert flip_rate(judgements) == 1
 
 
@@ -73,13 +71,6 @@ def test_a_judge_that_reads_the_answers_does_not_flip():
     assert judgements[0].preference > 0.85
     assert judgements[1].preference == pytest.approx(1 - judgements[0].preference)
     assert flip_rate(judgements) == 0
-
-
-def test_flip_rate_is_the_share_that_changes_sides():
-    judgements = [Judgement.of(0.9, 0.8, ""), Judgement.of(0.9, 0.2, ""), Judgement.of(0.1, 0.3, "")]
-    assert flip_rate(judgements) == pytest.approx(1 / 3)
-    with pytest.raises(DataError, match="no judgements"):
-        flip_rate([])
 
 
 def test_the_request_shows_both_answers_by_letter_and_never_the_label():

@@ -21,7 +21,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from gnomon.config import ModelSettings, OptimSettings, load_recipe
 from gnomon.constitution.principles import load_constitution
 from gnomon.constitution.revise import Step, critique_request, revision_request
-from gnomon.judges.pairwise import Criterion, choice_request
+from gnomon.judges.judgement import Criterion
+from gnomon.judges.pairwise import choice_request
 from gnomon.models.lora import load_trainable
 from gnomon.models.save import save_model
 from gnomon.models.tiny import tiny_tokenizer

@@ -30,7 +30,8 @@ Fault = Callable[["Handler"], None]
 class Server(ThreadingHTTPServer):
     """Speaks as vLLM does: `defaults` fill in what a request leaves out.
 
-    The first requests each meet one of `faults`; after `limit` answers every request is refused.
+    The first requests each meet one of `faults`; after `limit` answers every request is refused. Where it
+    `says` something of a conversation's last turn, that is the answer, and the model is not asked.
     """
 
     def __init__(self, local: LocalEngine) -> None:
@@ -41,6 +42,7 @@ class Server(ThreadingHTTPServer):
         self.answered: Counter[str] = Counter()
         self.defaults: dict[str, Any] = {}
         self.limit = math.inf
+        self.says: Callable[[str], str] | None = None
         self.name, self.pause, self.at_once, self.most = "tiny", 0.0, 0, 0
 
     @property
@@ -51,6 +53,10 @@ class Server(ThreadingHTTPServer):
         """A client that went away is no news."""
 
     def reply(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if self.says is not None:
+            message = {"role": "assistant", "content": self.says(body["messages"][-1]["content"])}
+            choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": message}
+            return {"model": self.name, "choices": [choice]}
         asked = self.defaults | body
         top_k = None if asked.get("top_k") == -1 else asked.get("top_k")
         sampling = Sampling(asked["max_tokens"], asked["temperature"], top_k, asked.get("top_p"))
@@ -62,7 +68,7 @@ class Server(ThreadingHTTPServer):
         else:
             prompt = body["prompt"]
         (sample,) = self.local.sample([prompt], sampling, [body.get("seed", 0)])
-        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop" if sample.ended else "length"}
+        choice = {"index": 0, "finish_reason": "stop" if sample.ended else "length"}
         if path == "/v1/chat/completions":
             choice["message"] = {"role": "assistant", "content": sample.text}
         else:

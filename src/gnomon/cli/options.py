@@ -8,6 +8,7 @@ import typer
 
 from gnomon.config import Recipe, load_recipe
 from gnomon.errors import ConfigError
+from gnomon.judges.reference import CHECKS, VOTES
 from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
 
 BUILTIN = "builtin"
@@ -46,6 +47,22 @@ def model_ref(text: str) -> str:
 def engine_ref(text: str) -> str:
     """A model that only has to answer: like `model_ref`, or a model on a server; ConfigError otherwise."""
     return str(parse_endpoint_ref(text)) if text.startswith("endpoint:") else model_ref(text)
+
+
+def judge_ref(text: str) -> str:
+    """A judge: `checks`, a file of votes, or a model that answers or scores; ConfigError otherwise."""
+    if text == CHECKS:
+        return text
+    if text.startswith(VOTES):
+        if not Path(text.removeprefix(VOTES)).is_file():
+            raise ConfigError(f"judge {text!r}: there is no such file of votes")
+        return text
+    try:
+        return engine_ref(text)
+    except ConfigError as problem:
+        raise ConfigError(
+            f"judge {text!r} is not {CHECKS} or {VOTES}FILE, and as a model: {problem}"
+        ) from None
 
 
 def recipe_of(

@@ -14,14 +14,11 @@ from typing import Any
 from gnomon.config import ConstitutionSettings
 from gnomon.constitution.principles import Constitution
 from gnomon.errors import DataError, ModelError
-from gnomon.judges.pairwise import Criterion, PairwiseJudge, flip_rate
+from gnomon.judges.judgement import TIE, Criterion, DecisiveJudge, flip_rate
 from gnomon.records import Comparison, Label
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.calibration import expected_calibration_error
 from gnomon.stats.proportion import wilson
-
-TIE = 1e-9
-"""A preference this close to a half is none: two orders that cancel leave rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ def criteria(constitution: Constitution, seed: int) -> Callable[[Comparison], Cr
 
 
 def measure(
-    judge: PairwiseJudge, comparisons: Sequence[Comparison], settings: ConstitutionSettings
+    judge: DecisiveJudge, comparisons: Sequence[Comparison], settings: ConstitutionSettings
 ) -> GateReport:
     """Judge comparisons whose label is known.
 
@@ -85,7 +82,7 @@ def measure(
     return replace(report, message=_message(report))
 
 
-def label(judge: PairwiseJudge, pairs: Sequence[Comparison], gate: GateReport) -> list[Comparison]:
+def label(judge: DecisiveJudge, pairs: Sequence[Comparison], gate: GateReport) -> list[Comparison]:
     """The pairs with soft labels of source `ai`, the principle as reason; ModelError if the gate is shut."""
     if not gate.passed:
         raise ModelError(gate.message)

@@ -1,51 +1,18 @@
 """A model as the judge of two answers by a stated criterion: by letters in both orders, or by contrast."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 
-from gnomon.errors import DataError
+from gnomon.judges.judgement import Criterion, Judgement, answer_text, sigmoid
 from gnomon.models.load import LanguageModel
 from gnomon.models.logps import choice_logps, sequence_logps
 from gnomon.records import Comparison, Conversation, Message
 
 Ids = Sequence[int]
 Rows = Sequence[Sequence[float]] | Sequence[torch.Tensor] | torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """What to judge by: the principle as a sentence, and as a question about two answers."""
-
-    id: str
-    text: str
-    question: str
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The probability that the comparison's first answer is the better, and what each order said of it."""
-
-    preference: float
-    first_order: float
-    second_order: float
-    criterion: str
-
-    @classmethod
-    def of(cls, first_order: float, second_order: float, criterion: str) -> "Judgement":
-        """Both orders averaged: a judge that only looks at the position says a half."""
-        return cls((first_order + second_order) / 2, first_order, second_order, criterion)
-
-
-class PairwiseJudge(Protocol):
-    """Anything that compares two answers."""
-
-    def prefer(self, comparisons: Sequence[Comparison]) -> list[Judgement]:
-        """One judgement a comparison; its label, where it has one, is not looked at."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,6 +27,8 @@ class MultipleChoiceJudge:
     encode: Callable[[str], Ids]
     letters: tuple[int, int]
     choice: Callable[[Sequence[Ids], Sequence[int]], Rows]
+    ordered: ClassVar[bool] = True
+    probabilistic: ClassVar[bool] = True
 
     def prefer(self, comparisons: Sequence[Comparison]) -> list[Judgement]:
         """Both orders of every comparison in one batch; the criterion is the same in both."""
@@ -72,7 +41,7 @@ class MultipleChoiceJudge:
             for order in (c, c.swap())
         ]
         logps = self.choice([self.encode(request) for request in requests], self.letters)
-        says_a = [_sigmoid(float(row[0]) - float(row[1])) for row in logps]
+        says_a = [sigmoid(float(row[0]) - float(row[1])) for row in logps]
         pairs = zip(says_a[::2], says_a[1::2], criteria, strict=True)
         return [Judgement.of(first, 1 - swapped, criterion.id) for first, swapped, criterion in pairs]
 
@@ -106,7 +75,7 @@ class ContrastJudge:
         logps = self.logps([prompt for prompt, _ in rows], [answer for _, answer in rows])
         totals = torch.tensor([float(sum(row)) for row in logps]).view(-1, 2, 2)  # [pair, answer, framing]
         ratios = totals[..., 0] - totals[..., 1]
-        first = [_sigmoid(float(x)) for x in ratios[:, 0] - ratios[:, 1]]
+        first = [sigmoid(float(x)) for x in ratios[:, 0] - ratios[:, 1]]
         return [Judgement.of(p, p, criterion.id) for p, criterion in zip(first, criteria, strict=True)]
 
 
@@ -135,14 +104,15 @@ def contrast_judge(lm: LanguageModel, criterion: Callable[[Comparison], Criterio
     return ContrastJudge(criterion, encode, lambda prompts, answers: sequence_logps(lm, prompts, answers))
 
 
+def lettered(comparison: Comparison) -> str:
+    """The request, and both answers by letter."""
+    first, second = answer_text(comparison.first), answer_text(comparison.second)
+    return f"Request: {comparison.prompt.text}\n\n(A) {first}\n\n(B) {second}"
+
+
 def choice_request(comparison: Comparison, criterion: Criterion) -> str:
     """The request, both answers by letter, and the question."""
-    return (
-        f"Request: {comparison.prompt.text}\n\n"
-        f"(A) {_text(comparison.first)}\n\n"
-        f"(B) {_text(comparison.second)}\n\n"
-        f"{criterion.question} Reply with (A) or (B)."
-    )
+    return f"{lettered(comparison)}\n\n{criterion.question} Reply with (A) or (B)."
 
 
 def framed(prompt: Conversation, criterion: Criterion, *, affirm: bool) -> Conversation:
@@ -152,19 +122,3 @@ def framed(prompt: Conversation, criterion: Criterion, *, affirm: bool) -> Conve
     if rest[0].role == "system":
         head, rest = f"{rest[0].content}\n\n", rest[1:]
     return Conversation((Message("system", head + framing), *rest), prompt.tools)
-
-
-def flip_rate(judgements: Sequence[Judgement]) -> float:
-    """The share of judgements that prefer another answer when the two swap places."""
-    if not judgements:
-        raise DataError("flip rate: no judgements; give at least one comparison")
-    flipped = [(j.first_order > 0.5) != (j.second_order > 0.5) for j in judgements]
-    return sum(flipped) / len(flipped)
-
-
-def _text(answer: tuple[Message, ...]) -> str:
-    return "\n\n".join(message.content for message in answer)
-
-
-def _sigmoid(x: float) -> float:
-    return 0.5 * (1 + math.tanh(x / 2))

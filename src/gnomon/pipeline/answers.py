@@ -11,13 +11,14 @@ from gnomon.config import Recipe
 from gnomon.distributed import spread_over
 from gnomon.errors import DataError
 from gnomon.evaluation.runner import AnswerRow, answer_all
+from gnomon.judges.reward_model import answered
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import Scorer, load_scorer
 from gnomon.pipeline.account import free_memory
 from gnomon.pipeline.rows import read_lines, read_records, write_lines
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import CLUSTERS, MODEL, Start
-from gnomon.records import Conversation, Message, Prompt
+from gnomon.records import Message, Prompt
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.kl import log_ratios
 from gnomon.rollouts.local import LocalEngine
@@ -134,14 +135,8 @@ def distances(reference: LanguageModel, samples: Sequence[Sample]) -> list[float
 def score_answers(scorer: Scorer, prompts: list[Prompt], rows: list[AnswerRow]) -> None:
     """Fill in what the second reward model gives each answer, under the same template for every model."""
     ids = [
-        answered(scorer.lm, prompt.conversation, row["answer"], ended=row["ended"])
+        answered(scorer.lm, prompt.conversation, [Message("assistant", row["answer"])], ended=row["ended"])
         for prompt, row in zip(prompts, rows, strict=True)
     ]
     for row, score in zip(rows, spread_over(ids, len, scorer.score), strict=True):
         row["reward/second"] = score
-
-
-def answered(lm: LanguageModel, prompt: Conversation, answer: str, *, ended: bool) -> tuple[int, ...]:
-    """Ids of an answered prompt; without the turn's end where the answer was cut off."""
-    ids = lm.encode(prompt.then(Message("assistant", answer))).ids
-    return ids if ended else ids[:-1]

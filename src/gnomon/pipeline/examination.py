@@ -1,13 +1,14 @@
 """Models examined by suites, one model in memory at a time; what was asked once is not asked again."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gnomon.errors import ConfigError
-from gnomon.evaluation.examine import Kept, Row, Suite, examine
+from gnomon.evaluation.examine import Kept, Progress, Row, Suite, examine
 from gnomon.evaluation.figures import figures
 from gnomon.evaluation.subjects import Answering, Local, Subject
 from gnomon.models.load import load
@@ -22,8 +23,8 @@ from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import RunFolder, write_json
 from gnomon.store import content_id
 
-Opened = Callable[[str], Engine]
-"""What answers for an endpoint's reference."""
+Opened = Callable[[str, Path | None], Engine]
+"""What answers for an endpoint's reference, and the file that keeps its replies, if any."""
 
 
 def examination(
@@ -47,8 +48,9 @@ def examination(
     seconds: dict[str, float] = {}
     looks: list[Opening] = []
     for name, ref in models.items():
-        subject = _subject(name, ref, opened)
+        subject = subject_of(name, ref, opened)
         for suite in suites:
+<<<<<<< HEAD
             stage, began = f"{name}: {suite.name}", time.monotonic()
             reporter.stage_started(stage, cached=False)
             kept = Kept(out / "replies" / content_id([subject.id]) / f"{suite.name}.jsonl")
@@ -62,6 +64,16 @@ def examination(
                 reporter.warning(f"{suite.name}: {problem}")
             seconds[stage] = round(time.monotonic() - began, 1)
             reporter.stage_finished(stage, seconds[stage])
+=======
+            with timed(reporter, f"{name}: {suite.name}", seconds) as told:
+                try:
+                    kept = kept_replies(out, subject, suite)
+                    own = examine(subject, suite, kept, sampling, seed=seed, progress=told)
+                    rows[suite.name][name] = own
+                except ConfigError as problem:
+                    skipped.setdefault(name, []).append(suite.name)
+                    reporter.warning(f"{suite.name}: {problem}")
+>>>>>>> 1c3df1182ca1b7d06eef97a4691730c33368dc18
         del subject
         free_memory()
     summary = {
@@ -78,16 +90,18 @@ def examination(
     return summary
 
 
-def _subject(name: str, ref: str, opened: Opened | None) -> Subject:
+def subject_of(name: str, ref: str, opened: Opened | None) -> Subject:
+    """A model ready to be examined; one called `base` or `elicited` is asked in its own way."""
     how = {"raw": name == "base", "shown": name == "elicited"}
     if ref.startswith("endpoint:"):
         if opened is None:
             raise ConfigError(f"{ref} is on a server; there is nothing here that asks it")
-        return Answering(name, ref, opened(ref), **how)
+        return Answering(name, ref, opened(ref, None), **how)
     lm = load(ref)
     return Local(name, content_id([ref, Start(ref).digest]), lm, LocalEngine(lm), **how)
 
 
+<<<<<<< HEAD
 def _look(subject: Subject, suite: Suite, sampling: Sampling, seed: int) -> str:
     """The same for the same model, tasks and settings, of which a second look shows nothing new."""
     return content_id([subject.id, [task.asked for task in suite.tasks], asdict(sampling), seed])
@@ -102,9 +116,23 @@ def _publish(out: Path, summary: Mapping[str, Any], looks: Sequence[Opening], re
 
 def _told(reporter: Reporter, stage: str, began: float) -> Callable[[int, int], None]:
     """Progress with the time left at the pace so far."""
+=======
+def kept_replies(out: Path, subject: Subject, suite: Suite) -> Kept:
+    """The replies to a suite that a folder has of a subject."""
+    return Kept(out / "replies" / content_id([subject.id]) / f"{suite.name}.jsonl")
+
+
+@contextmanager
+def timed(reporter: Reporter, stage: str, seconds: dict[str, float]) -> Iterator[Progress]:
+    """A stage that is told of with the time left at the pace so far; its `seconds` are added when it ends."""
+    began = time.monotonic()
+>>>>>>> 1c3df1182ca1b7d06eef97a4691730c33368dc18
 
     def tell(done: int, total: int) -> None:
         left = (time.monotonic() - began) / done * (total - done)
         reporter.progress(stage, done, total, "", left)
 
-    return tell
+    reporter.stage_started(stage, cached=False)
+    yield tell
+    seconds[stage] = round(time.monotonic() - began, 1)
+    reporter.stage_finished(stage, seconds[stage])

@@ -59,6 +59,14 @@ METRICS: dict[str, Metric] = {
     "confidence": Metric("Confidence", "share", "probability of the likeliest choice"),
     "probability": Metric("Probability of the right", "share", "that the right choice gets"),
     "longer_wins": Metric("Longer wins", "share", "what always taking the longer answer gets"),
+    "win_rate": Metric("Wins", "share", "of the first model's answers, ties half"),
+    "length_adjusted": Metric("Length-adjusted", "share", "wins, read at equal length in characters"),
+    "flips": Metric("Flips", "share", "verdicts that the order of the answers turns"),
+    "sensitivity": Metric("First better", "share", "known pairs whose first answer is better: it says so"),
+    "specificity": Metric("Second better", "share", "known pairs whose second answer is better: it says so"),
+    "kappa": Metric("Kappa", "number", "agreement beyond chance", digits=2),
+    "corrected": Metric("Wins, corrected", "share", "by the errors on known pairs (Rogan and Gladen)"),
+    "with_people": Metric("Wins, with people", "share", "as votes on some prompts anchor a judge of all"),
     "ece": Metric("Calibration error", "number", "expected, of the likeliest choice's probability", digits=3),
     "behaviour": Metric("Matches the behaviour", "share", "probability of the answer that shows it"),
     "prompt_strict": Metric("Prompts, strict", "share", "answers that follow every instruction"),
@@ -172,7 +180,7 @@ def summary_table(summary: Summary) -> Padding:
             overflow="fold",
         )
     for name in metric_names(summary):
-        cells = [_cell(name, summary["models"][model].get(name)) for model in models]
+        cells = [cell(name, summary["models"][model].get(name)) for model in models]
         table.add_row(Text(_row_title(name)), *cells)
     return Padding(table, (1, 0), expand=False)
 
@@ -182,7 +190,8 @@ def _row_title(name: str) -> str:
     return f"{known.title} ({known.unit})" if known.unit else visible(known.title)
 
 
-def _cell(name: str, estimate: Mapping[str, Any] | None) -> Text:
+def cell(name: str, estimate: Mapping[str, Any] | None) -> Text:
+    """A figure over its interval, or a dash where there is none."""
     if estimate is None:
         return Text("–", "dim")
     bounds = interval(name, estimate)
@@ -219,6 +228,6 @@ def _suite_table(name: str, found: Mapping[str, Any], tasks: int) -> Table:
         table.add_column(heading, justify="right", overflow="fold")
     named = dict.fromkeys(key for own in models.values() for key in own)
     for metric_name in (key for key in named if key in METRICS or "/" not in key):  # not each kind of thing
-        cells = [_cell(metric_name, own.get(metric_name)) for own in models.values()]
+        cells = [cell(metric_name, own.get(metric_name)) for own in models.values()]
         table.add_row(Text(_row_title(metric_name)), *cells)
     return table

@@ -10,9 +10,9 @@ from gnomon.stats.bootstrap import Estimate
 
 
 class Count(NamedTuple):
-    """How many of `n` are so."""
+    """How many of `n` are so; one of which it is in doubt may count half."""
 
-    hits: int
+    hits: float
     n: int
 
     @property

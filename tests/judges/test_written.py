@@ -1,0 +1,93 @@
+"""Judges that write, on a server on this machine."""
+
+import re
+
+import pytest
+from pairs import pair
+from serving import Server, engine, local_engine, running
+
+from gnomon.judges.judgement import QUALITY, Abstention, flip_rate
+from gnomon.judges.written import WrittenJudge, parse_verdict, written_request
+
+LETTERED = re.compile(r"\(A\) (.*)\n\n\(B\) (.*)\n\nWhich answer", re.S)
+
+
+PAIRS = [pair("a", "Because it is so.", "No idea."), pair("b", "So.", "It follows from that.")]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running(local_engine()) as it:
+        yield it
+
+
+def asked(server: Server, says, kept=None):
+    server.says, server.seen = says, []
+    return WrittenJudge(engine(server, kept), QUALITY)
+
+
+def longer(request):
+    first, second = LETTERED.search(request).groups()
+    return f"It says more.\n\n**Verdict: {'A' if len(first) > len(second) else 'B'}**"
+
+
+@pytest.mark.parametrize(
+    ("reply", "worth"),
+    [
+        ("Verdict: A", 1.0),
+        ("B says more.\n**Verdict:** B", 0.0),
+        ("verdict - [[A]].", 1.0),
+        ("Final verdict: a tie.", 0.5),
+        ("I like A.\nVerdict: Answer B is better", 0.0),
+        ("Verdict:\nA", 1.0),
+        ("Verdict: A\nSo, once more, verdict: A", 1.0),
+        ("(B)", 0.0),
+        ("tie", 0.5),
+        ("", None),
+        ("Answer A is the better of both.", None),
+        ("Verdict: A or B", None),
+        ("Verdict: A close call", None),
+        ("Verdict: a better one is hard to find", None),
+        ("Verdict: A\nVerdict: B", None),
+        ("Verdict: AB", None),
+        ("Verdict: neither", None),
+        ("A verdict is hard to give", None),
+    ],
+)
+def test_a_verdict_is_read_where_it_is_said_and_not_guessed_where_it_is_not(reply, worth):
+    assert parse_verdict(reply) == worth
+
+
+def test_both_orders_are_asked_and_the_verdict_does_not_depend_on_them(server):
+    judge = asked(server, longer)
+    judgements = judge.prefer(PAIRS)
+    assert [j.preference for j in judgements] == [1.0, 0.0]
+    assert flip_rate(judgements) == 0
+    requests = {body["messages"][-1]["content"] for _, body, _ in server.seen}
+    orders = [order for own in PAIRS for order in (own, own.swap())]
+    assert requests == {written_request(order, QUALITY) for order in orders}
+    assert judgements[0].said == (
+        longer(written_request(PAIRS[0], QUALITY)),
+        longer(written_request(PAIRS[0].swap(), QUALITY)),
+    )
+
+
+def test_a_judge_that_always_says_the_first_says_a_half_and_always_flips(server):
+    judgements = asked(server, lambda _: "Verdict: A").prefer(PAIRS)
+    assert [j.preference for j in judgements] == [0.5, 0.5]
+    assert flip_rate(judgements) == 1
+
+
+def test_a_reply_without_a_verdict_in_one_order_is_none_at_all(server):
+    judge = asked(server, lambda request: "Hm." if "(A) So." in request else longer(request))
+    said = judge.prefer(PAIRS)
+    assert said[0].preference == 1.0
+    assert isinstance(said[1], Abstention)
+    assert (said[1].reason, said[1].said[0]) == ("unparsable", "Hm.")
+
+
+def test_what_a_server_said_is_not_asked_for_again(server, tmp_path):
+    first = asked(server, longer, tmp_path / "kept.jsonl").prefer(PAIRS)
+    assert len(server.seen) == 4
+    again = asked(server, lambda _: "Verdict: tie", tmp_path / "kept.jsonl").prefer(PAIRS)
+    assert (again, server.seen) == (first, [])
