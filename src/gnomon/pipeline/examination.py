@@ -50,30 +50,15 @@ def examination(
     for name, ref in models.items():
         subject = subject_of(name, ref, opened)
         for suite in suites:
-<<<<<<< HEAD
-            stage, began = f"{name}: {suite.name}", time.monotonic()
-            reporter.stage_started(stage, cached=False)
-            kept = Kept(out / "replies" / content_id([subject.id]) / f"{suite.name}.jsonl")
-            try:
-                rows[suite.name][name] = examine(
-                    subject, suite, kept, sampling, seed=seed, progress=_told(reporter, stage, began)
-                )
-                looks.append(Opening.now(stage, _look(subject, suite, sampling, seed)))
-            except ConfigError as problem:
-                skipped.setdefault(name, []).append(suite.name)
-                reporter.warning(f"{suite.name}: {problem}")
-            seconds[stage] = round(time.monotonic() - began, 1)
-            reporter.stage_finished(stage, seconds[stage])
-=======
             with timed(reporter, f"{name}: {suite.name}", seconds) as told:
                 try:
                     kept = kept_replies(out, subject, suite)
                     own = examine(subject, suite, kept, sampling, seed=seed, progress=told)
                     rows[suite.name][name] = own
+                    looks.append(Opening.now(f"{name}: {suite.name}", _look(subject, suite, sampling, seed)))
                 except ConfigError as problem:
                     skipped.setdefault(name, []).append(suite.name)
                     reporter.warning(f"{suite.name}: {problem}")
->>>>>>> 1c3df1182ca1b7d06eef97a4691730c33368dc18
         del subject
         free_memory()
     summary = {
@@ -101,7 +86,6 @@ def subject_of(name: str, ref: str, opened: Opened | None) -> Subject:
     return Local(name, content_id([ref, Start(ref).digest]), lm, LocalEngine(lm), **how)
 
 
-<<<<<<< HEAD
 def _look(subject: Subject, suite: Suite, sampling: Sampling, seed: int) -> str:
     """The same for the same model, tasks and settings, of which a second look shows nothing new."""
     return content_id([subject.id, [task.asked for task in suite.tasks], asdict(sampling), seed])
@@ -114,9 +98,6 @@ def _publish(out: Path, summary: Mapping[str, Any], looks: Sequence[Opening], re
         reporter.warning(told)
 
 
-def _told(reporter: Reporter, stage: str, began: float) -> Callable[[int, int], None]:
-    """Progress with the time left at the pace so far."""
-=======
 def kept_replies(out: Path, subject: Subject, suite: Suite) -> Kept:
     """The replies to a suite that a folder has of a subject."""
     return Kept(out / "replies" / content_id([subject.id]) / f"{suite.name}.jsonl")
@@ -126,7 +107,6 @@ def kept_replies(out: Path, subject: Subject, suite: Suite) -> Kept:
 def timed(reporter: Reporter, stage: str, seconds: dict[str, float]) -> Iterator[Progress]:
     """A stage that is told of with the time left at the pace so far; its `seconds` are added when it ends."""
     began = time.monotonic()
->>>>>>> 1c3df1182ca1b7d06eef97a4691730c33368dc18
 
     def tell(done: int, total: int) -> None:
         left = (time.monotonic() - began) / done * (total - done)
