@@ -105,6 +105,8 @@ def test_every_verdict_leads_back_to_prompt_and_answers(contest, reward, server,
     assert summary["judges"]["checks"]["win_rate"]["value"] == 0  # a random model says no words
     assert 0 < summary["judges"]["served"]["win_rate"]["value"] < 1
     assert summary["cut_off"] == [len(PROMPTS), 0]
+    opened = read_json(tmp_path / "w" / "manifest.json")["test_openings"]
+    assert list(opened.values()) == [1, 1]  # held-out prompts were looked at, once by each model
 
 
 def test_nothing_is_asked_or_judged_twice(contest, reward, server, tmp_path):

@@ -55,7 +55,7 @@ def examination(
                     kept = kept_replies(out, subject, suite)
                     own = examine(subject, suite, kept, sampling, seed=seed, progress=told)
                     rows[suite.name][name] = own
-                    looks.append(Opening.now(f"{name}: {suite.name}", _look(subject, suite, sampling, seed)))
+                    looks.append(Opening.now(f"{name}: {suite.name}", look_at(subject, suite, sampling, seed)))
                 except ConfigError as problem:
                     skipped.setdefault(name, []).append(suite.name)
                     reporter.warning(f"{suite.name}: {problem}")
@@ -86,7 +86,7 @@ def subject_of(name: str, ref: str, opened: Opened | None) -> Subject:
     return Local(name, content_id([ref, Start(ref).digest]), lm, LocalEngine(lm), **how)
 
 
-def _look(subject: Subject, suite: Suite, sampling: Sampling, seed: int) -> str:
+def look_at(subject: Subject, suite: Suite, sampling: Sampling, seed: int) -> str:
     """The same for the same model, tasks and settings, of which a second look shows nothing new."""
     return content_id([subject.id, [task.asked for task in suite.tasks], asdict(sampling), seed])
 

@@ -15,16 +15,17 @@ from gnomon.judges.reference import BASELINES, VOTES
 from gnomon.judges.rules import CoinToss, LongestWins
 from gnomon.judges.votes import Votes, read_votes
 from gnomon.pipeline.account import free_memory, peak_memory_gib
-from gnomon.pipeline.examination import Opened, kept_replies, subject_of, timed
+from gnomon.pipeline.examination import Opened, kept_replies, look_at, subject_of, timed
 from gnomon.pipeline.hearing import Hearing
 from gnomon.pipeline.judges import Case, kind_of
 from gnomon.pipeline.kinship import kin
 from gnomon.pipeline.lineage import software
+from gnomon.pipeline.openings import Opening, record
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines
 from gnomon.records import Comparison, Conversation, Message
 from gnomon.rollouts.engine import Sampling
-from gnomon.runs import write_json
+from gnomon.runs import RunFolder, write_json
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,9 @@ def _answers(name: str, contest: Contest, suite: Suite, place: Place) -> list[Ro
         subject = subject_of(name, contest.models[name], place.opened)
         kept = kept_replies(place.out, subject, suite)
         rows = examine(subject, suite, kept, contest.sampling, seed=contest.seed, progress=told)
+    look = Opening.now(f"{name}: {suite.name}", look_at(subject, suite, contest.sampling, contest.seed))
+    if twice := record(RunFolder(place.out), [look]):
+        place.reporter.warning(twice)
     del subject
     free_memory()
     return rows
