@@ -122,6 +122,11 @@ def test_another_setting_makes_only_what_depends_on_it(copied):
     run(load_recipe(RECIPE, [*SMALL, "policy.beta=0.2"]), copied, heard)
     assert heard.made == ["policy", "answers_policy"]
     assert (copied / "config.1.yaml").exists()
+    counts = json.loads((copied / "manifest.json").read_text())["test_openings"]
+    once = dict.fromkeys(("answers_base", "answers_sft", "reward", "reward_second"), 1)
+    assert counts == once | {"answers_policy": 2, "report": 2}
+    warned = json.loads((copied / "summary.json").read_text())["warnings"]
+    assert "answers_policy 2 times, report 2 times" in warned[-1]
 
 
 def test_the_policy_is_taken_back_to_the_share_of_its_way_that_liti_names(copied):
