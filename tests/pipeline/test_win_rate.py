@@ -19,6 +19,7 @@ from gnomon.pipeline.win_rate import Contest, Place, win_rate
 from gnomon.records import Conversation
 from gnomon.rollouts.endpoint import EndpointEngine
 from gnomon.rollouts.engine import Sampling
+from gnomon.runs import read_json
 
 PROMPTS = [
     {"id": f"p{i}", "prompt": f"Tell me about {what}.", "checks": [{"kind": "words", "min": 1, "max": 2}]}

@@ -55,7 +55,9 @@ def examination(
                     kept = kept_replies(out, subject, suite)
                     own = examine(subject, suite, kept, sampling, seed=seed, progress=told)
                     rows[suite.name][name] = own
-                    looks.append(Opening.now(f"{name}: {suite.name}", look_at(subject, suite, sampling, seed)))
+                    looks.append(
+                        Opening.now(f"{name}: {suite.name}", look_at(subject, suite, sampling, seed))
+                    )
                 except ConfigError as problem:
                     skipped.setdefault(name, []).append(suite.name)
                     reporter.warning(f"{suite.name}: {problem}")
