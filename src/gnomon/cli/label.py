@@ -1,0 +1,277 @@
+"""`gnomon label`: an application in which people judge answers, and what comes out of it."""
+
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+from rich.text import Text
+
+from gnomon.cli.console import out, print_json, say
+from gnomon.cli.options import AsJson
+from gnomon.errors import ConfigError
+from gnomon.runs import storing
+
+if TYPE_CHECKING:
+    from gnomon.labelling.store.database import Store
+
+label_app = typer.Typer(help="Have people judge answers.", no_args_is_help=True)
+
+DEFAULT = "labels.db"
+Db = Annotated[
+    str, typer.Option("--db", envvar="GNOMON_LABEL_DB", help="A file, or postgresql://USER@HOST/NAME.")
+]
+Project = Annotated[str, typer.Argument(metavar="PROJECT", help="The project's name in addresses.")]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting as key=value; may be given several times.")
+]
+
+
+@label_app.callback()
+def _group() -> None:
+    """Have people judge answers."""
+
+
+@label_app.command()
+def init(
+    project: Project,
+    title: Annotated[str | None, typer.Option(help="What annotators see; the name if not given.")] = None,
+    guidelines: Annotated[Path | None, typer.Option(help="A Markdown file of guidelines.")] = None,
+    settings: Setting = None,
+    db: Db = DEFAULT,
+) -> None:
+    """Make a project, and the database if there is none."""
+    text = guidelines.read_text(encoding="utf-8") if guidelines else None
+    with _opened(db) as store:
+        from gnomon.labelling.store import projects  # noqa: PLC0415  an extra
+
+        with store.write() as tx:
+            made = projects.create(tx, project, title or project, _settings(settings or []))
+            if text:
+                projects.write_guidelines(tx, made.id, text)
+    out.print(Text(f"{project} is in {db}; next: gnomon label import {project} FILE"), soft_wrap=True)
+
+
+@label_app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8765,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Sample pairs in a database that is thrown away.")
+    ] = False,
+    db: Db = DEFAULT,
+) -> None:
+    """Serve the application, until Ctrl-C."""
+    if demo:
+        with tempfile.TemporaryDirectory(prefix="gnomon-demo-") as folder:
+            _serve(str(Path(folder) / "demo.db"), host, port, demo=True)
+    else:
+        _serve(db, host, port)
+
+
+def _serve(db: str, host: str, port: int, *, demo: bool = False) -> None:
+    with _opened(db) as store:
+        from gnomon.labelling import demo as demonstration  # noqa: PLC0415  an extra
+        from gnomon.labelling.server import listen, server  # noqa: PLC0415
+        from gnomon.labelling.store import people  # noqa: PLC0415
+
+        door = listen(host, port)
+        address = f"http://{host if host != '0.0.0.0' else 'localhost'}:{door.getsockname()[1]}"
+        if demo:
+            demonstration.fill(store)
+        with store.write() as tx:
+            first = None
+            if not people.has_site_admin(tx):
+                people.withdraw_site_invitations(tx)
+                first = people.invite(tx, "admin")
+        if first:
+            say("nobody has an account yet; this link makes the administrator, once:")
+            out.print(Text(f"{address}/join/{first}"), soft_wrap=True)
+        say(f"serving {address}, Ctrl-C to stop")
+        server(store).run(sockets=[door])
+
+
+@label_app.command()
+def invite(
+    project: Project,
+    role: Annotated[
+        Literal["annotator", "viewer", "admin"], typer.Option(help="What the person may do.")
+    ] = "annotator",
+    count: Annotated[int, typer.Option(min=1, help="How many links.")] = 1,
+    url: Annotated[str, typer.Option(help="Where the application is served.")] = "http://127.0.0.1:8765",
+    db: Db = DEFAULT,
+) -> None:
+    """Print one-time links, each for one person."""
+    with _opened(db) as store:
+        from gnomon.labelling.store import people, projects  # noqa: PLC0415  an extra
+
+        with store.write() as tx:
+            found = projects.named(tx, project)
+            tokens = [people.invite(tx, role, found.id) for _ in range(count)]
+    for token in tokens:
+        out.print(Text(f"{url.rstrip('/')}/join/{token}"), soft_wrap=True)
+
+
+@label_app.command()
+def forget(
+    pseudonym: Annotated[str, typer.Argument(metavar="PSEUDONYM", help="As stats lists it.")],
+    db: Db = DEFAULT,
+) -> None:
+    """Erase who an annotator is; the votes stay, under the pseudonym."""
+    with _opened(db) as store:
+        from gnomon.labelling.store import people  # noqa: PLC0415  an extra
+        from gnomon.labelling.store.database import scrub  # noqa: PLC0415
+
+        with store.write() as tx:
+            people.forget(tx, pseudonym)
+        scrub(store)
+    out.print(Text(f"{pseudonym} is nobody now; backups made before still know"), soft_wrap=True)
+
+
+@label_app.command("import")
+def import_(
+    project: Project,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of comparisons, of any shape.")],
+    purpose: Annotated[
+        Literal["ordinary", "gold", "qualification"],
+        typer.Option("--as", help="Gold and qualification take the file's labels for right."),
+    ] = "ordinary",
+    origin: Annotated[
+        list[str] | None, typer.Option(help="The model behind the first answers, and again for the second.")
+    ] = None,
+    db: Db = DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Add the comparisons of a file as items, all or none."""
+    from gnomon.data.formats import load  # noqa: PLC0415  torch is slow to import
+
+    if origin and len(origin) != 2:
+        raise ConfigError("--origin is given twice, for the first and for the second answers, or not at all")
+    records = load(file).records
+    with _opened(db) as store:
+        from gnomon.labelling.items import items_of  # noqa: PLC0415  an extra
+        from gnomon.labelling.store import projects  # noqa: PLC0415
+
+        with store.write() as tx:
+            found = projects.named(tx, project)
+            count = projects.add_items(tx, found.id, items_of(records, purpose, origin or (None, None)))
+    if as_json:
+        print_json({"items": count, "project": project})
+    else:
+        out.print(Text(f"{count} items in {project}"), soft_wrap=True)
+
+
+@label_app.command()
+def export(
+    project: Project,
+    form: Annotated[
+        Literal["jsonl", "csv", "parquet", "comparisons", "trl"], typer.Option("--format", help="The form.")
+    ] = "jsonl",
+    file: Annotated[
+        Path | None, typer.Option("--out", help="The file to write; named after the project.")
+    ] = None,
+    text: Annotated[
+        bool, typer.Option("--text/--no-text", help="Prompts and answers too, or ids only.")
+    ] = True,
+    db: Db = DEFAULT,
+) -> None:
+    """Write every label that counts."""
+    with _opened(db) as store:
+        from gnomon.labelling.export import ENDINGS, stream  # noqa: PLC0415  an extra
+        from gnomon.labelling.store import projects  # noqa: PLC0415
+
+        with store.read() as tx:
+            found = projects.named(tx, project)
+        target = file or Path(f"{project}.{ENDINGS[form]}")
+        if target.exists():
+            raise ConfigError(f"{target} is there already; name another with --out")
+        draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            with storing(target.parent), draft.open("wb") as written:
+                for piece in stream(store, found.id, form, with_text=text):
+                    written.write(piece)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    out.print(Text(str(target)), soft_wrap=True)
+
+
+@label_app.command()
+def stats(project: Project, db: Db = DEFAULT, as_json: AsJson = False) -> None:
+    """Say what has come in so far."""
+    with _opened(db) as store:
+        from gnomon.labelling import tally  # noqa: PLC0415  an extra
+        from gnomon.labelling.store import projects  # noqa: PLC0415
+
+        with store.read() as tx:
+            summary = tally.summary(tx, projects.named(tx, project).id)
+    if as_json:
+        print_json(summary)
+    else:
+        _show(summary)
+
+
+@label_app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")], db: Db = DEFAULT
+) -> None:
+    """Copy the database while it is in use."""
+    with _opened(db) as store:
+        from gnomon.labelling.store.database import back_up  # noqa: PLC0415  an extra
+
+        back_up(store, file)
+    out.print(Text(str(file)), soft_wrap=True)
+
+
+def _settings(pairs: list[str]) -> Any:
+    from gnomon.labelling.settings import ProjectSettings  # noqa: PLC0415  an extra
+
+    values = dict(pair.partition("=")[::2] for pair in pairs)
+    try:
+        return ProjectSettings.model_validate(values)
+    except ValidationError as problem:
+        error = problem.errors()[0]
+        known = ", ".join(ProjectSettings.model_fields)
+        raise ConfigError(
+            f"--set {'.'.join(map(str, error['loc']))}: {error['msg']} (settings: {known})"
+        ) from problem
+
+
+def _show(summary: dict[str, Any]) -> None:
+    items = ", ".join(f"{count} {purpose}" for purpose, count in summary["items"].items()) or "none"
+    said = ", ".join(f"{outcome} {count}" for outcome, count in summary["outcomes"].items()) or "none"
+    out.print(f"items: {items}")
+    out.print(f"labels: {summary['labels']} ({said})")
+    if summary["agreement"] is not None:
+        out.print(f"two people say the same of {summary['agreement']:.1%} of the pairs both judged")
+    table = Table("annotator", "labels", "gold right", "repeats same", "left", "median s")
+    for name, person in summary["annotators"].items():
+        seconds = person["median_active_ms"]
+        table.add_row(
+            name,
+            str(person["labels"]),
+            f"{person['gold']['right']}/{person['gold']['answered']}",
+            f"{person['repeats']['same']}/{person['repeats']['answered']}",
+            f"{person['left']}/{person['preferring']}",
+            "" if seconds is None else f"{seconds / 1000:.1f}",
+        )
+    if summary["annotators"]:
+        out.print(table)
+
+
+@contextmanager
+def _opened(db: str) -> Iterator["Store"]:
+    """The database, opened and closed again; ConfigError says how to install what is missing."""
+    try:
+        from gnomon.labelling.store.database import open_store  # noqa: PLC0415  an extra
+    except ImportError as problem:
+        raise ConfigError(
+            f"gnomon label needs a package that is missing ({problem}): pip install 'gnomon[label]'"
+        ) from problem
+    with closing(open_store(db)) as store:
+        yield store

@@ -1,0 +1,169 @@
+"""A typed client of the REST interface, for programs that ask, judge or collect."""
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from secrets import token_hex
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from gnomon.errors import ConfigError, DataError, StorageError
+from gnomon.labelling.items import Item
+from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.settings import Permission, ProjectSettings, Role
+from gnomon.labelling.wire import (
+    GuidelinesSeen,
+    Link,
+    MemberSeen,
+    NewGuidelines,
+    Next,
+    ProjectSeen,
+    StandingSeen,
+    TaskSeen,
+)
+
+BATCH = 500
+"""Items sent together."""
+
+
+class RefusedError(DataError):
+    """The server's refusal: its HTTP status, and why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(f"the labelling server refused (HTTP {status}): {why}")
+        self.status = status
+
+
+class LabelClient:
+    """Speaks to one server with one key. Use it as a context manager, or close it."""
+
+    def __init__(self, url: str, key: str, *, timeout: float = 30.0) -> None:
+        """`timeout` is in seconds, for each request."""
+        self._http = httpx.Client(
+            base_url=f"{url.rstrip('/')}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=timeout
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def projects(self) -> list[ProjectSeen]:
+        """The projects this key has a part in."""
+        return [ProjectSeen.model_validate(row) for row in self._json("GET", "/projects")]
+
+    def create_project(self, slug: str, title: str, settings: ProjectSettings | None = None) -> ProjectSeen:
+        """Create a project."""
+        body = {"slug": slug, "title": title, "settings": (settings or ProjectSettings()).model_dump()}
+        return ProjectSeen.model_validate(self._json("POST", "/projects", body))
+
+    def settings(self, project: str) -> ProjectSettings:
+        """How a project asks."""
+        return ProjectSettings.model_validate(self._json("GET", f"/projects/{project}/settings"))
+
+    def settle(self, project: str, settings: ProjectSettings) -> None:
+        """Change how a project asks."""
+        self._json("PUT", f"/projects/{project}/settings", settings.model_dump())
+
+    def add_items(self, project: str, items: Iterable[Item]) -> int:
+        """Add items, a few hundred to a request, and return how many; a request adds all of its or none."""
+        waiting, total = [], 0
+        for item in items:
+            waiting.append(item.model_dump(mode="json"))
+            if len(waiting) == BATCH:
+                total += self._json("POST", f"/projects/{project}/items", waiting)["items"]
+                waiting = []
+        return total + (self._json("POST", f"/projects/{project}/items", waiting)["items"] if waiting else 0)
+
+    def next(self, project: str) -> Next:
+        """The task in one's hands, or else a new one, or why there is none."""
+        return Next.model_validate(self._json("POST", f"/projects/{project}/next"))
+
+    def submit(self, project: str, token: str, judgement: Judgement, key: str | None = None) -> None:
+        """Keep an answer. Send it again under the same `key` if it is not known to have arrived."""
+        body = judgement.model_dump(mode="json")
+        headers = {"Idempotency-Key": key or token_hex(16)}
+        self._json("POST", f"/projects/{project}/tasks/{token}/label", body, headers)
+
+    def undo(self, project: str, token: str) -> TaskSeen:
+        """Take an answer back."""
+        return TaskSeen.model_validate(self._json("POST", f"/projects/{project}/tasks/{token}/undo"))
+
+    def release(self, project: str, token: str) -> None:
+        """Give a task back unanswered."""
+        self._json("POST", f"/projects/{project}/tasks/{token}/release")
+
+    def standing(self, project: str) -> StandingSeen:
+        """How many tasks one has answered, and about how many are left."""
+        return StandingSeen.model_validate(self._json("GET", f"/projects/{project}/standing"))
+
+    def guidelines(self, project: str) -> GuidelinesSeen:
+        """The newest guidelines."""
+        return GuidelinesSeen.model_validate(self._json("GET", f"/projects/{project}/guidelines"))
+
+    def write_guidelines(self, project: str, text: str) -> GuidelinesSeen:
+        """Add a version of the guidelines, as Markdown."""
+        body = NewGuidelines(text=text).model_dump()
+        return GuidelinesSeen.model_validate(self._json("PUT", f"/projects/{project}/guidelines", body))
+
+    def members(self, project: str) -> list[MemberSeen]:
+        """Everybody in a project, by pseudonym."""
+        return [MemberSeen.model_validate(row) for row in self._json("GET", f"/projects/{project}/members")]
+
+    def invite(self, project: str, role: Role = "annotator") -> Link:
+        """Make a one-time link."""
+        return Link.model_validate(self._json("POST", f"/projects/{project}/invitations", {"role": role}))
+
+    def statistics(self, project: str) -> dict[str, Any]:
+        """Counts, and what each annotator did."""
+        found: dict[str, Any] = self._json("GET", f"/projects/{project}/statistics")
+        return found
+
+    def audit(self, project: str) -> list[dict[str, Any]]:
+        """The newest lines of the audit log."""
+        lines: list[dict[str, Any]] = self._json("GET", f"/projects/{project}/audit")
+        return lines
+
+    def create_key(self, scopes: Collection[Permission], project: str | None = None) -> str:
+        """Make another key that may do no more than this one."""
+        return str(self._json("POST", "/keys", {"scopes": sorted(scopes), "project": project})["key"])
+
+    @contextmanager
+    def export(self, project: str, form: str = "jsonl", *, text: bool = True) -> Iterator[Iterator[bytes]]:
+        """The labels as a stream of pieces, in one of the forms of `gnomon label export`."""
+        query = {"form": form, "text": str(text).lower()}
+        with self._http.stream("GET", f"/projects/{project}/export", params=query) as reply:
+            if reply.is_error:
+                reply.read()
+            self._check(reply)
+            yield reply.iter_bytes()
+
+    def _json(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        try:
+            reply = self._http.request(method, path, json=body, headers=headers)
+        except httpx.RequestError as problem:
+            raise ConfigError(
+                f"{self._http.base_url} cannot be reached ({problem}); is it running?"
+            ) from problem
+        self._check(reply)
+        return reply.json() if reply.content else None
+
+    def _check(self, reply: httpx.Response) -> None:
+        if not reply.is_error:
+            return
+        try:
+            why = str(reply.json()["detail"])
+        except (ValueError, KeyError, TypeError):
+            why = reply.text[:200]
+        if reply.status_code == HTTPStatus.INSUFFICIENT_STORAGE:
+            raise StorageError(why)
+        raise RefusedError(reply.status_code, why)

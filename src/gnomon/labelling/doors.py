@@ -1,0 +1,94 @@
+"""The ways in and out: signing in, one-time links, signing out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from gnomon.errors import DataError
+from gnomon.labelling.auth import COOKIE, Database, KnownCaller, SignedIn, from_this_site, remember
+from gnomon.labelling.store import people
+from gnomon.labelling.tokens import hash_password
+from gnomon.labelling.views import show
+
+router = APIRouter()
+
+Name = Annotated[str, Form(max_length=128)]
+Password = Annotated[str, Form(max_length=1000)]
+OurForm = Depends(from_this_site)
+
+
+@router.get("/login")
+def ask_who(request: Request, caller: KnownCaller, next: str = "/") -> Response:
+    """The page to sign in."""
+    return RedirectResponse("/", 303) if caller else show(request, "login.html", next=_inside(next), error="")
+
+
+@router.post("/login", dependencies=[OurForm])
+def sign_in(
+    request: Request, store: Database, name: Name, password: Password, next: Annotated[str, Form()] = "/"
+) -> Response:
+    """Open a session for a name and its password."""
+    error = "This name and password do not belong together."
+    try:
+        with store.read() as tx:
+            annotator = people.check_password(tx, name, password)
+    except DataError as problem:
+        return show(request, "login.html", 429, next=_inside(next), error=str(problem))
+    with store.write() as tx:
+        if annotator is None:
+            people.note_wrong_password(tx, name)
+        token = people.open_session(tx, annotator.id) if annotator else None
+    if token is None:
+        return show(request, "login.html", 403, next=_inside(next), error=error)
+    response = RedirectResponse(_inside(next), 303)
+    remember(request, response, token)
+    return response
+
+
+@router.post("/logout")
+def sign_out(request: Request, store: Database, caller: SignedIn) -> Response:
+    """End the session."""
+    with store.write() as tx:
+        people.close_session(tx, request.cookies.get(COOKIE, ""))
+    response = RedirectResponse("/login", 303)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+@router.get("/join/{token}")
+def ask_to_join(request: Request, token: str, store: Database, caller: KnownCaller) -> Response:
+    """The page behind a one-time link. Looking at it does not use it up."""
+    with store.read() as tx:
+        good = people.invitation(tx, token) is not None
+    return show(request, "join.html", 200 if good else 404, caller, good=good, error="", name="")
+
+
+@router.post("/join/{token}", dependencies=[OurForm])
+def join(
+    request: Request,
+    token: str,
+    store: Database,
+    caller: KnownCaller,
+    name: Name = "",
+    password: Password = "",
+) -> Response:
+    """Use up a one-time link: by a new account, or by whoever is signed in."""
+    try:
+        kept = "" if caller else hash_password(password)  # takes long, so not while others wait to write
+        with store.write() as tx:
+            if caller:
+                people.accept_as(tx, token, caller.annotator)
+                return RedirectResponse("/", 303)
+            annotator = people.accept(tx, token, name, kept)
+            session = people.open_session(tx, annotator.id)
+    except DataError as problem:
+        return show(request, "join.html", 422, caller, good=True, error=str(problem), name=name)
+    response = RedirectResponse("/", 303)
+    remember(request, response, session)
+    return response
+
+
+def _inside(path: str) -> str:
+    """A path of this site; the front page for anything that would lead elsewhere."""
+    return path if path.startswith("/") and path[1:2] not in ("/", "\\") else "/"

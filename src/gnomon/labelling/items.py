@@ -1,0 +1,62 @@
+"""What people are asked about: a prompt and two answers to it, as they travel into the application."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gnomon.errors import DataError
+from gnomon.labelling.settings import Purpose
+from gnomon.records import Comparison, Message, Record
+
+
+class Response(BaseModel):
+    """An answer, and which model gave it; annotators see the first only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    messages: tuple[Message, ...] = Field(min_length=1)
+    origin: str | None = Field(None, max_length=500)
+
+
+class Item(BaseModel):
+    """A prompt with two answers. `expected` is the better one's place where that is known: 0 or 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1, max_length=500)
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    responses: tuple[Response, ...] = Field(min_length=2, max_length=2)
+    purpose: Purpose = "ordinary"
+    expected: int | None = Field(None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _known_answers_are_known(self) -> "Item":
+        if (self.purpose != "ordinary") != (self.expected is not None):
+            raise ValueError("gold and qualification items, and only they, say which answer is expected")
+        return self
+
+
+def items_of(
+    records: Iterable[Record], purpose: Purpose = "ordinary", origins: Sequence[str | None] = (None, None)
+) -> Iterator[Item]:
+    """Comparisons as items; what a record says is better is used for gold and qualification alone.
+
+    DataError for a record of another kind, and where an answer must be known and is not.
+    """
+    for record in records:
+        if not isinstance(record, Comparison):
+            kind = type(record).__name__.lower()
+            raise DataError(f"{record.id} is a {kind}; people are asked about comparisons of two answers")
+        expected = None
+        if purpose != "ordinary":
+            if record.label is None or record.is_tie:
+                raise DataError(f"{record.id} does not say which answer is better; a {purpose} item must")
+            expected = 0 if record.chosen is record.first else 1
+        answers = zip((record.first, record.second), origins, strict=True)
+        yield Item(
+            id=record.id,
+            prompt=record.prompt.messages,
+            responses=tuple(Response(messages=messages, origin=origin) for messages, origin in answers),
+            purpose=purpose,
+            expected=expected,
+        )

@@ -1,0 +1,1 @@
+"""The steps, each as it was released: none is changed afterwards."""

@@ -1,0 +1,124 @@
+"""The pages: projects, a task to judge, guidelines."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, Field, ValidationError
+
+from gnomon.labelling import tally
+from gnomon.labelling.auth import Access, Database, MayLabel, MayManage, MayRead, SignedIn, Tasks
+from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.queue import Idle, Queue, Task
+from gnomon.labelling.settings import GRANTS, Role
+from gnomon.labelling.store import people, projects
+from gnomon.labelling.tokens import new_token
+from gnomon.labelling.views import show
+
+router = APIRouter()
+
+
+class Answer(BaseModel):
+    """The form under a task. `choice` is `left-3` and the like, or an outcome without a side."""
+
+    choice: str
+    key: str = Field(min_length=8, max_length=64)
+    left_flags: list[str] = []
+    right_flags: list[str] = []
+    rationale: str = ""
+    active_ms: int | None = None
+    elapsed_ms: int | None = None
+    csrf: str = ""
+
+    def judgement(self) -> Judgement:
+        """What it says; HTTP 422 where it says nothing that can be kept."""
+        side, _, strength = self.choice.partition("-")
+        values: dict[str, Any] = self.model_dump(exclude={"choice", "key", "csrf"})
+        try:
+            return Judgement.model_validate(values | {"choice": side, "strength": strength or None})
+        except ValidationError as problem:
+            raise HTTPException(422, problem.errors()[0]["msg"]) from problem
+
+
+@router.get("/")
+def home(request: Request, store: Database, caller: SignedIn) -> Response:
+    """The projects somebody has a part in; straight to the work where there is but one to label."""
+    with store.read() as tx:
+        found = projects.of_annotator(tx, caller.annotator)
+    if len(found) == 1 and found[0][1] == "annotator":
+        return RedirectResponse(f"/p/{found[0][0].slug}", 303)
+    cards = [(project, GRANTS[role]) for project, role in found]
+    return show(request, "home.html", caller=caller, cards=cards)
+
+
+@router.get("/p/{slug}")
+def work(request: Request, queue: Tasks, store: Database, access: MayLabel) -> Response:
+    """The page on which tasks are judged one after the other; loading it again shows the same task."""
+    with store.read() as tx:
+        guidelines = projects.current_guidelines(tx, access.project.id)
+    return show(request, "work.html", caller=access.caller, guidelines=guidelines, **_turn(queue, access))
+
+
+@router.post("/p/{slug}/tasks/{token}/label")
+def answer(
+    request: Request, token: str, form: Annotated[Answer, Form()], queue: Tasks, access: MayLabel
+) -> Response:
+    """Keep an answer and show the next task in its place; on a page of its own where no script asked."""
+    queue.submit(access.turn, token, form.judgement(), form.key)
+    if "hx-request" not in request.headers:
+        return RedirectResponse(f"/p/{access.project.slug}", 303)
+    return show(request, "turn.html", caller=access.caller, **_turn(queue, access))
+
+
+@router.post("/p/{slug}/tasks/{token}/undo")
+def undo(request: Request, token: str, queue: Tasks, access: MayLabel) -> Response:
+    """Take back an answer and show its task again."""
+    task = queue.undo(access.turn, token)
+    return show(request, "turn.html", caller=access.caller, **_turn(queue, access, task))
+
+
+@router.get("/p/{slug}/guidelines")
+def guidelines(request: Request, store: Database, access: MayLabel) -> Response:
+    """What annotators are told to go by."""
+    with store.read() as tx:
+        newest = projects.current_guidelines(tx, access.project.id)
+    return show(request, "guidelines.html", caller=access.caller, project=access.project, guidelines=newest)
+
+
+@router.get("/p/{slug}/results")
+def results(request: Request, store: Database, access: MayRead) -> Response:
+    """What has come in so far."""
+    with store.read() as tx:
+        counts = tally.summary(tx, access.project.id)
+        everybody = people.members(tx, access.project.id)
+    return show(
+        request,
+        "results.html",
+        caller=access.caller,
+        project=access.project,
+        counts=counts,
+        members=everybody,
+        manages=access.may("manage"),
+    )
+
+
+@router.post("/p/{slug}/invite")
+def invite(request: Request, store: Database, access: MayManage, role: Annotated[Role, Form()]) -> Response:
+    """Make a one-time link and show it, this once."""
+    with store.write() as tx:
+        token = people.invite(tx, role, access.project.id, access.caller.annotator.id)
+    link = f"{request.url.scheme}://{request.headers.get('host', '')}/join/{token}"
+    return show(request, "invited.html", caller=access.caller, project=access.project, link=link, role=role)
+
+
+def _turn(queue: Queue, access: Access, task: Task | Idle | None = None) -> dict[str, Any]:
+    given = task or queue.next(access.turn)
+    return {
+        "project": access.project,
+        "task": given if isinstance(given, Task) else None,
+        "state": "task" if isinstance(given, Task) else given,
+        "standing": queue.standing(access.turn),
+        "last": queue.last(access.turn),
+        "key": new_token()[:32],
+        "reads": access.may("read"),
+    }

@@ -1,0 +1,39 @@
+"""How a project asks: each setting with its unit and meaning."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["admin", "annotator", "viewer"]
+Permission = Literal["label", "read", "manage"]
+Purpose = Literal["ordinary", "gold", "qualification"]
+
+GRANTS: dict[Role, frozenset[Permission]] = {
+    "admin": frozenset({"label", "read", "manage"}),
+    "annotator": frozenset({"label"}),
+    "viewer": frozenset({"read"}),
+}
+"""What each role may do. Those who label may not read, since what is read says which model wrote what."""
+
+STRENGTHS = ("slightly", "somewhat", "clearly", "much")
+"""How much better, from 1 to 4."""
+
+FLAGS = ("harmful", "refuses", "wrong", "off-topic", "unreadable")
+"""What an answer can be marked as, beside being better or worse."""
+
+
+class ProjectSettings(BaseModel):
+    """How tasks are given out in a project."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    overlap: int = Field(1, ge=1, le=100, description="people who judge each pair")
+    lease_minutes: float = Field(
+        30, gt=0, le=7 * 24 * 60, description="time to judge before others are asked"
+    )
+    gold_rate: float = Field(0.05, ge=0, le=1, description="share of tasks with a known answer")
+    repeat_rate: float = Field(0.05, ge=0, le=1, description="share of own tasks asked again, sides swapped")
+    repeat_gap: int = Field(10, ge=1, description="tasks between a judgement and its repeat")
+    qualification_pass: float = Field(
+        0.8, ge=0, le=1, description="share of the qualification round that must be right"
+    )

@@ -1,0 +1,157 @@
+/* Keys, drafts, focus time, and what happens when the network does not. The server renders everything else. */
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const form = () => byId("answer");
+const token = () => byId("turn").dataset.token;
+const kept = {
+  get: (name) => { try { return localStorage.getItem(name); } catch { return null; } },
+  set: (name, value) => { try { localStorage.setItem(name, value); } catch { /* private windows may refuse */ } },
+  drop: (name) => { try { localStorage.removeItem(name); } catch { /* as above */ } },
+};
+
+/* Drafts: what was chosen and written survives a reload, until the server has it. */
+const draftName = () => `gnomon-draft-${token()}`;
+
+function saveDraft() {
+  const fields = [...new FormData(form())].filter(([name]) => name !== "csrf" && name !== "key" && !name.endsWith("_ms"));
+  kept.set(draftName(), JSON.stringify(fields));
+}
+
+function restoreDraft() {
+  const saved = kept.get(draftName());
+  if (!saved) return;
+  const fields = JSON.parse(saved);
+  for (const box of form().querySelectorAll("input[type=checkbox], input[type=radio]")) {
+    box.checked = fields.some(([name, value]) => name === box.name && value === box.value);
+  }
+  form().elements.rationale.value = fields.find(([name]) => name === "rationale")?.[1] ?? "";
+}
+
+/* Time: all of it since the task was shown, and the part with the page in sight and in use. */
+const IDLE_MS = 60000;
+let shown = 0, active = 0, since = null, lastSign = 0;
+
+function settleTime() {
+  const now = performance.now();
+  if (since !== null) active += Math.max(0, Math.min(now, lastSign + IDLE_MS) - since);
+  since = document.hasFocus() && !document.hidden ? now : null;
+}
+
+function signOfLife() {
+  settleTime();
+  lastSign = performance.now();
+}
+
+function startTime() {
+  shown = lastSign = performance.now();
+  active = 0;
+  since = null;
+  settleTime();
+}
+
+/* Keys. */
+const keysOn = () => kept.get("gnomon-keys") !== "off";
+
+function pick(key) {
+  const box = form()?.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  if (!box) return false;
+  if (box.type === "radio" && box.checked) form().requestSubmit();
+  else box.click();
+  return true;
+}
+
+function toggleRaw() {
+  const raw = document.documentElement.classList.toggle("as-it-is");
+  byId("raw").setAttribute("aria-pressed", raw);
+}
+
+const ACTIONS = {
+  c: () => form()?.elements.rationale.focus(),
+  z: () => byId("undo")?.click(),
+  m: toggleRaw,
+  g: () => byId("guidelines").click(),
+  "?": () => byId("help").showModal(),
+};
+
+function onKey(event) {
+  signOfLife();
+  const writing = event.target.matches("textarea, input:not([type=radio], [type=checkbox]), select");
+  if (event.key === "Escape" && writing) event.target.blur();
+  if (event.key === "Enter" && form() && (event.ctrlKey || event.metaKey)) form().requestSubmit();
+  if (writing || event.ctrlKey || event.metaKey || event.altKey || byId("help").open || !keysOn()) return;
+  if (event.key === "Enter" && !event.target.matches("button, a, summary")) {
+    if (form()) { event.preventDefault(); form().requestSubmit(); }
+  } else if (!event.repeat && pick(event.key)) {
+    event.preventDefault();
+  } else if (!event.repeat && ACTIONS[event.key]) {
+    event.preventDefault();
+    ACTIONS[event.key]();
+  }
+}
+
+/* A new task is there. `sent` names the draft of an answer on its way. */
+let sent = null;
+
+function begin() {
+  const raw = document.documentElement.classList.contains("as-it-is");
+  byId("raw").setAttribute("aria-pressed", raw);
+  byId("raw").onclick = toggleRaw;
+  byId("ask-help").onclick = () => byId("help").showModal();
+  byId("notice").hidden = true;
+  if (!form()) return;
+  restoreDraft();
+  form().addEventListener("input", saveDraft);
+  startTime();
+}
+
+function tell(message, gone) {
+  sent = null;
+  byId("notice").firstElementChild.textContent = message;
+  byId("again").hidden = gone;
+  byId("onward").hidden = !gone;
+  byId("notice").hidden = false;
+}
+
+function news() {
+  const note = byId("news");
+  if (!note) return;
+  const name = `gnomon-guidelines-${note.dataset.project}`;
+  note.hidden = kept.get(name) === note.dataset.version;
+  note.querySelector("a").addEventListener("click", () => kept.set(name, note.dataset.version));
+}
+
+document.addEventListener("htmx:configRequest", (event) => {
+  settleTime();
+  if (event.detail.elt !== form()) return;
+  sent = draftName();
+  event.detail.parameters.active_ms = Math.round(active);
+  event.detail.parameters.elapsed_ms = Math.round(performance.now() - shown);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  if (sent) kept.drop(sent);
+  sent = null;
+  begin();
+  byId("turn").focus({ preventScroll: true });
+  scrollTo({ top: 0 });
+});
+document.addEventListener("htmx:responseError", (event) => {
+  const { status, responseText } = event.detail.xhr;
+  const known = responseText && responseText.length < 500 && status !== 500;
+  tell(known ? `Not kept: ${responseText}.` : "Not kept: the server stumbled.", status === 409);
+});
+for (const kind of ["htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(kind, () => tell("Not kept yet: the server cannot be reached. Your draft is safe here.", false));
+}
+document.addEventListener("keydown", onKey);
+document.addEventListener("pointerdown", signOfLife);
+document.addEventListener("visibilitychange", settleTime);
+addEventListener("focus", settleTime);
+addEventListener("blur", settleTime);
+addEventListener("online", () => { if (!byId("notice").hidden && !byId("again").hidden) form()?.requestSubmit(); });
+byId("again").onclick = () => form()?.requestSubmit();
+byId("onward").onclick = () => location.reload();
+byId("keys-on").checked = keysOn();
+byId("keys-on").onchange = (event) => kept.set("gnomon-keys", event.target.checked ? "on" : "off");
+news();
+begin();

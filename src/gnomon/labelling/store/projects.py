@@ -1,0 +1,194 @@
+"""Projects, their guidelines, and the items people are asked about."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
+from sqlalchemy import Select, func, insert, select, update
+
+from gnomon.errors import ConfigError, DataError
+from gnomon.labelling.items import Item
+from gnomon.labelling.settings import ProjectSettings, Role
+from gnomon.labelling.store import journal
+from gnomon.labelling.store.database import Transaction
+from gnomon.labelling.store.people import Annotator
+from gnomon.labelling.store.tables import guidelines, items, memberships, projects, responses
+from gnomon.records import Message
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+BATCH = 200
+"""Items stored by one statement."""
+MESSAGES = TypeAdapter(tuple[Message, ...])
+
+
+class Project(NamedTuple):
+    """A project as everything else needs it."""
+
+    id: int
+    slug: str
+    title: str
+    settings: ProjectSettings
+
+
+class Guidelines(NamedTuple):
+    """What annotators are told to go by; versions count from 1."""
+
+    version: int
+    text: str
+
+
+def create(
+    tx: Transaction, slug: str, title: str, settings: ProjectSettings, actor: int | None = None
+) -> Project:
+    """A new project; ConfigError where the name is taken or does not fit into an address."""
+    if not SLUG.fullmatch(slug):
+        raise ConfigError(f"project {slug!r}: use small letters, digits and hyphens, up to 63 of them")
+    if find(tx, slug):
+        raise ConfigError(f"project {slug!r} is there already; choose another name")
+    values = {"slug": slug, "title": title, "settings": settings.model_dump(), "created_at": tx.now}
+    key = tx.connection.execute(insert(projects).values(values).returning(projects.c.id)).scalar_one()
+    journal.note(tx, "project created", actor=actor, project=key, settings=settings.model_dump())
+    return Project(key, slug, title, settings)
+
+
+def find(tx: Transaction, slug: str) -> Project | None:
+    """The project of this name, or None."""
+    row = tx.connection.execute(_projects().where(projects.c.slug == slug)).one_or_none()
+    return _project(row) if row else None
+
+
+def named(tx: Transaction, slug: str) -> Project:
+    """The project of this name; ConfigError, with the names there are, for another."""
+    if project := find(tx, slug):
+        return project
+    there = ", ".join(project.slug for project in every(tx)) or "none yet"
+    raise ConfigError(f"there is no project {slug!r} (there is: {there}); create it with gnomon label init")
+
+
+def every(tx: Transaction) -> list[Project]:
+    """All projects by name."""
+    return [_project(row) for row in tx.connection.execute(_projects().order_by(projects.c.slug))]
+
+
+def of_annotator(tx: Transaction, annotator: Annotator) -> list[tuple[Project, Role]]:
+    """The projects somebody has a part in, each with the role there, by name."""
+    if annotator.site_admin:
+        return [(project, "admin") for project in every(tx)]
+    query = (
+        _projects()
+        .add_columns(memberships.c.role)
+        .join(memberships, memberships.c.project_id == projects.c.id)
+        .where(memberships.c.annotator_id == annotator.id)
+        .order_by(projects.c.slug)
+    )
+    return [(_project(row), row.role) for row in tx.connection.execute(query)]
+
+
+def settle(tx: Transaction, project: Project, settings: ProjectSettings, actor: int | None = None) -> None:
+    """Change how a project asks, from the next task on."""
+    tx.connection.execute(
+        update(projects).where(projects.c.id == project.id).values(settings=settings.model_dump())
+    )
+    journal.note(tx, "settings changed", actor=actor, project=project.id, settings=settings.model_dump())
+
+
+def write_guidelines(tx: Transaction, project: int, text: str, actor: int | None = None) -> int:
+    """Add a version of the guidelines and return its number; earlier ones stay as they were."""
+    newest = current_guidelines(tx, project)
+    version = newest.version + 1 if newest else 1
+    tx.connection.execute(
+        insert(guidelines).values(project_id=project, version=version, text=text, created_at=tx.now)
+    )
+    journal.note(tx, "guidelines written", actor=actor, project=project, version=version)
+    return version
+
+
+def current_guidelines(tx: Transaction, project: int) -> Guidelines | None:
+    """The newest version, or None where there is none yet."""
+    query = (
+        select(guidelines.c.version, guidelines.c.text)
+        .where(guidelines.c.project_id == project)
+        .order_by(guidelines.c.version.desc())
+        .limit(1)
+    )
+    row = tx.connection.execute(query).one_or_none()
+    return Guidelines(*row) if row else None
+
+
+def add_items(tx: Transaction, project: int, new: Iterable[Item], actor: int | None = None) -> int:
+    """Store items and return how many; DataError where an id is there already, and then none is stored."""
+    source, total = iter(new), 0
+    while batch := list(islice(source, BATCH)):
+        _refuse_known(tx, project, [item.id for item in batch])
+        tx.connection.execute(insert(items), [_item_values(tx, project, item) for item in batch])
+        keys = _keys(tx, project, [item.id for item in batch])
+        rows = [
+            {
+                "item_id": keys[item.id],
+                "place": place,
+                "messages": _dumped(response.messages),
+                "origin": response.origin,
+            }
+            for item in batch
+            for place, response in enumerate(item.responses)
+        ]
+        tx.connection.execute(insert(responses), rows)
+        total += len(batch)
+    journal.note(tx, "items imported", actor=actor, project=project, items=total)
+    return total
+
+
+def count_items(tx: Transaction, project: int) -> dict[str, int]:
+    """How many items there are of each purpose."""
+    query = (
+        select(items.c.purpose, func.count()).where(items.c.project_id == project).group_by(items.c.purpose)
+    )
+    return {str(purpose): int(count) for purpose, count in tx.connection.execute(query)}
+
+
+def responses_of(tx: Transaction, keys: Sequence[int]) -> dict[int, list[tuple[Any, str | None]]]:
+    """The messages of each item's responses in their own order, each with its origin."""
+    query = select(responses).where(responses.c.item_id.in_(keys)).order_by(responses.c.place)
+    found: dict[int, list[tuple[Any, str | None]]] = {key: [] for key in keys}
+    for row in tx.connection.execute(query):
+        found[row.item_id].append((row.messages, row.origin))
+    return found
+
+
+def _projects() -> Select[Any]:
+    return select(projects.c.id, projects.c.slug, projects.c.title, projects.c.settings)
+
+
+def _project(row: Any) -> Project:
+    return Project(row.id, row.slug, row.title, ProjectSettings.model_validate(row.settings))
+
+
+def _item_values(tx: Transaction, project: int, item: Item) -> dict[str, Any]:
+    return {
+        "project_id": project,
+        "external_id": item.id,
+        "purpose": item.purpose,
+        "prompt": _dumped(item.prompt),
+        "expected": item.expected,
+        "taken": 0,
+        "created_at": tx.now,
+    }
+
+
+def _dumped(messages: Any) -> Any:
+    return MESSAGES.dump_python(messages, mode="json", exclude_defaults=True)
+
+
+def _keys(tx: Transaction, project: int, ids: Sequence[str]) -> dict[str, int]:
+    query = select(items.c.external_id, items.c.id).where(
+        items.c.project_id == project, items.c.external_id.in_(ids)
+    )
+    return {str(name): int(key) for name, key in tx.connection.execute(query)}
+
+
+def _refuse_known(tx: Transaction, project: int, ids: Sequence[str]) -> None:
+    twice = next(iter({name for name in ids if ids.count(name) > 1} | set(_keys(tx, project, ids))), None)
+    if twice is not None:
+        raise DataError(f"item {twice!r} is there already; ids are unique in a project")

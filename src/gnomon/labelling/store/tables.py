@@ -1,0 +1,208 @@
+"""The tables. Times are milliseconds since 1970 in UTC; secrets are kept as digests only.
+
+An annotator is a pseudonym; who that is stands in `identities` alone, so that a person can be forgotten
+while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` is the view of what
+counts now: the last event of each assignment, where that is a label.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMES)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("slug", String(64), nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+guidelines = Table(
+    "guidelines",
+    metadata,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("purpose", String(16), nullable=False),
+    Column("prompt", JSON, nullable=False),
+    Column("expected", Integer),
+    Column("taken", Integer, nullable=False, default=0),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "external_id"),
+    Index(None, "project_id", "purpose", "taken"),
+)
+"""`expected` is the place of the better response where it is known (gold, qualification), and `taken`
+the votes given or under way that count towards the overlap."""
+
+responses = Table(
+    "responses",
+    metadata,
+    Column("item_id", ForeignKey("items.id"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("messages", JSON, nullable=False),
+    Column("origin", Text),
+)
+"""`origin` is the model that wrote it, which no annotator sees."""
+
+annotators = Table(
+    "annotators",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("pseudonym", String(32), nullable=False, unique=True),
+    Column("site_admin", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("annotator_id", ForeignKey("annotators.id"), primary_key=True),
+    Column("name", String(128), nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("annotator_id", ForeignKey("annotators.id"), primary_key=True),
+    Column("role", String(16), nullable=False),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("project_id", ForeignKey("projects.id")),
+    Column("role", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("annotator_id", ForeignKey("annotators.id"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("hint", String(8), nullable=False),
+    Column("annotator_id", ForeignKey("annotators.id"), nullable=False),
+    Column("project_id", ForeignKey("projects.id")),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token", String(32), nullable=False, unique=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("item_id", ForeignKey("items.id"), nullable=False),
+    Column("annotator_id", ForeignKey("annotators.id"), nullable=False),
+    Column("pass_number", Integer, nullable=False),
+    Column("shown_order", JSON, nullable=False),
+    Column("chosen_by", String(32), nullable=False),
+    Column("propensity", Float, nullable=False),
+    Column("guideline_version", Integer),
+    Column("state", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    UniqueConstraint("item_id", "annotator_id", "pass_number"),
+    Index(None, "project_id", "annotator_id", "state"),
+    Index(None, "state", "expires_at"),
+)
+"""An item given to an annotator: `leased`, then `done`, or `returned` when the lease ran out.
+
+`shown_order` has the places of the responses from left to right; `propensity` is the probability with
+which this item was drawn out of those that could have been.
+"""
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("assignment_id", ForeignKey("assignments.id"), nullable=False),
+    Column("idempotency_key", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("outcome", String(16)),
+    Column("preferred", Integer),
+    Column("strength", Integer),
+    Column("flags", JSON),
+    Column("rationale", Text),
+    Column("active_ms", BigInteger),
+    Column("elapsed_ms", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("assignment_id", "idempotency_key"),
+    sqlite_autoincrement=True,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("actor_id", Integer),
+    Column("project_id", Integer),
+    Column("action", String(64), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "action", "created_at"),
+    sqlite_autoincrement=True,
+)
+
+labels = Table(
+    "labels",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("assignment_id", Integer),
+    Column("outcome", String(16)),
+    Column("preferred", Integer),
+    Column("strength", Integer),
+    Column("flags", JSON),
+    Column("rationale", Text),
+    Column("active_ms", BigInteger),
+    Column("elapsed_ms", BigInteger),
+    Column("created_at", BigInteger),
+)
+"""The view, apart from the tables that migrations make."""

@@ -1,0 +1,82 @@
+"""Label events: what was said, in the order it was said, and what counts of it now."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from gnomon.labelling.store.database import Transaction
+from gnomon.labelling.store.tables import annotators, assignments, events, items, labels
+
+CHUNK = 500
+"""Labels fetched together when all are read."""
+
+
+def known(tx: Transaction, assignment: int, idempotency_key: str) -> bool:
+    """Whether this very request was carried out already."""
+    query = select(events.c.id).where(
+        events.c.assignment_id == assignment, events.c.idempotency_key == idempotency_key
+    )
+    return tx.connection.execute(query).first() is not None
+
+
+def record(tx: Transaction, assignment: int, idempotency_key: str, kept: Mapping[str, Any]) -> None:
+    """Add a label."""
+    _add(tx, assignment, idempotency_key, {"kind": "label", **kept})
+
+
+def retract(tx: Transaction, assignment: int, idempotency_key: str) -> None:
+    """Add that the last label does not count any more."""
+    _add(tx, assignment, idempotency_key, {"kind": "undo"})
+
+
+def current(tx: Transaction, assignment: int) -> Mapping[str, Any] | None:
+    """The label that counts, or None."""
+    row = tx.connection.execute(select(labels).where(labels.c.assignment_id == assignment)).one_or_none()
+    return row._asdict() if row else None
+
+
+def retracted(tx: Transaction, assignment: int) -> Mapping[str, Any] | None:
+    """The newest label of an assignment whether or not it was taken back, or None where there was none."""
+    query = select(events).where(events.c.assignment_id == assignment, events.c.kind == "label")
+    row = tx.connection.execute(query.order_by(events.c.id.desc()).limit(1)).one_or_none()
+    return row._asdict() if row else None
+
+
+def all_labels(tx: Transaction, project: int) -> Iterator[Mapping[str, Any]]:
+    """Every label that counts, in the order they were given, with its item and its circumstances.
+
+    Read a few at a time: memory does not grow with their number.
+    """
+    query = (
+        select(
+            *(labels.c[name] for name in labels.c.keys() if name != "assignment_id"),  # noqa: SIM118
+            assignments.c.item_id,
+            assignments.c.pass_number,
+            assignments.c.shown_order,
+            assignments.c.chosen_by,
+            assignments.c.propensity,
+            assignments.c.guideline_version,
+            annotators.c.pseudonym.label("annotator"),
+            items.c.external_id.label("item"),
+            items.c.purpose,
+            items.c.expected,
+            items.c.prompt,
+        )
+        .join(assignments, assignments.c.id == labels.c.assignment_id)
+        .join(annotators, annotators.c.id == assignments.c.annotator_id)
+        .join(items, items.c.id == assignments.c.item_id)
+        .where(assignments.c.project_id == project)
+        .order_by(labels.c.id)
+        .execution_options(yield_per=CHUNK)
+    )
+    for row in tx.connection.execute(query):
+        yield row._asdict()
+
+
+def _add(tx: Transaction, assignment: int, idempotency_key: str, values: Mapping[str, Any]) -> None:
+    tx.connection.execute(
+        insert(events).values(
+            assignment_id=assignment, idempotency_key=idempotency_key, created_at=tx.now, **values
+        )
+    )

@@ -1,0 +1,51 @@
+"""Pages from templates: what every page is given, and the filters that make model text safe."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gnomon.labelling.auth import Caller
+from gnomon.labelling.rendering import to_html
+from gnomon.labelling.settings import FLAGS, STRENGTHS
+from gnomon.markup import visible
+
+
+def show(
+    request: Request, template: str, status: int = 200, caller: Caller | None = None, **context: Any
+) -> HTMLResponse:
+    """A page, or a part of one, for whoever is signed in."""
+    values = {"nonce": request.state.nonce, "caller": caller, "csrf": caller.csrf if caller else ""}
+    return HTMLResponse(_PAGES.get_template(template).render(values | context), status)
+
+
+def _text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The text of an answer's turns, and the calls it makes as it makes them."""
+    parts = []
+    for message in messages:
+        calls = [f"{call['name']}({call['arguments']})" for call in message.get("tool_calls", ())]
+        parts += [message["content"], *calls]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _pages() -> Environment:
+    pages = Environment(
+        loader=PackageLoader("gnomon.labelling"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {
+        "rendered": lambda text: Markup(to_html(text)),
+        "raw": visible,
+        "text": _text,
+    }
+    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS}
+    return pages
+
+
+_PAGES = _pages()

@@ -1,0 +1,93 @@
+"""What goes over the wire, as the REST interface says it and the client reads it."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.settings import Permission, ProjectSettings, Role
+
+
+class Body(BaseModel):
+    """A request's body: unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NewProject(Body):
+    """A project to be."""
+
+    slug: str
+    title: str = Field(min_length=1, max_length=200)
+    settings: ProjectSettings = ProjectSettings()
+
+
+class ProjectSeen(BaseModel):
+    """A project, and what the caller is in it."""
+
+    slug: str
+    title: str
+    role: Role
+
+
+class TaskSeen(BaseModel):
+    """A task as an annotator may see it: answers from left to right, and nothing on where they come from."""
+
+    token: str
+    prompt: list[dict[str, Any]]
+    responses: list[list[dict[str, Any]]]
+    guideline_version: int | None
+    earlier: Judgement | None
+
+
+class Next(BaseModel):
+    """The next task, or why there is none."""
+
+    task: TaskSeen | None
+    state: Literal["task", "done", "waiting", "empty", "not_qualified"]
+
+
+class StandingSeen(BaseModel):
+    """How far somebody is."""
+
+    done: int
+    left: int
+
+
+class NewGuidelines(Body):
+    """The text of a new version, as Markdown."""
+
+    text: str = Field(min_length=1, max_length=100_000)
+
+
+class GuidelinesSeen(BaseModel):
+    """A version of the guidelines."""
+
+    version: int
+    text: str
+
+
+class Invited(Body):
+    """Whom to invite."""
+
+    role: Role
+
+
+class Link(BaseModel):
+    """The path of a one-time link."""
+
+    path: str
+
+
+class NewKey(Body):
+    """What a key may do, in one project or, without one, in all of its owner's."""
+
+    scopes: frozenset[Permission] = Field(min_length=1)
+    project: str | None = None
+
+
+class MemberSeen(BaseModel):
+    """Somebody in a project, by pseudonym."""
+
+    pseudonym: str
+    role: Role

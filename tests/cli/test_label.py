@@ -1,0 +1,129 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from gnomon.data.sources import FOLDER
+from gnomon.labelling.client import LabelClient
+from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.queue import Queue, Turn
+from gnomon.labelling.store import people, projects
+from gnomon.labelling.store.database import open_store
+
+WRONG = FOLDER / "comparisons" / "wrong.jsonl"
+
+
+@pytest.fixture
+def made(gnomon):
+    """A project with the built-in comparisons of one kind."""
+    assert gnomon("label", "init", "talk", "--title", "Talk", "--set", "overlap=2").code == 0
+    assert gnomon("label", "import", "talk", WRONG, "--origin", "good", "--origin", "bad").code == 0
+    return gnomon
+
+
+def test_a_project_is_made_filled_and_counted(made, tmp_path):
+    again = made("label", "init", "talk")
+    assert (again.code, "there already" in again.err) == (2, True)
+    count = len(WRONG.read_text("utf-8").splitlines())
+    assert json.loads(made("label", "stats", "talk", "--json").out)["items"] == {"ordinary": count}
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text(WRONG.read_text("utf-8").replace("pair-wrong", "gold-wrong"), "utf-8")
+    assert json.loads(made("label", "import", "talk", gold, "--as", "gold", "--json").out)["items"] == count
+    shown = made("label", "stats", "talk")
+    assert f"items: {count} gold, {count} ordinary" in shown.out
+    store = open_store(tmp_path / "labels.db")
+    with store.read() as tx:
+        assert projects.named(tx, "talk").settings.overlap == 2
+    store.close()
+
+
+def test_what_cannot_be_done_is_told(made, tmp_path):
+    for arguments, code, said in (
+        (("stats", "nothing"), 2, "there is no project 'nothing' (there is: talk)"),
+        (("init", "other", "--set", "overlop=2"), 2, "settings: overlap"),
+        (("init", "Other"), 2, "small letters"),
+        (("import", "talk", WRONG), 3, "is there already"),
+        (("import", "talk", WRONG, "--origin", "one"), 2, "given twice"),
+        (("import", "talk", FOLDER / "prompts" / "facts.jsonl"), 3, "comparisons of two answers"),
+        (("export", "nothing"), 2, "there is no project"),
+        (("serve", "--db", "mysql://x/y"), 2, "postgresql://USER@HOST/NAME"),
+    ):
+        done = made("label", *arguments)
+        assert (done.code, said in done.err) == (code, True), done.err
+
+
+def test_labels_and_backups_are_written_once(made, tmp_path):
+    store = open_store(tmp_path / "labels.db")
+    with store.write() as tx:
+        project = projects.named(tx, "talk")
+        annotator = people.add_annotator(tx)
+        people.join(tx, project.id, annotator.id, "annotator")
+    queue, turn = Queue(store), Turn(project, annotator.id)
+    queue.submit(turn, queue.next(turn).token, Judgement(choice="left", strength=3), "key-12345")
+    store.close()
+    assert made("label", "export", "talk").out.strip() == "talk.jsonl"
+    row = json.loads((tmp_path / "talk.jsonl").read_text("utf-8"))
+    assert (row["outcome"], row["origins"]) == ("prefer", ["good", "bad"])
+    assert made("label", "export", "talk", "--format", "trl", "--out", "t.jsonl").code == 0
+    assert made("data", "inspect", "t.jsonl").code == 0
+    again = made("label", "export", "talk")
+    assert (again.code, "there already" in again.err) == (2, True)
+    assert made("label", "backup", "copy.db").code == 0
+    assert json.loads(made("label", "stats", "talk", "--db", "copy.db", "--json").out)["labels"] == 1
+    assert "1 (prefer 1)" in made("label", "stats", "talk").out
+    assert annotator.pseudonym in made("label", "forget", annotator.pseudonym).out
+    again = made("label", "forget", "a-nobody")
+    assert (again.code, "no annotator 'a-nobody'" in again.err) == (2, True)
+    assert sorted(path.name for path in tmp_path.iterdir() if ".part" in path.name) == []
+
+
+def test_links_are_printed_one_for_each_person(made):
+    done = made("label", "invite", "talk", "--count", "3", "--url", "https://labels.example/")
+    links = done.out.split()
+    assert len(set(links)) == 3
+    assert all(re.fullmatch(r"https://labels\.example/join/[\w-]{43}", link) for link in links)
+
+
+def test_a_missing_extra_is_a_line_to_type(gnomon, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("gnomon.labelling.store")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    done = gnomon("label", "stats", "talk")
+    assert (done.code, "pip install 'gnomon[label]'" in done.err) == (2, True)
+
+
+def test_the_demo_is_one_command_and_one_link(tmp_path):
+    """Served by the command itself: the link makes an account, which then has a pair to judge."""
+    command = [sys.executable, "-m", "gnomon", "label", "serve", "--demo", "--port", "0"]
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **told
+    ) as process:
+        link = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/join/[\w-]{43}", link)
+        with httpx.Client(
+            headers={"Sec-Fetch-Site": "same-origin"}, base_url=link.split("/join/")[0]
+        ) as seen:
+            joined = seen.post(link, data={"name": "Ada", "password": "correct horse battery"})
+            assert joined.status_code == 303
+            page = seen.get("/p/demo").text
+            assert 'data-state="task"' in page
+            keys = seen.get("/p/demo/results").text
+            csrf = re.search(r'name="csrf" value="(\w+)"', keys)[1]
+            made = seen.post(
+                "/api/v1/keys", json={"scopes": ["label"]}, headers={"X-CSRF-Token": csrf}
+            ).json()
+            with LabelClient(str(seen.base_url), made["key"]) as client:
+                assert client.next("demo").state == "task"
+                assert client.guidelines("demo").version == 1
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert out == ""
+        assert "nobody has an account yet" in err
+        assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,279 @@
+"""What a person sees and does, in Debian's Chromium."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hostile import HOST, PAYLOADS
+from office import PASSWORD, PLAIN, pairs, project, running
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import select
+
+from gnomon.labelling.items import Item, Response
+from gnomon.labelling.store import people, projects
+from gnomon.labelling.store.database import open_store
+from gnomon.labelling.store.tables import assignments, labels
+from gnomon.records import Message
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not installed: bash .ci/services")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    """SQLite alone: nothing here depends on the database."""
+    opened = open_store(tmp_path / "labels.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def seen(chromium, store) -> Iterator[Page]:
+    """A page on the first task of somebody who has just come in by a link."""
+    made = project(store, pairs(6), PLAIN)
+    with store.write() as tx:
+        projects.write_guidelines(tx, made.id, "Choose *well*.")
+    with visit(chromium, store, made) as page:
+        yield page
+
+
+@contextmanager
+def visit(chromium, store, made, **more) -> Iterator[Page]:
+    """A browser of its own for somebody who comes in by a link; errors of scripts fail the test."""
+    with store.write() as tx:
+        token = people.invite(tx, "annotator", made.id)
+    with running(store) as url:
+        context = chromium.new_context(base_url=url, **more)
+        page, problems = context.new_page(), []
+        page.on("pageerror", lambda problem: problems.append(str(problem)))
+        page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+        page.goto(f"/join/{token}")
+        page.get_by_label("Name").fill("Ada")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Join").click()
+        expect(page.locator("#answer")).to_be_visible()
+        page.wait_for_load_state("load")  # until then keys do nothing
+        page.problems = problems
+        yield page
+        context.close()
+        assert problems == []
+
+
+def said(store) -> list:
+    with store.read() as tx:
+        query = select(labels, assignments.c.shown_order).join(
+            assignments, assignments.c.id == labels.c.assignment_id
+        )
+        return [row._mapping for row in tx.connection.execute(query.order_by(labels.c.id))]
+
+
+def done(page: Page, count: int) -> None:
+    expect(page.locator(".standing b")).to_have_text(str(count))
+
+
+def test_everything_can_be_done_with_the_keyboard(seen, store):
+    for number, (first, second) in enumerate(
+        (("1", "Enter"), ("8", "8"), ("0", "0"), ("9", "Enter"), ("s", "s"))
+    ):
+        seen.keyboard.press(first)
+        seen.keyboard.press(second)
+        done(seen, number + 1)
+    rows = said(store)
+    assert [row["outcome"] for row in rows] == ["prefer", "prefer", "tie", "both_bad", "skip"]
+    assert [row["strength"] for row in rows] == [4, 4, None, None, None]
+    assert rows[0]["preferred"] == rows[0]["shown_order"][0]
+    assert rows[1]["preferred"] == rows[1]["shown_order"][1]
+    assert all(0 < row["active_ms"] <= row["elapsed_ms"] + 1 for row in rows)
+    for key in ("q", "i", "3", "c"):
+        seen.keyboard.press(key)
+    seen.keyboard.type("q5 because")
+    seen.keyboard.press("Control+Enter")
+    expect(seen.get_by_role("heading", name="All done")).to_be_visible()
+    (last,) = said(store)[5:]
+    left, right = last["shown_order"]
+    assert last["flags"] == {str(left): ["harmful"], str(right): ["wrong"]}
+    assert (last["strength"], last["rationale"]) == (2, "q5 because")
+
+
+def test_undo_brings_back_what_was_said(seen, store):
+    question = seen.locator(".prompt").inner_text()
+    for key in ("q", "2", "Enter"):
+        seen.keyboard.press(key)
+    done(seen, 1)
+    seen.keyboard.press("z")
+    done(seen, 0)
+    assert seen.locator(".prompt").inner_text() == question
+    assert seen.locator("[name=choice]:checked").get_attribute("value") == "left-3"
+    assert seen.locator("[name=left_flags]:checked").get_attribute("value") == "harmful"
+    assert said(store) == []
+
+
+def test_a_draft_survives_a_reload(seen):
+    seen.keyboard.press("6")
+    seen.keyboard.press("w")
+    seen.get_by_label("Why?").fill("not sent yet")
+    text = seen.locator("#turn").inner_text()
+    seen.reload()
+    assert seen.locator("#turn").inner_text() == text
+    assert seen.locator("[name=choice]:checked").get_attribute("value") == "right-2"
+    assert seen.locator("[name=left_flags]:checked").get_attribute("value") == "refuses"
+    expect(seen.get_by_label("Why?")).to_have_value("not sent yet")
+
+
+def test_a_lost_network_loses_nothing(seen, store):
+    seen.get_by_label("Why?").fill("a thought")
+    seen.get_by_label("Why?").press("Escape")
+    seen.context.set_offline(True)
+    seen.keyboard.press("1")
+    seen.keyboard.press("1")
+    expect(seen.get_by_role("alert")).to_contain_text("cannot be reached")
+    seen.context.set_offline(False)
+    done(seen, 1)  # it tries again by itself
+    (row,) = said(store)
+    assert (row["rationale"], row["strength"]) == ("a thought", 4)
+    seen.problems.clear()  # the network's own complaints
+
+
+def test_a_reply_that_is_lost_is_not_an_answer_that_is_lost(seen, store):
+    """The server keeps the answer, the browser never hears of it; the same answer is sent again."""
+
+    def swallow(route):
+        route.fetch()
+        route.abort("connectionreset")
+
+    seen.route("**/label", swallow, times=1)
+    seen.keyboard.press("5")
+    seen.keyboard.press("Enter")
+    expect(seen.get_by_role("alert")).to_contain_text("cannot be reached")
+    assert len(said(store)) == 1
+    seen.get_by_role("button", name="Try again").click()
+    done(seen, 1)
+    assert len(said(store)) == 1
+    seen.problems.clear()
+
+
+def test_the_text_as_it_is_can_be_looked_at(seen):
+    rendered, raw = seen.locator(".reply .rendered").first, seen.locator(".reply .raw").first
+    assert (rendered.is_visible(), raw.is_visible()) == (True, False)
+    seen.keyboard.press("m")
+    assert (rendered.is_visible(), raw.is_visible()) == (False, True)
+    seen.get_by_role("button", name="Text as it is").click()
+    assert (rendered.is_visible(), raw.is_visible()) == (True, False)
+
+
+def test_single_keys_can_be_turned_off(seen):
+    seen.keyboard.press("?")
+    expect(seen.get_by_role("dialog")).to_be_visible()
+    seen.get_by_label("single keys act").uncheck()
+    seen.get_by_role("button", name="Close").click()
+    seen.keyboard.press("1")
+    assert seen.locator("[name=choice]:checked").count() == 0
+    assert seen.evaluate("localStorage.getItem('gnomon-keys')") == "off"
+
+
+def test_new_guidelines_are_announced_until_they_are_read(seen):
+    assert "version 1" in seen.locator("#news").inner_text()
+    seen.get_by_role("link", name="read them").click()
+    expect(seen.locator("em")).to_have_text("well")
+    seen.get_by_role("link", name="To the tasks").click()
+    seen.wait_for_load_state("load")
+    assert seen.locator("#news").is_hidden()
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone_shows_it_without_scrolling_sideways(chromium, store, width):
+    made = project(store, pairs(2), PLAIN)
+    with visit(chromium, store, made, viewport={"width": width, "height": 700}, has_touch=True) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.get_by_text("Tie", exact=True).tap()
+        page.get_by_role("button", name="Send").tap()
+        done(page, 1)
+        for box in page.locator(".choice").all():
+            assert box.bounding_box()["height"] >= 40
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_can_be_read_in_light_and_dark(chromium, store, scheme):
+    """Text has at least 4.5 times the luminance of its ground, or the other way round (WCAG 2.2, 1.4.3)."""
+    made = project(store, pairs(2), PLAIN)
+    with visit(chromium, store, made, color_scheme=scheme) as page:
+        page.keyboard.press("1")
+        page.keyboard.press("q")
+        worst = page.evaluate(CONTRAST)
+        assert worst["ratio"] >= 4.5, worst
+
+
+CONTRAST = """() => {
+  const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = (c) => c.slice(0, 3).map((v) => v / 255)
+    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => { for (; e; e = e.parentElement) {
+    const c = rgb(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] > 0) return c; } };
+  let worst = { ratio: 99 };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !e.checkVisibility()) continue;
+    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < worst.ratio) worst = { ratio, at: e.outerHTML.slice(0, 80) };
+  }
+  return worst;
+}"""
+
+
+NAMELESS = """() => [...document.querySelectorAll("button, a, input:not([type=hidden]), textarea")]
+  .filter((e) => ![e.innerText, e.ariaLabel,
+    ...Array.from(e.labels || [], (l) => l.innerText)].join("").trim())
+  .map((e) => e.outerHTML.slice(0, 100))"""
+
+
+def test_everything_that_acts_has_a_name(seen):
+    assert seen.evaluate(NAMELESS) == []
+
+
+def answer(text: str) -> Response:
+    return Response(messages=(Message("assistant", text),))
+
+
+def test_hostile_text_does_nothing_in_a_real_browser(chromium, store):
+    """No dialog opens, nothing is asked of another host, no script runs, whatever prompts and answers say."""
+    items = [
+        Item(id=f"hostile-{number}", prompt=(Message("user", payload),), responses=(answer(payload),) * 2)
+        for number, payload in enumerate(PAYLOADS)
+    ]
+    dialogs, asked = [], []
+    made = project(store, items, PLAIN)
+    with store.write() as tx:
+        projects.write_guidelines(tx, made.id, "\n\n".join(PAYLOADS))
+    with visit(chromium, store, made) as page:
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.context.on("request", lambda request: asked.append(request.url))
+        home = page.url.split("/p/")[0]
+        for number in range(len(PAYLOADS)):
+            page.get_by_label("Why?").fill(PAYLOADS[number].replace("\x00", ""))
+            page.get_by_label("Why?").press("Escape")
+            page.keyboard.press("m" if number % 2 else "q")
+            page.keyboard.press("0")
+            page.keyboard.press("0")
+            done(page, number + 1)
+        page.goto("/p/p/guidelines")
+        page.wait_for_timeout(300)
+        assert dialogs == []
+        assert all(url.startswith(home) for url in asked), [url for url in asked if HOST in url]
+        assert page.evaluate("document.querySelectorAll('script:not([src])').length") == 0
+    kept = json.dumps([row["rationale"] for row in said(store)])
+    assert "<script>alert(1)</script>" in kept

@@ -1,0 +1,53 @@
+from gnomon.labelling.tally import counted
+
+
+def said(item: str, annotator: str, preferred: int | None, **more) -> dict:
+    row = {
+        "item": item,
+        "annotator": annotator,
+        "preferred": preferred,
+        "purpose": "ordinary",
+        "pass_number": 1,
+    }
+    row |= {"outcome": "tie" if preferred is None else "prefer", "shown_order": [0, 1], "active_ms": 1000}
+    return row | {"expected": None} | more
+
+
+def test_agreement_is_the_share_of_pairs_of_people_that_say_the_same():
+    """On x three people: 1 of 3 pairs agree; on y two who agree; on z one alone: 2 of 4."""
+    rows = [said("x", "a", 0), said("x", "b", 0), said("x", "c", None), said("y", "a", 1), said("y", "b", 1)]
+    assert counted([*rows, said("z", "a", 0)])["agreement"] == 0.5
+    assert counted([said("z", "a", 0)])["agreement"] is None
+
+
+def test_skips_gold_and_repeats_do_not_enter_the_agreement():
+    rows = [said("x", "a", 0), said("x", "b", None, outcome="skip")]
+    rows += [said("x", "a", 1, pass_number=2), said("g", "a", 0, purpose="gold", expected=0)]
+    rows += [said("g", "b", 1, purpose="gold", expected=0)]
+    found = counted(rows)
+    assert found["agreement"] is None
+    assert found["annotators"]["a"]["gold"] == {"answered": 1, "right": 1}
+    assert found["annotators"]["b"]["gold"] == {"answered": 1, "right": 0}
+
+
+def test_what_each_person_did():
+    rows = [
+        said("x", "a", 0, active_ms=1000),
+        said("y", "a", 1, shown_order=[1, 0], active_ms=4000),
+        said("z", "a", 1, active_ms=2000),
+        said("w", "a", None, outcome="skip", active_ms=None),
+        said("x", "a", 0, pass_number=2, shown_order=[1, 0]),
+        said("z", "a", 0, pass_number=2, shown_order=[1, 0]),
+    ]
+    found = counted(rows)
+    assert found["labels"] == 6
+    assert found["outcomes"] == {"prefer": 5, "skip": 1}
+    assert found["annotators"]["a"] == {
+        "labels": 6,
+        "skipped": 1,
+        "preferring": 5,
+        "left": 2,
+        "gold": {"answered": 0, "right": 0},
+        "repeats": {"answered": 2, "same": 1},
+        "median_active_ms": 1000,
+    }
