@@ -4,9 +4,18 @@ from collections.abc import Hashable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from gnomon.errors import ConfigError
 
@@ -16,6 +25,18 @@ Until = Literal["sft", "constitution", "reward", "policy"]
 """Where a road may stop."""
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+
+ESTIMATED: Literal["estimated"] = "estimated"
+
+
+def _share_or_estimated(value: Any) -> Any:
+    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 0.5
+    if is_share or value == ESTIMATED:
+        return value
+    raise ValueError(f"it is {value!r}; give a share from 0 to below 0.5, or {ESTIMATED}")
+
+
+Flips = Annotated[float | Literal["estimated"], BeforeValidator(_share_or_estimated)]
 
 
 class Settings(BaseModel):
@@ -90,8 +111,28 @@ class ModelSettings(Settings):
         return self
 
 
+class LabelSettings(Settings):
+    """Where the votes of `labels:PROJECT` are, and how they become labels."""
+
+    db: str | None = Field(
+        None,
+        description="a file or postgresql://USER@HOST/NAME; null: what GNOMON_LABEL_DB says, else labels.db",
+    )
+    method: Literal["majority", "dawid_skene", "annotator_model"] = "annotator_model"
+
+    @field_validator("db")
+    @classmethod
+    def _no_password(cls, db: str | None) -> str | None:
+        if db and "://" in db and (urlsplit(db).password is not None or "password=" in db):
+            raise ValueError(
+                "it holds a password, and settings are kept with every run; leave it out, PostgreSQL reads "
+                "PGPASSWORD and ~/.pgpass"
+            )
+        return db
+
+
 class DataSettings(Settings):
-    """Where rows come from: `builtin`, or files of any published shape."""
+    """Where rows come from: `builtin`, files of any published shape, or `labels:PROJECT`."""
 
     demonstrations: tuple[str, ...] = ("builtin",)
     comparisons: tuple[str, ...] = ("builtin",)
@@ -101,6 +142,7 @@ class DataSettings(Settings):
     gold: tuple[str, ...] = Field(
         (), description="comparisons that stand as gold or taught a gold judge; nothing here trains on them"
     )
+    labels: LabelSettings = LabelSettings()
     constitution: str = "builtin"
     on_bad_row: Literal["stop", "skip"] = "stop"
     limit: int | None = Field(None, ge=1, description="rows of each kind, a seeded slice; null takes all")
@@ -127,7 +169,17 @@ class RewardSettings(Settings):
 
     optim: OptimSettings = OptimSettings(lr=1e-4, epochs=1.5, batch_size=16, weight_decay=0.01)
     centring: float = Field(0.01, ge=0, description="weight of mean((r_w + r_l)^2)")
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken to be flipped")
+    label_smoothing: Flips = Field(
+        0.0,
+        description="share of labels taken to be flipped; estimated: of votes, see `data.labels`",
+    )
+
+    @property
+    def flips(self) -> float:
+        """The share itself; ConfigError as long as it is to be estimated."""
+        if isinstance(self.label_smoothing, str):
+            raise ConfigError("reward.label_smoothing is estimated from votes, and there are none here")
+        return self.label_smoothing
 
 
 class PreferenceSettings(Settings):

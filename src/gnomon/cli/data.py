@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -25,6 +25,8 @@ from gnomon.records import (
     to_json,
 )
 
+NAMED = 12
+"""Annotators that are named."""
 QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 SHOWN = 160
 """Characters shown of a text."""
@@ -70,6 +72,7 @@ def summary_of(loaded: Loaded, file: str) -> dict[str, Any]:
         "dropped": dropped,
         "sources": dict(Counter(source for record in loaded.records if (source := _source(record)))),
         "assumed_source": loaded.assumed_source,
+        "annotators": dict(Counter(_annotators(loaded.records)).most_common()),
         "later_turns": loaded.later_turns,
         "words": {name: _quantiles(values) for name, values in _lengths(loaded.records).items() if values},
         "chosen_is_longer": _chosen_is_longer(loaded.records),
@@ -84,6 +87,11 @@ def _source(record: Record) -> str | None:
     if isinstance(record, Comparison):
         return record.label.source if record.label else None
     return record.source if isinstance(record, Ranking | Rating) else None
+
+
+def _annotators(records: Sequence[Record]) -> Iterator[str]:
+    labels = (record.label for record in records if isinstance(record, Comparison))
+    return (label.annotator for label in labels if label and label.annotator is not None)
 
 
 def _answers(record: Record) -> dict[str, tuple[str, ...]]:
@@ -157,6 +165,8 @@ def _show(summary: dict[str, Any], records: Sequence[Record], console: Console) 
             else ""
         )
         console.print(f"judged by: {judged}{guess}")
+    if summary["annotators"]:
+        console.print(_named(summary["annotators"]))
     if summary["dropped"]:
         console.print(_dropped_table(summary["dropped"]))
     if summary["words"]:
@@ -169,6 +179,12 @@ def _show(summary: dict[str, Any], records: Sequence[Record], console: Console) 
         )
     for record in records:
         console.print(_sample(record))
+
+
+def _named(annotators: dict[str, int]) -> Text:
+    """How many judged, and how often those who did most."""
+    first = ", ".join(f"{visible(name)} {count}" for name, count in list(annotators.items())[:NAMED])
+    return Text(f"{len(annotators)} annotators: {first}{', …' if len(annotators) > NAMED else ''}")
 
 
 def _dropped_table(dropped: dict[str, Any]) -> Table:

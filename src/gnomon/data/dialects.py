@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gnomon.data.checks import usable
+from gnomon.data.exported import fits_vote, parse_vote
 from gnomon.data.fields import (
     ANSWER,
     ANSWERS,
@@ -282,6 +283,12 @@ def _says_who(row: Row) -> bool:
 
 DIALECTS: tuple[Dialect, ...] = (
     Dialect("gnomon", "the records Gnomon writes", lambda row: _own_kind(row) is not None, _parse_own),
+    Dialect(
+        "labels",
+        "item, annotator, outcome, preferred, purpose, prompt, responses (what gnomon label exports)",
+        fits_vote,
+        parse_vote,
+    ),
     Dialect("mt_bench", "turns [text, ...]", _fits_turns, _parse_first_turn),
     Dialect("self_instruct", "instruction, instances [{input, output}]", _fits_instances, _parse_instances),
     Dialect(

@@ -1,7 +1,7 @@
 """What a recipe's data settings mean: rows read and checked, and each given the one role it is used for."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,8 @@ from gnomon.records import Comparison, Conversation, Demonstration, Prompt, Rank
 from gnomon.store import content_id, file_digest
 
 BUILTIN = "builtin"
+LABELS = "labels:"
+"""What the name of a labelling project stands behind."""
 FOLDER = Path(__file__).parent / BUILTIN
 
 DEMONSTRATIONS: Mapping[Role, float] = {"sft": 0.95, "dev": 0.05}
@@ -46,11 +48,33 @@ R = TypeVar("R", Demonstration, Comparison, Prompt)
 
 
 @dataclass(frozen=True, slots=True)
+class Labelled:
+    """What people said in a labelling project, as comparisons that train.
+
+    `votes` has one JSON object for each pair that was judged, all that was said of it in it. `flips` is the
+    share of votes that are for the worse answer, None where they cannot tell; `report` what people read of
+    all this; `dropped` counts pairs that give no comparison, by reason; `digest` is an id of the votes.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    votes: tuple[Mapping[str, Any], ...]
+    flips: float | None
+    report: Mapping[str, Any]
+    dropped: Mapping[str, int]
+    digest: str
+
+
+ReadLabels = Callable[[str], Labelled]
+"""Reads the votes of a project by its name; data knows of no labelling, so whoever does hands it in."""
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """Rows by role. `clusters` gives the near-duplicate cluster of each evaluation prompt, both by id.
 
     `dropped` counts unusable rows by file and reason, `digests` has the sha256 of each file read,
-    `overlap_removed` counts the rows left out because another role has nearly the same prompt.
+    `overlap_removed` counts the rows left out because another role has nearly the same prompt, `labelled` has
+    what was said in each labelling project.
     """
 
     sft: tuple[Demonstration, ...]
@@ -66,6 +90,7 @@ class Data:
     dropped: Mapping[str, Mapping[str, int]]
     digests: Mapping[str, str]
     overlap_removed: int = 0
+    labelled: Mapping[str, Labelled] = field(default_factory=dict)
 
     def by_role(self) -> dict[str, tuple[Row, ...]]:
         """The rows of each field that holds rows, by its name."""
@@ -73,19 +98,34 @@ class Data:
 
     def report(self) -> dict[str, Any]:
         """How many rows there are and what became of the others, as plain JSON values."""
+        people = {name: dict(found.report) for name, found in self.labelled.items()}
         return {
             "counts": {name: len(rows) for name, rows in self.by_role().items()},
             "dropped": {name: dict(reasons) for name, reasons in self.dropped.items()},
             "overlap_removed": self.overlap_removed,
             "clusters": dict(self.clusters),
-        }
+        } | ({"labels": people} if people else {})
+
+    def flips(self) -> float | None:
+        """The share of the labels a reward model learns from that are flips, rows of files taken to be right.
+
+        None where no votes are behind them, or votes that cannot tell.
+        """
+        ids = {row.id for row in (*self.reward, *self.second)}
+        judged = [(sum(row.id in ids for row in it.comparisons), it.flips) for it in self.labelled.values()]
+        told = [(count, flips) for count, flips in judged if count]
+        if not told or any(flips is None for _, flips in told):
+            return None
+        return sum(count * (flips or 0.0) for count, flips in told) / len(ids)
 
 
 @dataclass
 class Reader:
-    """Reads the files that settings list, and keeps account of them."""
+    """Reads the files and projects that settings list, and keeps account of them."""
 
     on_bad_row: OnBad = "stop"
+    labels: ReadLabels | None = None
+    labelled: dict[str, Labelled] = field(default_factory=dict)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
 
@@ -95,26 +135,43 @@ class Reader:
         DataError where a file cannot be used or holds records of another kind.
         """
         records: list[R] = []
-        for label, path in (found for name in names for found in _files(setting, name)):
-            loaded = load(path, on_bad_row=self.on_bad_row)
-            self.digests[label] = _digest(path, loaded)
-            if loaded.dropped:
-                self.dropped[label] = dict(loaded.dropped)
-            of_kind = (_of(kind, record, label, setting) for record in _pairwise(loaded.records))
-            records += (_with_family(record, file_stem(path)) for record in of_kind)
+        for name in names:
+            if name.startswith(LABELS):
+                records += (_of(kind, record, name, setting) for record in self._judged(name))
+                continue
+            for label, path in _files(setting, name):
+                loaded = load(path, on_bad_row=self.on_bad_row)
+                self._account(label, _digest(path, loaded), loaded.dropped)
+                of_kind = (_of(kind, record, label, setting) for record in _pairwise(loaded.records))
+                records += (_with_family(record, file_stem(path)) for record in of_kind)
         return _distinct(records)
 
+    def _judged(self, name: str) -> tuple[Comparison, ...]:
+        """The comparisons of a labelling project, its votes read once."""
+        if self.labels is None:
+            raise ConfigError(f"{name}: votes are not read here; gnomon label export writes them to a file")
+        if name not in self.labelled:
+            found = self.labelled[name] = self.labels(name.removeprefix(LABELS))
+            self._account(name, found.digest, found.dropped)
+        return self.labelled[name].comparisons
 
-def read_data(settings: DataSettings, seed: int) -> Data:
+    def _account(self, label: str, digest: str, dropped: Mapping[str, int]) -> None:
+        self.digests[label] = digest
+        if dropped:
+            self.dropped[label] = dict(dropped)
+
+
+def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = None) -> Data:
     """All rows a recipe asks for; the same settings, files and seed give the same rows in the same roles.
 
+    `labels` reads the votes of the projects that settings list, if there are any.
     Demonstrations and comparisons are split by cluster, prompts train the policy, evaluation prompts test.
     Gold rows are read whole whatever the limit: each of them has to be kept from what trains.
     Composed rows are made of demonstrations that train, when all roles are known, and train as these do.
     DataError where a file or row cannot be used or rows with different roles have nearly the same prompt;
     with `on_bad_row: skip` such rows are left out and counted, those that train before those that test.
     """
-    reader = Reader(settings.on_bad_row)
+    reader = Reader(settings.on_bad_row, labels)
 
     def read(setting: str, kind: type[R]) -> list[R]:
         rows = reader.read(setting, kind, getattr(settings, setting))
@@ -136,6 +193,7 @@ def read_data(settings: DataSettings, seed: int) -> Data:
         clusters=_named_clusters(evaluation),
         dropped=reader.dropped,
         digests=reader.digests,
+        labelled=reader.labelled,
     )
     apart = _apart(data, settings.on_bad_row)
     return replace(apart, sft=(*apart.sft, *composed(apart.sft, settings.composed, seed)))

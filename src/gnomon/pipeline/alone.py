@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
 from gnomon.constitution.principles import load_constitution
-from gnomon.data.sources import read_data
 from gnomon.distributed import leads
 from gnomon.errors import ConfigError
 from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
+from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines, write_records
 from gnomon.pipeline.stage import Artefact, Stage
@@ -88,7 +88,7 @@ def _rows(road: Road, *wanted: str) -> Artefact:
     lists = ("demonstrations", "comparisons", "prompts", "red_team", "evaluation")
     data = road.recipe.data.model_copy(update={name: () for name in lists if name not in wanted})
     recipe = road.recipe.model_copy(update={"data": data})
-    return road.make(data_stage(recipe, read_data(data, recipe.seed)))
+    return road.make(data_stage(recipe, read_rows(data, recipe.seed)))
 
 
 def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> Stage:

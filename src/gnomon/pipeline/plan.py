@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
-from gnomon.data.sources import Data, read_data
+from gnomon.data.sources import Data
 from gnomon.models.branches import groups_of, shares
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
 from gnomon.pipeline.probe import Rates, measure
+from gnomon.pipeline.project import read_rows
 from gnomon.records import Comparison, EncodedRow, Prompt
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.sft import encode_demonstrations
@@ -100,7 +101,7 @@ class Counted:
 
 def plan(recipe: Recipe) -> Plan:
     """Time, tokens, memory and disk of each stage, from the recipe's rows and half a minute of probing."""
-    data = read_data(recipe.data, recipe.seed)
+    data = read_rows(recipe.data, recipe.seed)
     started = time.monotonic()
     alone = recipe.model.model_copy(update={"sharding": "none"})  # one process is measured, on its device
     lm = load_trainable(recipe.model.ref, alone, recipe.seed)

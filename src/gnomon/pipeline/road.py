@@ -6,7 +6,7 @@ from typing import Any
 
 from gnomon.config import Recipe, Until
 from gnomon.constitution.principles import load_constitution
-from gnomon.data.sources import Data, read_data
+from gnomon.data.sources import Data
 from gnomon.distributed import leads, processes
 from gnomon.evaluation.prompts import checked
 from gnomon.models.reference import parse_model_ref
@@ -14,6 +14,7 @@ from gnomon.pipeline.answers import answer_rows
 from gnomon.pipeline.expected import expected
 from gnomon.pipeline.lineage import write_manifest
 from gnomon.pipeline.openings import Opening, of_stages
+from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.stages import data_stage
@@ -33,7 +34,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = 
         parse_model_ref(recipe.model.ref)
         if recipe.constitution is not None:
             load_constitution(recipe.data.constitution)  # what is wrong with it is better said now than later
-        data = read_data(recipe.data, recipe.seed)
+        data = read_rows(recipe.data, recipe.seed)
         checked([*data.evaluation, *data.policy])
         with opened(recipe, out, reporter) as road:
             if leads():

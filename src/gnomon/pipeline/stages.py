@@ -18,6 +18,7 @@ from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_sc
 from gnomon.models.save import save_model
 from gnomon.models.shards import shard
 from gnomon.pipeline.card import model_card
+from gnomon.pipeline.project import read_for, settled, write_votes
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.records import Comparison, Demonstration, Prompt
@@ -96,12 +97,13 @@ def data_stage(recipe: Recipe, data: Data) -> Stage:
     def run(context: StageContext) -> None:
         for name, records in data.by_role().items():
             write_records(context.folder / f"{name}.jsonl", records)
+        write_votes(context.folder, data)
         report = data.report()
         write_json(context.folder / CLUSTERS, report.pop("clusters"))
         write_json(context.folder / "data.json", report)
 
     settings = {
-        "data": recipe.data.model_dump(mode="json", exclude={"constitution"}),
+        "data": recipe.data.model_dump(mode="json", exclude={"constitution": True, "labels": {"db"}}),
         "seed": recipe.seed,
         "digests": data.digests,
     }
@@ -171,23 +173,25 @@ def reward_stage(
         ("reward_second", zlib.crc32(f"{recipe.seed}/second".encode())) if second else ("reward", recipe.seed)
     )
 
-    given = data.only(*(f"{role}.jsonl" for role in (*roles, "dev", "test")))
+    given = data.only(*(f"{role}.jsonl" for role in (*roles, "dev", "test")), *read_for(settings, data))
 
     def run(context: StageContext) -> None:
+        told = settled(settings, given)
         rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
         if extra is not None:
             rows += read_records(extra.path / "comparisons.jsonl", Comparison)
         lm = _trainable(recipe, start)
         scorer = Scorer(lm, RewardModel(lm))
         encoded = encode_comparisons(lm, rows, recipe.model.max_length)
-        objective = RewardModelling(scorer, encoded, settings, seed)
-        result = _train(context, lm, objective, settings.optim, module=scorer.model)
+        objective = RewardModelling(scorer, encoded, told, seed)
+        result = _train(context, lm, objective, told.optim, module=scorer.model)
         centre(scorer, read_records(given.file("dev.jsonl"), Demonstration))
         test = read_records(given.file("test.jsonl"), Comparison)
         scores = score_comparisons(scorer, test)
         report = {
             **reward_report(test, *scores),
             "train_rows": len(encoded.pairs),
+            "label_smoothing": told.flips,
             "dropped": dict(encoded.dropped),
             "steps": result.steps,
         }

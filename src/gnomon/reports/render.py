@@ -25,6 +25,7 @@ _FILTERS = {
     "model_title": tables.title,
     "known": lambda model: model if model in tables.MODELS else "other",
     "duration": view.duration,
+    "dissent": view.dissent,
     "yaml": lambda values: yaml.safe_dump(values, sort_keys=False).strip(),
     "markup": to_html,
 }

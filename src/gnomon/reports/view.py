@@ -10,6 +10,7 @@ from gnomon.reports.folder import Row
 from gnomon.reports.tables import Summary, metric, ordered
 
 _TRANSCRIPTS = 6
+_ANNOTATORS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,12 @@ def preference_name(sources: Mapping[str, int]) -> str:
         "planted": "preference optimisation on comparisons labelled by a planted rule",
     }
     return "; ".join(text for source, text in names.items() if sources.get(source))
+
+
+def dissent(annotators: Mapping[str, Row]) -> list[tuple[str, Row]]:
+    """Annotators with their figures, those first whose votes are most against the labels; thirty at most."""
+    order = sorted(annotators.items(), key=lambda item: -(item[1]["against"] or 0.0))
+    return order[:_ANNOTATORS]
 
 
 def transcripts(critiques: Sequence[Critique]) -> list[Critique]:

@@ -39,7 +39,7 @@ class RewardModelling:
         final = branch_states(model.body, batch.rows)[batch.rows.ends()]
         first, second = model.read(final).view(-1, 2).unbind(dim=1)
         margin = first - second
-        losses = bradley_terry(margin, smoothed(preference, self.settings.label_smoothing))
+        losses = bradley_terry(margin, smoothed(preference, self.settings.flips))
         losses = losses + self.settings.centring * centring(first, second)
         right = ((margin > 0) == (preference > 0.5)).float()
         metrics = {

@@ -1,0 +1,69 @@
+"""Labels as the labelling application exports them: one row per vote, in JSON Lines or in a table."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from gnomon.data.checks import usable
+from gnomon.data.fields import Row, annotator_of, number_of, stated_source
+from gnomon.data.files import BadRow
+from gnomon.errors import DataError
+from gnomon.records import Comparison, Label, Record, from_json
+
+KEYS = {"item", "annotator", "outcome", "preferred", "purpose"}
+WORTH = {0: 1.0, 1: 0.0}
+"""What is said of the first answer by naming the place of the better one."""
+
+
+def fits_vote(row: Row) -> bool:
+    """Whether a row is a label of the application."""
+    return row.keys() >= KEYS
+
+
+def parse_vote(row: Row, id: str) -> Sequence[Record]:
+    """A comparison for each preference and tie; BadRow for what says nothing of which answer is better."""
+    if row["purpose"] != "ordinary":
+        raise BadRow("a known answer", "it is about a pair whose answer is known, which trains nothing")
+    if row["outcome"] not in ("prefer", "tie"):
+        raise BadRow("no preference", f"its outcome is {row['outcome']!r}, which names neither answer")
+    if row.get("prompt") is None or row.get("responses") is None:
+        raise BadRow("no text", "it was exported without its texts; export it with --text")
+    label = Label(
+        0.5 if row["outcome"] == "tie" else _preferred(row),
+        stated_source(row) or "person",
+        str(row.get("rationale") or ""),
+        annotator=annotator_of(row),
+    )
+    return [usable(_compared(row, label))]
+
+
+def _preferred(row: Row) -> float:
+    place = number_of(row["preferred"], "preferred")
+    if place not in WORTH:
+        raise BadRow("unknown preference", f"'preferred' is {place:g}; it must be 0 or 1")
+    return WORTH[int(place)]
+
+
+def _compared(row: Row, label: Label) -> Comparison:
+    prompt, responses = (_nested(row[name]) for name in ("prompt", "responses"))
+    if not isinstance(responses, list) or len(responses) != 2:
+        raise BadRow("not two answers", "'responses' does not hold two answers")
+    values = {
+        "id": f"{row['item']}/{row['annotator']}/{row.get('pass_number') or 1}",
+        "prompt": {"messages": prompt},
+        "first": responses[0],
+        "second": responses[1],
+    }
+    try:
+        read = from_json(Comparison, values)
+    except DataError as problem:
+        raise BadRow("not a record", str(problem)) from problem
+    return Comparison(read.id, read.prompt, read.first, read.second, label)
+
+
+def _nested(value: Any) -> Any:
+    """A value with structure, which a table has as JSON."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as problem:
+        raise BadRow("not a record", f"a cell that should be JSON is not: {problem}") from problem

@@ -1,0 +1,121 @@
+"""What people said of pairs, as comparisons that train: soft labels and weights, all that was said beside."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gnomon.config import LabelSettings
+from gnomon.data.checks import usable
+from gnomon.data.files import BadRow
+from gnomon.data.formats import OnBad
+from gnomon.data.sources import Labelled
+from gnomon.errors import DataError
+from gnomon.pipeline.votes import Judged, Laid, lay_out
+from gnomon.records import Comparison, Label, Source, to_json
+from gnomon.stats.labels import AGGREGATES, Labels
+from gnomon.store import content_id
+
+LEAST = 0.01
+"""The least weight of a pair, so that no step is without any."""
+
+DIGITS = 4
+"""Of what is kept: the last ones of a fit differ between machines, and other rows train other models."""
+
+SILENT = "no vote says which answer is better"
+
+
+def labelled(judged: Sequence[Judged], settings: LabelSettings, on_bad_row: OnBad = "stop") -> Labelled:
+    """What was said of pairs as comparisons that train; gold pairs help to judge and are no comparisons.
+
+    DataError where no vote says which answer is better, and, with `stop`, for a pair that cannot be used.
+    """
+    told = [pair for pair in judged if pair.saying]
+    if all(pair.gold for pair in told):
+        raise DataError("no vote says yet which of two answers is better; have some pairs judged first")
+    laid = lay_out(told)
+    labels = AGGREGATES[settings.method](laid.votes, laid.pairs)
+    values = zip(told, labels.preferences.tolist(), labels.weights.tolist(), strict=True)
+    rows = {pair.comparison.id: _labelled(pair, *own) for pair, *own in values if not pair.gold}
+    ordinary = [pair for pair in judged if not pair.gold]
+    kept = tuple(_kept(pair, rows.get(pair.comparison.id)) for pair in ordinary)
+    train, dropped = _usable(list(rows.values()), on_bad_row)
+    dropped.update({SILENT: len(ordinary) - len(rows)} if len(ordinary) > len(rows) else {})
+    report = _report(judged, laid, labels) | {"method": settings.method, "rows": len(train)}
+    flips = None if labels.flips is None else round(labels.flips.value, DIGITS)
+    return Labelled(tuple(train), kept, flips, report, dropped, _digest(judged))
+
+
+def _labelled(pair: Judged, preference: float, weight: float) -> Comparison:
+    label = Label(round(preference, DIGITS), _source(pair), weight=max(round(weight, DIGITS), LEAST))
+    return replace(pair.comparison, label=label)
+
+
+def _source(pair: Judged) -> Source:
+    """Who judged: people only where all votes that say something are of people."""
+    others = [vote.source for vote in pair.saying if vote.source != "person"]
+    return others[0] if others else "person"
+
+
+def _usable(rows: Sequence[Comparison], on_bad_row: OnBad) -> tuple[list[Comparison], Counter[str]]:
+    """The rows that can be used, and how many others there are, by reason."""
+    train: list[Comparison] = []
+    dropped: Counter[str] = Counter()
+    for row in rows:
+        try:
+            train.append(usable(row))
+        except BadRow as problem:
+            if on_bad_row == "stop":
+                raise DataError(f"{row.id}: {problem.detail}; or set data.on_bad_row=skip") from problem
+            dropped[problem.reason] += 1
+    return train, dropped
+
+
+def _kept(pair: Judged, row: Comparison | None) -> dict[str, Any]:
+    """All that was said of a pair, and what became of it."""
+    said = [
+        {"annotator": vote.annotator, "outcome": vote.outcome}
+        | ({"preferred": vote.preferred, "strength": vote.strength} if vote.outcome == "prefer" else {})
+        for vote in pair.votes
+    ]
+    made = {"preference": row.label.preference, "weight": row.label.weight} if row and row.label else {}
+    return {"id": pair.comparison.id, **pair.counts, **made, "votes": said}
+
+
+def _report(judged: Sequence[Judged], laid: Laid, labels: Labels) -> dict[str, Any]:
+    ordinary = [pair for pair in judged if not pair.gold]
+    said: Counter[str] = Counter()
+    for pair in ordinary:
+        said.update(pair.counts)
+    several = [pair for pair in ordinary if len(pair.saying) > 1]
+    return {
+        "judged": len(ordinary),
+        "gold": len(judged) - len(ordinary),
+        "said": dict(said),
+        "judged_again": len(several),
+        "disputed": sum(pair.disputed for pair in several),
+        "flips": labels.flips.to_json() if labels.flips else None,
+        "annotators": _annotators(laid, labels),
+    }
+
+
+def _annotators(laid: Laid, labels: Labels) -> dict[str, dict[str, Any]]:
+    """By annotator: saying votes, the share of decided ones that is against the labels, what one tells."""
+    wrong, who = labels.against(laid.votes), laid.votes.annotators
+    found = {}
+    for number, name in enumerate(laid.annotators):
+        own = wrong[who == number]
+        decided = own[~np.isnan(own)]
+        found[name] = {
+            "votes": len(own),
+            "against": round(float(decided.mean()), DIGITS) if decided.size else None,
+            "telling": round(float(labels.telling[number]), DIGITS),
+        }
+    return found
+
+
+def _digest(judged: Sequence[Judged]) -> str:
+    """An id of all that was said, and of what it was said."""
+    return content_id([[to_json(pair.comparison), pair.gold, pair.votes] for pair in judged])
