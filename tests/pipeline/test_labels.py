@@ -1,0 +1,114 @@
+import pytest
+
+from gnomon.config import LabelSettings
+from gnomon.errors import DataError
+from gnomon.pipeline.labels import LEAST, SILENT, labelled
+from gnomon.pipeline.votes import gather
+
+MAJORITY = LabelSettings(method="majority")
+
+
+@pytest.fixture
+def said(row):
+    """Three pairs that say something, one that does not, one of which the answer is known; two annotators."""
+    return [
+        row("a", "ann", "prefer", 0, strength=3),
+        row("a", "bob", "prefer", 0, strength=1),
+        row("b", "ann", "prefer", 1, strength=1),
+        row("b", "bob", "prefer", 0, strength=1),
+        row("c", "ann", "tie"),
+        row("c", "bob", "skip"),
+        row("d", "ann", "both_bad"),
+        row("known", "bob", "prefer", 0, strength=1, expected=0),
+    ]
+
+
+def test_pairs_become_comparisons_and_all_that_was_said_is_kept(said):
+    found = labelled(gather(said, "talk"), MAJORITY)
+    labels = {row.id: row.label for row in found.comparisons}
+    assert {id: label.preference for id, label in labels.items()} == {
+        "talk/a": 1,
+        "talk/b": 0.5,
+        "talk/c": 0.5,
+    }
+    assert {(label.source, label.weight, label.annotator) for label in labels.values()} == {
+        ("person", 1, None)
+    }
+    assert found.dropped == {SILENT: 1}
+    a, b, c, d = found.votes
+    assert a["votes"] == [
+        {"annotator": "ann", "outcome": "prefer", "preferred": 0, "strength": 3},
+        {"annotator": "bob", "outcome": "prefer", "preferred": 0, "strength": 1},
+    ]
+    assert (b["first"], b["tie"], b["second"], b["preference"]) == (1, 0, 1, 0.5)
+    assert (c["tie"], c["skip"]) == (1, 1)
+    assert (d["both_bad"], "preference" in d) == (1, False)
+
+
+def test_the_report_says_what_was_said_and_who_said_otherwise(said):
+    report = labelled(gather(said, "talk"), MAJORITY).report
+    assert report["said"] == {"first": 3, "tie": 1, "second": 1, "both_bad": 1, "skip": 1}
+    assert (report["judged"], report["gold"], report["rows"], report["method"]) == (4, 1, 3, "majority")
+    assert (report["judged_again"], report["disputed"]) == (2, 1)
+    ann, bob = (report["annotators"][name] for name in ("ann", "bob"))
+    assert (ann["votes"], ann["against"]) == (3, 0.25), "a is right, b half, and c no preference"
+    assert (bob["votes"], bob["against"]) == (3, round(0.5 / 3, 4))
+
+
+@pytest.mark.parametrize("method", ["dawid_skene", "annotator_model"])
+def test_soft_labels_weigh_by_what_their_annotators_can_tell(row, method):
+    """Nine of ten agree with one another on thirty pairs; the tenth, alone on ten more, takes what comes first."""
+    rows = [
+        row(f"{k}", f"p{who}", "prefer", k % 2, shown_order=[who % 2, 1 - who % 2])
+        for k in range(30)
+        for who in range(9)
+    ]
+    rows += [row(f"{k}", "spam", "prefer", k % 2, shown_order=[k % 2, 1 - k % 2]) for k in range(30)]
+    for k in range(0, 30, 3):  # half of what stands first is the worse
+        rows[270 + k] |= {"preferred": 1 - k % 2, "shown_order": [1 - k % 2, k % 2]}
+    rows += [row(f"alone {k}", "spam", "prefer", 0) for k in range(10)]
+    found = labelled(gather(rows, "talk"), LabelSettings(method=method))
+    labels = {row.id: row.label for row in found.comparisons}
+    assert labels["talk/0"].preference > 0.8 > 0.2 > labels["talk/1"].preference
+    assert labels["talk/alone 3"].weight < labels["talk/0"].weight / 2
+    assert abs(labels["talk/alone 3"].preference - 0.5) < abs(labels["talk/0"].preference - 0.5)
+    assert LEAST <= min(label.weight for label in labels.values())
+    assert (
+        max(found.report["annotators"], key=lambda name: found.report["annotators"][name]["against"])
+        == "spam"
+    )
+
+
+def test_another_vote_is_another_digest_and_another_method_is_not(said, row):
+    found = labelled(gather(said, "talk"), MAJORITY)
+    assert labelled(gather(said, "talk"), LabelSettings()).digest == found.digest
+    assert labelled(gather([*said, row("c", "cat", "tie")], "talk"), MAJORITY).digest != found.digest
+    said[0]["strength"] = 4
+    assert labelled(gather(said, "talk"), MAJORITY).digest != found.digest
+
+
+def test_what_a_program_said_is_not_called_a_person_s(row):
+    rows = [
+        row("a", "ann", "prefer", 0),
+        row("a", "bot", "prefer", 0, source="planted"),
+        row("b", "ann", "tie"),
+    ]
+    found = labelled(gather(rows, "talk"), MAJORITY)
+    assert [row.label.source for row in found.comparisons] == ["planted", "person"]
+
+
+def test_pairs_that_cannot_be_used_stop_or_are_counted(row):
+    alike = [[{"role": "assistant", "content": "Yes."}]] * 2
+    judged = gather([row("a", "ann", "prefer", 0), row("b", "ann", "tie", responses=alike)], "talk")
+    with pytest.raises(DataError, match="talk/b: .* are equal; or set data.on_bad_row=skip"):
+        labelled(judged, MAJORITY)
+    found = labelled(judged, MAJORITY, "skip")
+    assert [row.id for row in found.comparisons] == ["talk/a"]
+    assert found.dropped == {"answers are equal": 1}
+
+
+@pytest.mark.parametrize("outcome", ["skip", "both_bad", None])
+def test_where_no_vote_says_which_is_better_there_is_nothing_to_learn(row, outcome):
+    rows = [row("a", "ann", outcome)] if outcome else []
+    with pytest.raises(DataError, match="no vote says yet which of two answers is better"):
+        labelled(gather([*rows, row("known", "ann", "prefer", 0, expected=0)], "talk"), MAJORITY)
