@@ -25,15 +25,10 @@ def said(row):
 
 def test_pairs_become_comparisons_and_all_that_was_said_is_kept(said):
     found = labelled(gather(said, "talk"), MAJORITY)
-    labels = {row.id: row.label for row in found.comparisons}
-    assert {id: label.preference for id, label in labels.items()} == {
-        "talk/a": 1,
-        "talk/b": 0.5,
-        "talk/c": 0.5,
-    }
-    assert {(label.source, label.weight, label.annotator) for label in labels.values()} == {
-        ("person", 1, None)
-    }
+    labels = [row.label for row in found.comparisons]
+    assert [row.id for row in found.comparisons] == ["talk/a", "talk/b", "talk/c"]
+    assert [label.preference for label in labels] == [1, 0.5, 0.5]
+    assert {(label.source, label.weight, label.annotator) for label in labels} == {("person", 1, None)}
     assert found.dropped == {SILENT: 1}
     a, b, c, d = found.votes
     assert a["votes"] == [
@@ -57,7 +52,7 @@ def test_the_report_says_what_was_said_and_who_said_otherwise(said):
 
 @pytest.mark.parametrize("method", ["dawid_skene", "annotator_model"])
 def test_soft_labels_weigh_by_what_their_annotators_can_tell(row, method):
-    """Nine of ten agree with one another on thirty pairs; the tenth, alone on ten more, takes what comes first."""
+    """Nine agree with one another on thirty pairs; the tenth, alone on ten more, takes what stands first."""
     rows = [
         row(f"{k}", f"p{who}", "prefer", k % 2, shown_order=[who % 2, 1 - who % 2])
         for k in range(30)
@@ -69,14 +64,13 @@ def test_soft_labels_weigh_by_what_their_annotators_can_tell(row, method):
     rows += [row(f"alone {k}", "spam", "prefer", 0) for k in range(10)]
     found = labelled(gather(rows, "talk"), LabelSettings(method=method))
     labels = {row.id: row.label for row in found.comparisons}
-    assert labels["talk/0"].preference > 0.8 > 0.2 > labels["talk/1"].preference
+    assert labels["talk/0"].preference > 0.8
+    assert labels["talk/1"].preference < 0.2
     assert labels["talk/alone 3"].weight < labels["talk/0"].weight / 2
     assert abs(labels["talk/alone 3"].preference - 0.5) < abs(labels["talk/0"].preference - 0.5)
-    assert LEAST <= min(label.weight for label in labels.values())
-    assert (
-        max(found.report["annotators"], key=lambda name: found.report["annotators"][name]["against"])
-        == "spam"
-    )
+    assert min(label.weight for label in labels.values()) >= LEAST
+    annotators = found.report["annotators"]
+    assert max(annotators, key=lambda name: annotators[name]["against"]) == "spam"
 
 
 def test_another_vote_is_another_digest_and_another_method_is_not(said, row):
@@ -100,7 +94,7 @@ def test_what_a_program_said_is_not_called_a_person_s(row):
 def test_pairs_that_cannot_be_used_stop_or_are_counted(row):
     alike = [[{"role": "assistant", "content": "Yes."}]] * 2
     judged = gather([row("a", "ann", "prefer", 0), row("b", "ann", "tie", responses=alike)], "talk")
-    with pytest.raises(DataError, match="talk/b: .* are equal; or set data.on_bad_row=skip"):
+    with pytest.raises(DataError, match=r"talk/b: .* are equal; or set data.on_bad_row=skip"):
         labelled(judged, MAJORITY)
     found = labelled(judged, MAJORITY, "skip")
     assert [row.id for row in found.comparisons] == ["talk/a"]

@@ -114,7 +114,7 @@ def test_they_stand_beside_files_and_the_place_may_come_from_outside(judged, mon
 
 
 def test_what_is_missing_is_told(talk, tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="there is no project 'walk' .there is: talk"):
+    with pytest.raises(ConfigError, match="there is no project 'walk'"):
         read_rows(talk.settings(comparisons=("labels:walk",)), 0)
     nowhere = str(tmp_path / "nowhere.db")
     with pytest.raises(
@@ -129,9 +129,7 @@ def test_what_is_missing_is_told(talk, tmp_path, monkeypatch):
 
 
 def test_labels_are_no_demonstrations(judged):
-    with pytest.raises(
-        DataError, match="data.demonstrations takes demonstrations .* labels:talk is a comparison"
-    ):
+    with pytest.raises(DataError, match=r"takes demonstrations .* of labels:talk is a comparison"):
         read_rows(judged.settings(demonstrations=("labels:talk",)), 0)
 
 
@@ -160,14 +158,14 @@ def test_estimated_flips_smooth_the_labels(judged, tmp_path):
 
 
 def test_estimated_flips_need_votes_that_tell(talk, tmp_path):
+    recipe = load_recipe(None, [*TINY, "reward.label_smoothing=estimated"])
     with pytest.raises(ConfigError, match="lists no labels:PROJECT"):
-        recipe = load_recipe(None, [*TINY, "reward.label_smoothing=estimated"])
         alone.train("reward", recipe, tmp_path / "builtin", SilentReporter())
     talk.judge(right)
-    recipe = load_recipe(None, [*TINY, "reward.label_smoothing=estimated"])
     data = talk.settings(labels={"db": talk.place, "method": "majority"})
+    once = recipe.model_copy(update={"data": data})
     with pytest.raises(DataError, match="nothing tells how many votes are flips"):
-        alone.train("reward", recipe.model_copy(update={"data": data}), tmp_path / "once", SilentReporter())
+        alone.train("reward", once, tmp_path / "once", SilentReporter())
     with pytest.raises(ConfigError, match="is estimated from votes"):
         _ = RewardSettings(label_smoothing="estimated").flips
 
@@ -183,8 +181,8 @@ class Heard(SilentReporter):
 def test_another_vote_makes_what_learns_from_it_again_and_a_moved_database_nothing(judged, tmp_path):
     def walked(place: str) -> tuple[list[str], dict]:
         recipe = load_recipe(None, TINY)
-        data = recipe.data.model_copy(update={"comparisons": ("labels:talk",), "labels": {"db": place}})
-        data = DataSettings.model_validate(data.model_dump() | {"labels": {"db": place}})
+        own = {"comparisons": ("labels:talk",), "labels": {"db": place}}
+        data = DataSettings.model_validate(recipe.data.model_dump() | own)
         heard = Heard()
         summary = run(recipe.model_copy(update={"data": data}), tmp_path / "run", heard, until="reward")
         return heard.made, summary
