@@ -168,3 +168,30 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
 
 def test_a_value_that_is_not_yaml_is_refused_with_its_override(tmp_path):
     assert "override 'data.limit=['" in complaint(tmp_path, "", "data.limit=[")
+
+
+def test_flips_are_a_share_or_estimated(tmp_path):
+    assert recipe(tmp_path, "", "reward.label_smoothing=0.2").reward.flips == 0.2
+    assert recipe(tmp_path, "", "reward.label_smoothing=0").reward.flips == 0
+    asked = recipe(tmp_path, "", "reward.label_smoothing=estimated").reward
+    with pytest.raises(ConfigError, match="estimated from votes"):
+        _ = asked.flips
+    for wrong in ("0.5", "-0.1", "guessed", "true", "null"):
+        told = complaint(tmp_path, "", f"reward.label_smoothing={wrong}")
+        assert "reward.label_smoothing: it is" in told
+        assert "give a share from 0 to below 0.5, or estimated" in told
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ann:secret@host/labels", "postgresql://host/l?password=secret"]
+)
+def test_a_password_is_not_kept_with_the_settings(tmp_path, url):
+    told = complaint(tmp_path, "", f"data.labels.db={url}")
+    assert "data.labels.db: it holds a password" in told
+    assert "PGPASSWORD" in told
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize("place", ["votes/labels.db", "postgresql://ann@host/labels", "a:b@c.db"])
+def test_other_places_of_votes_are_taken_as_they_are(tmp_path, place):
+    assert recipe(tmp_path, "", f"data.labels.db={place}").data.labels.db == place

@@ -56,3 +56,17 @@ def test_later_turns_are_told(inspect):
 
 def test_it_stops_at_the_first_bad_row_when_told_to(inspect):
     assert isinstance(inspect(ROWS, "--on-bad-row", "stop").exception, DataError)
+
+
+def test_annotators_are_named_where_labels_name_them(inspect):
+    row = {"prompt": [{"role": "user", "content": "a"}], "item": "i", "outcome": "prefer", "preferred": 0}
+    row |= {"responses": [[{"role": "assistant", "content": text}] for text in "bc"], "purpose": "ordinary"}
+    rows = [row | {"annotator": name} for name in ("ann", "bob", "bob")]
+    rows.append(rows[0] | {"outcome": "skip", "preferred": None})
+    summary = json.loads(inspect(rows, "--json").stdout)
+    assert (summary["dialect"], summary["annotators"]) == ("labels", {"bob": 2, "ann": 1})
+    assert (summary["sources"], summary["dropped"]["no preference"]["rows"]) == ({"person": 3}, 1)
+    assert "2 annotators: bob 2, ann 1" in inspect(rows).stdout
+    crowd = [row | {"annotator": f"p{number:02}"} for number in range(14)]
+    assert "14 annotators: p00 1, " in inspect(crowd).stdout
+    assert json.loads(inspect(ROWS, "--json").stdout)["annotators"] == {}

@@ -183,6 +183,32 @@ def test_rlhf_is_said_only_of_preferences_of_people(html, tmp_path):
     assert "RLHF" in rendered(tmp_path, preferences={"sources": {"person": 40, "constructed": 200}}).text
 
 
+def test_people_s_votes_are_told_with_who_disagreed_most(tmp_path):
+    votes = {
+        "method": "annotator_model",
+        "rows": 118,
+        "judged": 120,
+        "judged_again": 100,
+        "disputed": 31,
+        "flips": {"value": 0.214, "low": 0.18, "high": 0.25, "n": 300},
+        "annotators": {
+            "brisk <b>heron": {"votes": 100, "against": 0.12, "telling": 0.4},
+            "calm otter": {"votes": 100, "against": 0.48, "telling": 0.01},
+            "shy lynx": {"votes": 100, "against": None, "telling": 0.0},
+        },
+    }
+    changed = summary()
+    changed["data"]["labels"] = {"labels:talk": votes}
+    changed["reward"]["label_smoothing"] = 0.214
+    page = rendered(tmp_path, data=changed["data"], reward=changed["reward"])
+    assert "People's votes: labels:talk" in page.text
+    assert "Of 100 that several people judged, 31 are disputed" in page.text
+    assert "21.4% 18.0 to 25.0 are for the worse one" in page.text
+    assert "Labels taken to be flipped21.4%" in page.text
+    rows = page.text[page.text.index("Who disagreed") :]
+    assert rows.index("calm otter") < rows.index("brisk <b>heron") < rows.index("shy lynx")
+
+
 def test_a_stage_left_out_does_not_appear(tmp_path):
     write_sample_run(tmp_path)
     for name in ("policy", "constitution", "reward", "reward_second"):
