@@ -22,6 +22,7 @@ from gnomon.pipeline.project import FLIPS, VARIABLE, VOTES, read_rows
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.runs import read_json
+from gnomon.store import MANIFEST
 
 ROWS = load(FOLDER / "comparisons" / "wrong.jsonl").records[:24]
 TINY = (
@@ -123,7 +124,7 @@ def test_what_is_missing_is_told(talk, tmp_path, monkeypatch):
         read_rows(talk.settings(labels={"db": nowhere}), 0)
     with pytest.raises(DataError, match="labels:talk: no vote says yet"):
         read_rows(talk.settings(), 0)
-    monkeypatch.setitem(sys.modules, "gnomon.labelling.export", None)
+    monkeypatch.setitem(sys.modules, "gnomon.labelling.store.database", None)
     with pytest.raises(ConfigError, match=r"labels:talk needs a package that is missing .*gnomon\[label\]"):
         read_rows(talk.settings(), 0)
 
@@ -138,7 +139,7 @@ def reward(talk, out, *overrides):
     recipe = load_recipe(None, [*TINY, *overrides])
     recipe = recipe.model_copy(update={"data": talk.settings()})
     alone.train("reward", recipe, out, SilentReporter())
-    made = {read_json(path)["stage"]: path.parent for path in out.glob("artefacts/*/manifest.json")}
+    made = {read_json(path)["stage"]: path.parent for path in out.glob(f"artefacts/*/{MANIFEST}")}
     return read_json(out / "report.json"), made["data"]
 
 
@@ -193,7 +194,7 @@ def test_another_vote_makes_what_learns_from_it_again_and_a_moved_database_nothi
     assert summary["data"]["labels"]["labels:talk"]["rows"] == 24
     assert "Who disagreed" in (tmp_path / "run" / "report.html").read_text("utf-8")
     judged.store.close()
-    moved = shutil.copy(judged.place, tmp_path / "moved.db")
+    moved = shutil.copy(judged.place, str(tmp_path / "moved.db"))
     assert walked(moved)[0] == []
     judged.judge(right)
     assert walked(judged.place)[0] == ["data", "reward"]
