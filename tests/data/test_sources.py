@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 
 from gnomon.config import DataSettings
-from gnomon.data.sources import COMPARISONS, ROLES, read_data
+from gnomon.data.sources import COMPARISONS, ROLES, Labelled, read_data
 from gnomon.data.splits import near_duplicates, opening
-from gnomon.errors import DataError
-from gnomon.records import Comparison, Conversation, to_json
+from gnomon.errors import ConfigError, DataError
+from gnomon.records import Comparison, Conversation, Label, to_json
 
 NOTHING = {"demonstrations": (), "comparisons": (), "prompts": (), "red_team": (), "evaluation": ()}
 
@@ -250,3 +250,48 @@ def test_published_conversations_that_begin_alike_stay_together(published):
     assert len(roles) < total - 40
     assert all(len(found) == 1 for found in roles.values())
     assert all(abs(counts[role] / total - share) < 0.01 for role, share in COMPARISONS.items())
+
+
+ASKED = ("Who found penicillin?", "Where do swans sleep?", "Why does iron rust?", "How deep is the sea?")
+
+
+def said(flips: float | None, *prompts: str) -> Labelled:
+    """What one person said of answers to some prompts."""
+    label = Label(0.8, "person")
+    rows = tuple(
+        Comparison.of(f"talk/{text}", Conversation.of(text), "Yes.", "No.", label) for text in prompts
+    )
+    return Labelled(rows, ({"id": "talk/1"},), flips, {"rows": len(rows)}, {"silent": 2}, "0123")
+
+
+def test_labels_of_projects_come_from_the_reader_that_is_handed_in(written):
+    path = written("mine.jsonl", {"prompt": "Is coal a stone?", "chosen": "It is a rock.", "rejected": "No."})
+    asked = []
+
+    def reader(project: str) -> Labelled:
+        asked.append(project)
+        return said(0.25, *ASKED)
+
+    settings = DataSettings(**NOTHING | {"comparisons": ("labels:talk", path)})
+    data = read_data(settings, 0, reader)
+    assert asked == ["talk"]
+    assert data.digests["labels:talk"] == "0123"
+    assert data.dropped == {"labels:talk": {"silent": 2}}
+    assert data.report()["labels"] == {"labels:talk": {"rows": 4}}
+    train = (*data.reward, *data.second)
+    people = [row for row in train if row.label.source == "person"]
+    assert 0 < len(people) < len(train), "the file's row trains as well, and is taken to be right"
+    assert data.flips() == pytest.approx(0.25 * len(people) / len(train))
+    assert "labels" not in read_data(DataSettings(**NOTHING), 0).report()
+
+
+def test_flips_are_told_by_votes_behind_what_trains_or_not_at_all():
+    settings = DataSettings(**NOTHING | {"comparisons": ("labels:talk",)})
+    assert read_data(settings, 0, lambda name: said(None, *ASKED)).flips() is None
+    gold = DataSettings(**NOTHING | {"gold": ("labels:talk",)})
+    assert read_data(gold, 0, lambda name: said(0.2, *ASKED)).flips() is None
+
+
+def test_projects_are_refused_where_nobody_can_read_them():
+    with pytest.raises(ConfigError, match="labels:talk: votes are not read here; gnomon label export"):
+        read(comparisons=["labels:talk"])

@@ -80,8 +80,8 @@ def gather(rows: Iterable[Row], project: str) -> list[Judged]:
         if row["item"] not in found:
             found[row["item"]] = Judged(_comparison(row, project), GOLD[row["expected"]])
         side = 1 if row["shown_order"][0] == 0 else -1
-        values = (row[name] for name in ("annotator", "outcome", "preferred", "strength"))
-        found[row["item"]].votes.append(Vote(*values, side, row["source"]))
+        said = (row["annotator"], row["outcome"], row["preferred"], row["strength"])
+        found[row["item"]].votes.append(Vote(*said, side, row["source"]))
     return list(found.values())
 
 
@@ -116,7 +116,7 @@ def _outcome(vote: Vote, steps: Sequence[int]) -> int:
 
 def _lengths(judged: Sequence[Judged]) -> Floats:
     sizes = np.array([[_size(pair.comparison.first), _size(pair.comparison.second)] for pair in judged])
-    ratios = np.log1p(sizes[:, 0]) - np.log1p(sizes[:, 1])
+    ratios: Floats = np.log1p(sizes[:, 0]) - np.log1p(sizes[:, 1])
     scale = float(np.sqrt((ratios**2).mean()))
     return ratios / scale if scale else ratios
 

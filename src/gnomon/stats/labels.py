@@ -141,4 +141,5 @@ def _shared_information(prior: Floats, confusion: Floats) -> Floats:
     said = joint.sum(axis=1)
     shared = xlogy(joint, confusion).sum(axis=(1, 2)) - xlogy(said, said).sum(axis=1)
     whole = -xlogy(prior, prior).sum()
-    return np.clip(np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0), 0.0, 1.0)
+    told: Floats = np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+    return np.clip(told, 0.0, 1.0)
