@@ -18,9 +18,10 @@ from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.store.database import open_store
 from gnomon.pipeline import alone
-from gnomon.pipeline.project import FLIPS, VARIABLE, VOTES, read_rows
+from gnomon.pipeline.project import FLIPS, VARIABLE, VOTES, read_rows, settled
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
+from gnomon.pipeline.stage import Artefact
 from gnomon.runs import read_json
 from gnomon.store import MANIFEST
 
@@ -225,3 +226,9 @@ def test_every_export_is_read_back_as_the_same_labels(judged, tmp_path, form):
     assert len(loaded.records) == 72
     texts = {row.id: (row.first, row.second, row.prompt) for row in ROWS}
     assert all((r.first, r.second, r.prompt) == texts[r.id.split("/")[0]] for r in loaded.records)
+
+
+def test_votes_of_which_half_are_flips_smooth_nothing(tmp_path):
+    (tmp_path / FLIPS).write_text('{"flips": 0.5}', "utf-8")
+    with pytest.raises(DataError, match="50% of the votes are taken to be flips"):
+        settled(RewardSettings(label_smoothing="estimated"), Artefact("0", "data", tmp_path))

@@ -65,7 +65,7 @@ def read_for(settings: RewardSettings, data: Artefact) -> tuple[str, ...]:
 def settled(settings: RewardSettings, data: Artefact) -> RewardSettings:
     """The settings with the share of flips that votes tell, where it is to be estimated.
 
-    DataError where they cannot tell.
+    DataError where they cannot tell, and where half of them are.
     """
     if isinstance(settings.label_smoothing, float):
         return settings
@@ -74,6 +74,11 @@ def settled(settings: RewardSettings, data: Artefact) -> RewardSettings:
         raise DataError(
             "reward.label_smoothing: nothing tells how many votes are flips where nobody judges a pair after "
             "somebody else; give a share, or have pairs judged twice (overlap=2)"
+        )
+    if flips >= 0.5:
+        raise DataError(
+            f"reward.label_smoothing: {flips:.0%} of the votes are taken to be flips, so they say nothing of which "
+            "answer is better; see the report of the rows for whom to rely on"
         )
     return settings.model_copy(update={"label_smoothing": flips})
 
