@@ -77,7 +77,7 @@ def settled(settings: RewardSettings, data: Artefact) -> RewardSettings:
         )
     if flips >= 0.5:
         raise DataError(
-            f"reward.label_smoothing: {flips:.0%} of the votes are taken to be flips, so they do not tell which "
+            f"reward.label_smoothing: {flips:.0%} of the votes are taken to be flips: they do not tell which "
             "answers are better; give a share, or have other people judge"
         )
     return settings.model_copy(update={"label_smoothing": flips})
