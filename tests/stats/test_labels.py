@@ -59,6 +59,17 @@ def test_nothing_tells_flips_where_nobody_judges_after_somebody_else():
     assert by_majority(votes_of((0, 0, TIE), (0, 1, TIE)), Pairs.of(1)).flips is None, "nobody decides"
 
 
+def test_votes_that_are_alone_on_their_pairs_do_not_tell_whom_to_rely_on():
+    votes = planted(0, NOISY, size=13, pairs=60, overlap=1).votes
+    with pytest.raises(DataError, match=r"nobody judged a pair after somebody else.*overlap=2"):
+        by_dawid_skene(votes, Pairs.of(60))
+    with pytest.raises(DataError, match="take the majority"):
+        by_annotator_model(votes, Pairs.of(60))
+    gold = np.where(np.arange(60) < 30, np.sign(planted(0, NOISY, size=13, pairs=60).differences), 0)
+    assert by_annotator_model(votes, Pairs.of(60, gold=gold)).preferences[30:].std() > 0.05
+    assert set(by_majority(votes, Pairs.of(60)).preferences) == {0, 0.5, 1}
+
+
 @pytest.mark.parametrize("method", AGGREGATES)
 def test_a_pair_nobody_judged_is_refused(method):
     with pytest.raises(DataError, match="votes on 1 pairs of 2"):

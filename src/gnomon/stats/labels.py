@@ -74,9 +74,10 @@ def by_dawid_skene(votes: Votes, pairs: Pairs) -> Labels:
     """The chance that the first answer is what Dawid and Skene's (1979) model finds, a tie counting half.
 
     A vote tells the information that what is said has of what is true, as a share of all that could be told.
-    Strength is not looked at. DataError for pairs without votes.
+    Strength is not looked at. DataError for pairs without votes, and where no pair has votes of two people.
     """
     _all_judged(votes, pairs)
+    _tied_together(votes)
     found = dawid_skene(votes.pairs, votes.annotators, sides_taken(votes) + 1, 3)
     preferences = found.chances @ np.array([0.0, 0.5, 1.0])
     telling = np.zeros(votes.crowd)
@@ -87,9 +88,12 @@ def by_dawid_skene(votes: Votes, pairs: Pairs) -> Labels:
 def by_annotator_model(votes: Votes, pairs: Pairs) -> Labels:
     """The chance that the first answer is better under the model of annotators (`fit_annotators`).
 
-    A vote tells `Fit.informativeness`. DataError for pairs without votes.
+    A vote tells `Fit.informativeness`. DataError for pairs without votes, and where neither a pair with votes
+    of two people nor one whose answer is known tells whom to rely on.
     """
     _all_judged(votes, pairs)
+    if not pairs.gold.any():
+        _tied_together(votes)
     fit = fit_annotators(votes, pairs)
     return _posterior(votes, pairs, fit.better(), fit.informativeness())
 
@@ -105,6 +109,16 @@ def _all_judged(votes: Votes, pairs: Pairs) -> None:
     if often.size > pairs.count or not often.all():
         raise DataError(
             f"labels: votes on {np.count_nonzero(often)} pairs of {pairs.count}; give the judged ones"
+        )
+
+
+def _tied_together(votes: Votes) -> None:
+    """Of votes that are each alone on their pair, chance is as good an explanation as any."""
+    people = np.unique(np.column_stack([votes.pairs, votes.annotators]), axis=0)
+    if np.bincount(people[:, 0]).max() < 2:
+        raise DataError(
+            "nobody judged a pair after somebody else, so nothing tells whom to rely on; take the majority or "
+            "have pairs judged by two people (overlap=2)"
         )
 
 
