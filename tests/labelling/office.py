@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +11,7 @@ import httpx
 from gnomon.labelling.client import LabelClient
 from gnomon.labelling.items import Item, Response
 from gnomon.labelling.queue import Queue, Turn
-from gnomon.labelling.server import listen, server
+from gnomon.labelling.server import listen, serving
 from gnomon.labelling.settings import GRANTS, ProjectSettings
 from gnomon.labelling.store import people, projects
 from gnomon.labelling.store.database import Store
@@ -84,17 +83,8 @@ def key(store: Store, of=None, role: str = "annotator", **more) -> str:
 @contextmanager
 def running(store: Store, queue: Queue | None = None) -> Iterator[str]:
     """The address of the application, served on a real socket by a thread."""
-    door = listen("127.0.0.1", 0)
-    served = server(store, queue)
-    thread = threading.Thread(target=served.run, kwargs={"sockets": [door]})
-    thread.start()
-    try:
-        while not served.started:
-            time.sleep(0.005)
-        yield f"http://127.0.0.1:{door.getsockname()[1]}"
-    finally:
-        served.should_exit = True
-        thread.join()
+    with serving(store, listen("127.0.0.1", 0), queue) as url:
+        yield url
 
 
 @contextmanager
@@ -141,7 +131,7 @@ def together(count: int, work) -> list:
 
 SERVE = """
 import sys
-from gnomon.labelling.server import listen, server
+from gnomon.labelling.server import listen, serving
 from gnomon.labelling.store.database import open_store
 door = listen("127.0.0.1", 0)
 print(door.getsockname()[1], flush=True)

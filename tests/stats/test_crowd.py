@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted import planted
 
 from gnomon.errors import DataError
-from gnomon.stats.crowd import Habits, Shown, assign, chances, hire, vote
+from gnomon.stats.crowd import Habits, Shown, assign, chances, hire, reliability_of_flips, vote
 
 
 def shown(rows, difference=0.0, side=0.0, length=0.0, belief=0.0):
@@ -65,6 +67,28 @@ def test_spammers_do_not_read_and_are_quick():
     assert found[0] == pytest.approx(found[1])
     assert sorted(found[0].argmax(axis=1)) == [1, 1, 1, 1, 2, 2] or found[0][:, 2].max() > 0.98
     assert (crowd.seconds[own] == 3).all()
+
+
+@pytest.mark.parametrize("flips", [0.05, 0.25, 0.4])
+def test_annotators_flip_as_many_votes_as_they_should(flips):
+    """Votes of an annotator at that reliability, on 200,000 pairs, half of them shown the other way round."""
+    habits = Habits(position=(0.2, 0.0), length=(0.0, 0.0), log_threshold=(-0.7, 0.0))
+    reliability = reliability_of_flips(flips, habits)
+    crowd = hire(1, replace(habits, reliability=(reliability, 0.0)), 0)
+    random = np.random.default_rng(0)
+    differences, sides = random.normal(size=200_000), random.choice([-1.0, 1.0], 200_000)
+    nobody, when = np.zeros(200_000), np.arange(200_000)
+    said = vote(crowd, np.zeros(200_000, dtype=int), when, Shown(differences, sides, nobody, nobody)).outcomes
+    decided = said != 1
+    wrong = (said[decided] == 2) != (differences[decided] > 0)
+    assert wrong.mean() == pytest.approx(flips, abs=0.005)
+
+
+def test_half_the_votes_flipped_is_no_reliability_at_all():
+    assert reliability_of_flips(0.5, Habits()) == 0
+    for flips in (0.01, 0.51):
+        with pytest.raises(DataError, match=r"from 0\.02 to 0\.5"):
+            reliability_of_flips(flips, Habits())
 
 
 def test_every_pair_gets_as_many_annotators_as_it_should():

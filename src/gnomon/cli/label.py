@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
-from rich.table import Table
 from rich.text import Text
 
 from gnomon.cli.console import out, print_json, say
@@ -47,7 +46,7 @@ def init(
 ) -> None:
     """Make a project, and the database if there is none."""
     text = guidelines.read_text(encoding="utf-8") if guidelines else None
-    with _opened(db) as store:
+    with opened(db) as store:
         from gnomon.labelling.store import projects  # noqa: PLC0415  an extra
 
         with store.write() as tx:
@@ -75,7 +74,7 @@ def serve(
 
 
 def _serve(db: str, host: str, port: int, *, demo: bool = False) -> None:
-    with _opened(db) as store:
+    with opened(db) as store:
         from gnomon.labelling import demo as demonstration  # noqa: PLC0415  an extra
         from gnomon.labelling.server import listen, server  # noqa: PLC0415
         from gnomon.labelling.store import people  # noqa: PLC0415
@@ -107,7 +106,7 @@ def invite(
     db: Db = DEFAULT,
 ) -> None:
     """Print one-time links, each for one person."""
-    with _opened(db) as store:
+    with opened(db) as store:
         from gnomon.labelling.store import people, projects  # noqa: PLC0415  an extra
 
         with store.write() as tx:
@@ -123,7 +122,7 @@ def forget(
     db: Db = DEFAULT,
 ) -> None:
     """Erase who an annotator is; the votes stay, under the pseudonym."""
-    with _opened(db) as store:
+    with opened(db) as store:
         from gnomon.labelling.store import people  # noqa: PLC0415  an extra
         from gnomon.labelling.store.database import scrub  # noqa: PLC0415
 
@@ -153,7 +152,7 @@ def import_(
     if origin and len(origin) != 2:
         raise ConfigError("--origin is given twice, for the first and for the second answers, or not at all")
     records = load(file).records
-    with _opened(db) as store:
+    with opened(db) as store:
         from gnomon.labelling.items import items_of  # noqa: PLC0415  an extra
         from gnomon.labelling.store import projects  # noqa: PLC0415
 
@@ -181,7 +180,7 @@ def export(
     db: Db = DEFAULT,
 ) -> None:
     """Write every label that counts."""
-    with _opened(db) as store:
+    with opened(db) as store:
         from gnomon.labelling.export import ENDINGS, stream  # noqa: PLC0415  an extra
         from gnomon.labelling.store import projects  # noqa: PLC0415
 
@@ -202,26 +201,11 @@ def export(
 
 
 @label_app.command()
-def stats(project: Project, db: Db = DEFAULT, as_json: AsJson = False) -> None:
-    """Say what has come in so far."""
-    with _opened(db) as store:
-        from gnomon.labelling import tally  # noqa: PLC0415  an extra
-        from gnomon.labelling.store import projects  # noqa: PLC0415
-
-        with store.read() as tx:
-            summary = tally.summary(tx, projects.named(tx, project).id)
-    if as_json:
-        print_json(summary)
-    else:
-        _show(summary)
-
-
-@label_app.command()
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")], db: Db = DEFAULT
 ) -> None:
     """Copy the database while it is in use."""
-    with _opened(db) as store:
+    with opened(db) as store:
         from gnomon.labelling.store.database import back_up  # noqa: PLC0415  an extra
 
         back_up(store, file)
@@ -242,36 +226,21 @@ def _settings(pairs: list[str]) -> Any:
         ) from problem
 
 
-def _show(summary: dict[str, Any]) -> None:
-    items = ", ".join(f"{count} {purpose}" for purpose, count in summary["items"].items()) or "none"
-    said = ", ".join(f"{outcome} {count}" for outcome, count in summary["outcomes"].items()) or "none"
-    out.print(f"items: {items}")
-    out.print(f"labels: {summary['labels']} ({said})")
-    if summary["agreement"] is not None:
-        out.print(f"two people say the same of {summary['agreement']:.1%} of the pairs both judged")
-    table = Table("annotator", "labels", "gold right", "repeats same", "left", "median s")
-    for name, person in summary["annotators"].items():
-        seconds = person["median_active_ms"]
-        table.add_row(
-            name,
-            str(person["labels"]),
-            f"{person['gold']['right']}/{person['gold']['answered']}",
-            f"{person['repeats']['same']}/{person['repeats']['answered']}",
-            f"{person['left']}/{person['preferring']}",
-            "" if seconds is None else f"{seconds / 1000:.1f}",
-        )
-    if summary["annotators"]:
-        out.print(table)
-
-
 @contextmanager
-def _opened(db: str) -> Iterator["Store"]:
-    """The database, opened and closed again; ConfigError says how to install what is missing."""
+def needing_extra() -> Iterator[None]:
+    """Around imports of what the extra brings: ConfigError says how to install what is missing."""
     try:
-        from gnomon.labelling.store.database import open_store  # noqa: PLC0415  an extra
+        yield
     except ImportError as problem:
         raise ConfigError(
             f"gnomon label needs a package that is missing ({problem}): pip install 'gnomon[label]'"
         ) from problem
+
+
+@contextmanager
+def opened(db: str) -> Iterator["Store"]:
+    """The database, opened and closed again."""
+    with needing_extra():
+        from gnomon.labelling.store.database import open_store  # noqa: PLC0415  an extra
     with closing(open_store(db)) as store:
         yield store

@@ -20,6 +20,7 @@ from gnomon.cli.constitution import constitution_app
 from gnomon.cli.data import data_app
 from gnomon.cli.harness import harness_app
 from gnomon.cli.label import label_app
+from gnomon.cli.label_quality import simulate, stats
 from gnomon.cli.train import train_app
 from gnomon.errors import INTERRUPTED, GnomonError, StorageError
 from gnomon.runs import FULL, full_disk
@@ -59,6 +60,8 @@ app.command()(compare.compare)
 app.command("win-rate")(win_rate.win_rate)
 app.command()(chat.chat)
 app.command()(collect.collect)
+label_app.command()(stats)
+label_app.command()(simulate)
 app.add_typer(label_app, name="label")
 app.command()(report.report)
 app.command()(export.export)

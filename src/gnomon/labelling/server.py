@@ -1,6 +1,10 @@
 """The application on a socket."""
 
 import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -29,3 +33,18 @@ def server(store: Store, queue: Queue | None = None) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
     )
+
+
+@contextmanager
+def serving(store: Store, door: socket.socket, queue: Queue | None = None) -> Iterator[str]:
+    """The address of the application while a thread serves it on a socket of `listen`."""
+    served = server(store, queue)
+    thread = threading.Thread(target=served.run, kwargs={"sockets": [door]})
+    thread.start()
+    try:
+        while thread.is_alive() and not served.started:
+            time.sleep(0.005)
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+    finally:
+        served.should_exit = True
+        thread.join()

@@ -177,6 +177,31 @@ def gate(measured: Mapping[str, Any]) -> str:
         return _svg(figure, "gate", f"{told}: {verdict}")
 
 
+@dataclass(frozen=True, slots=True)
+class Whisker:
+    """One row of a forest: a label and its estimate, marked where it stands out."""
+
+    label: str
+    estimate: Mapping[str, Any]
+    marked: bool = False
+
+
+def forest(name: str, rows: Sequence[Whisker], reference: float, axis: str) -> str:
+    """Estimates with their intervals, one a row from the top, beside a dashed line at `reference`."""
+    with mpl.rc_context(_STYLE | {"axes.grid.axis": "x"}):
+        figure = Figure(figsize=(4.4, 0.7 + 0.2 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        for height, row in enumerate(rows):
+            _whisker(axes, row.estimate, height, BAD if row.marked else REWARD, "o")
+        axes.axvline(reference, color=MUTED, lw=0.8, ls=(0, (2, 2)))
+        axes.set_yticks(range(len(rows)), [visible(row.label) for row in rows])
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=axis)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        return _svg(
+            figure, name, "; ".join(f"{visible(row.label)} {row.estimate['value']:.2f}" for row in rows)
+        )
+
+
 def _note(axes: Any, words: str, place: tuple[float, float], coords: Any, shift: Any, **style: Any) -> None:
     axes.annotate(words, place, shift, coords, "offset points", **style)
 

@@ -71,12 +71,12 @@ def render_report(run_folder: Path) -> Path:
 
 
 def _page(run: Run) -> str:
-    style, script = (_template(name) for name in ("report.css", "report.js"))
+    style, script = (template(name) for name in ("report.css", "report.js"))
     summary = run.summary
     bread = summary.get("bread", {})
     answered = {row["model"] for row in run.answers}
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             run=run,
@@ -97,11 +97,12 @@ def _page(run: Run) -> str:
     )
 
 
-def _template(name: str) -> str:
+def template(name: str) -> str:
+    """The text of one of our templates, as it is."""
     return (files("gnomon.reports") / "templates" / name).read_text("utf-8")
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Templates that escape every value; a part the run does not have is simply false."""
     environment = Environment(
         loader=PackageLoader("gnomon.reports"),

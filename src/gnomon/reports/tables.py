@@ -75,6 +75,30 @@ METRICS: dict[str, Metric] = {
     "instruction_loose": Metric("Instructions, loose", "share", "the same, with lines or asterisks off"),
     "loss": Metric("Loss on text", "number", "of passages nothing was trained on", "nats a token", digits=3),
     "bits_per_byte": Metric("Bits a byte", "number", "of the same passages", digits=3),
+    "label/raw": Metric(
+        "Raw agreement", "share", "of two people's votes on a pair: the same answer, or both a tie"
+    ),
+    "label/leave_one_out": Metric(
+        "With the others' majority", "share", "votes equal to what most others say"
+    ),
+    "label/alpha_nominal": Metric(
+        "Alpha, nominal", "number", "Krippendorff's: 0 is chance, 1 always the same"
+    ),
+    "label/alpha_ordinal": Metric("Alpha, ordinal", "number", "the same on the scale of strength"),
+    "label/ac1": Metric("Gwet's AC1", "number", "the same, sound where one answer prevails"),
+    "label/decided": Metric("On decided pairs", "share", "raw agreement where neither says tie"),
+    "label/flips": Metric("Flip rate", "share", "of votes turned at random that would explain it"),
+    "label/ceiling": Metric("Ceiling of accuracy", "share", "that any model has on these labels"),
+    "label/again": Metric("With oneself", "share", "the same said of a pair that came again"),
+    "label/triads": Metric("Circles", "share", "of three answers all compared: a > b > c > a"),
+    "label/reliability": Metric("Reliability", "signed", "log-odds per unit of quality; 0 says nothing"),
+    "label/informativeness": Metric("Bits a vote", "number", "what a vote tells of which answer is better"),
+    "label/position": Metric("Lean to the left", "signed", "log-odds added to the answer on the left"),
+    "label/length": Metric("Drawn to length", "signed", "log-odds per doubling, less the crowd's mean"),
+    "label/tie_threshold": Metric("Tie threshold", "number", "log-odds below which a tie is likely"),
+    "label/gold": Metric("Known answers", "share", "that were preferred"),
+    "label/left": Metric("Left", "share", "of the preferred answers"),
+    "label/lean": Metric("Lean to a side", "signed", "the crowd's, in log-odds"),
 }
 VERDICT = ("ends_turn", "answers", "checks", "reward/second", "kl/reference")
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from gnomon.errors import DataError
@@ -82,10 +83,16 @@ class Assigned(NamedTuple):
 
 Words = npt.NDArray[np.uint64]
 
+SPAM = ("random", "first", "tie")
+"""What spammers vote: at random, for what stands first, for a tie; the k-th spammer is of kind k modulo 3."""
 _SPAM = np.array([[0.0, 0.0, 0.0, -0.7], [0.0, 5.0, 0.0, -3.0], [0.0, 0.0, 0.0, 2.0]])
-"""Traits of those who vote at random, for what stands first, and for ties."""
+"""Their traits."""
 _STREAMS = 2
 """Draws of one vote: its outcome and its seconds."""
+_FEWEST_FLIPS = 0.02
+"""Below it an annotator would have to tell differences that nobody can."""
+_DIFFERENCES = ndtri((np.arange(2000) + 0.5) / 2000)
+"""Standard normal differences, evenly likely."""
 
 
 def hire(size: int, habits: Habits, seed: int) -> Crowd:
@@ -103,6 +110,26 @@ def hire(size: int, habits: Habits, seed: int) -> Crowd:
     honest = 1.0 - spam
     seconds = habits.seconds * np.where(spam, 0.1, 1.0)
     return Crowd(traits, sycophancy * honest, fatigue * honest, seconds, spam, seed)
+
+
+def reliability_of_flips(flips: float, habits: Habits) -> float:
+    """The reliability at which a share `flips` of decided votes is for the worse answer.
+
+    For standard normal differences, the mean position offset and the mean threshold of `habits`. DataError
+    outside of [0.02, 0.5], where 0.5 is reliability 0.
+    """
+    if not _FEWEST_FLIPS <= flips <= 0.5:
+        raise DataError(f"crowd: {flips} of votes flipped; give a share from {_FEWEST_FLIPS} to 0.5")
+    threshold = np.full(_DIFFERENCES.shape, np.exp(habits.log_threshold[0]))
+    scale = cuts(3, np.zeros(gaps_of(3)))
+
+    def beyond(reliability: float) -> float:
+        eta = reliability * _DIFFERENCES + habits.position[0]
+        second, _, first = outcome_chances(eta, threshold, scale).T
+        worse = np.where(_DIFFERENCES > 0, second, first)
+        return float(worse.sum() / (first + second).sum()) - flips
+
+    return 0.0 if flips == 0.5 else float(brentq(beyond, 0.0, 1000.0))
 
 
 def assign(pairs: int, crowd: int, overlap: int, seed: int) -> Assigned:

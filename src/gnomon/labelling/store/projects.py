@@ -1,7 +1,7 @@
 """Projects, their guidelines, and the items people are asked about."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -155,6 +155,17 @@ def responses_of(tx: Transaction, keys: Sequence[int]) -> dict[int, list[tuple[A
     for row in tx.connection.execute(query):
         found[row.item_id].append((row.messages, row.origin))
     return found
+
+
+def known_answers(tx: Transaction, project: int) -> Iterator[tuple[Any, list[Any], int]]:
+    """Prompts of which the better answer is known, with both answers' messages and its place."""
+    query = select(items.c.id, items.c.prompt, items.c.expected).where(
+        items.c.project_id == project, items.c.expected.is_not(None)
+    )
+    for batch in tx.connection.execute(query).partitions(BATCH):
+        answers = responses_of(tx, [row.id for row in batch])
+        for row in batch:
+            yield row.prompt, [messages for messages, _ in answers[row.id]], row.expected
 
 
 def _projects() -> Select[Any]:

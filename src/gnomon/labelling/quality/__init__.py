@@ -1,0 +1,1 @@
+"""How good labels are: votes as arrays, agreement, annotators, groups, and what to do about each."""

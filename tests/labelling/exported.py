@@ -1,0 +1,47 @@
+"""Rows as an export has them, for the tests of what is made of them."""
+
+from typing import Any
+
+
+def row(
+    item: str,
+    annotator: str,
+    preferred: int | None,
+    *,
+    strength: int = 2,
+    outcome: str | None = None,
+    expected: int | None = None,
+    again: bool = False,
+    left: int = 0,
+    seconds: float | None = None,
+    prompt: str | None = None,
+    answers: tuple[str, str] | None = None,
+) -> dict[str, Any]:
+    """One label: the place that is preferred, or None for a tie (or another `outcome`); `left` stood left."""
+    texts = answers or (f"{item}, first", f"{item}, second")
+    return {
+        "item": item,
+        "annotator": annotator,
+        "outcome": outcome or ("tie" if preferred is None else "prefer"),
+        "preferred": preferred,
+        "strength": None if preferred is None else strength,
+        "purpose": "ordinary" if expected is None else "gold",
+        "expected": expected,
+        "pass_number": 2 if again else 1,
+        "shown_order": [left, 1 - left],
+        "active_ms": None if seconds is None else round(1000 * seconds),
+        "at": "2026-01-02T03:04:05+00:00",
+        "prompt": [{"role": "user", "content": prompt or f"Question {item}?"}],
+        "responses": [[{"role": "assistant", "content": text}] for text in texts],
+    }
+
+
+def five() -> list[dict[str, Any]]:
+    """Two people and five labels, of two pairs that both judged and one that one did."""
+    return [
+        row("one", "ann", 0),
+        row("one", "bob", 0),
+        row("two", "ann", 1),
+        row("two", "bob", 0),
+        row("three", "ann", None),
+    ]
