@@ -5,11 +5,12 @@ from office import pair, project, somebody
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.labelling.client import LabelClient, RefusedError
+from gnomon.labelling.export import rows
 from gnomon.labelling.host import here, summary_of, there
 from gnomon.labelling.server import listen, serving
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.simulate import Truth, join, known_better, known_of, planted, work
-from gnomon.labelling.store import people
+from gnomon.labelling.store import people, projects
 from gnomon.records import Comparison, Conversation, Demonstration, Label, Message
 from gnomon.stats.crowd import Habits, hire
 
@@ -73,6 +74,12 @@ def simulated(host, slug):
     return planted(CROWD, names), host.summary(), done
 
 
+def sources(store, slug):
+    """Who judged, as exported rows say."""
+    with store.read() as tx:
+        return {row["source"] for row in rows(tx, projects.named(tx, slug).id)}
+
+
 def test_spammers_of_a_small_crowd_are_the_least_reliable(store):
     """End to end over HTTP: six simulated annotators, two of whom do not read."""
     crowded(store, "one", items=60)
@@ -92,6 +99,7 @@ def test_spammers_of_a_small_crowd_are_the_least_reliable(store):
     assert all(people_found[name]["gold"]["value"] > 0.5 for name in honest)
     assert max(people_found[name]["median_seconds"] for name in order[:2]) < 10
     assert summary_of(store, "one") == found
+    assert sources(store, "one") == {"planted"}
 
 
 def test_the_same_seed_gives_the_same_labels(store):
@@ -113,6 +121,7 @@ def test_a_server_elsewhere_is_simulated_into_by_a_key(store):
         with there(url, key, "one") as host:
             true, found, _ = simulated(host, "one")
         assert found == summary_of(store, "one")
+        assert sources(store, "one") == {"planted"}
         assert set(true) == set(found["annotators"])
         with pytest.raises(ConfigError, match="has labels already"), there(url, key, "one"):
             pass

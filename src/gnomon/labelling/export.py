@@ -67,14 +67,14 @@ def rows(tx: Transaction, project: int, *, with_text: bool = True) -> Iterator[R
 
     `preferred` and `expected` are places in `responses`; `shown_order` has the places from left to right.
     """
-    labels = votes.all_labels(tx, project)
+    labels, source = votes.all_labels(tx, project), projects.source_of(tx, project)
     while batch := list(islice(labels, BATCH)):
         answers = projects.responses_of(tx, sorted({label["item_id"] for label in batch}))
         for label in batch:
             found = answers[label["item_id"]]
             row = {name: label[name] for name in _SCHEMA if name in label}
             row["at"] = datetime.fromtimestamp(label["created_at"] / 1000, UTC).isoformat()
-            row |= {"source": "person", "origins": [origin for _, origin in found]}
+            row |= {"source": source, "origins": [origin for _, origin in found]}
             if with_text:
                 row |= {"prompt": label["prompt"], "responses": [messages for messages, _ in found]}
             yield row
@@ -92,7 +92,7 @@ def comparison(row: Mapping[str, Any]) -> Comparison | None:
     if row["outcome"] not in ("prefer", "tie") or row["purpose"] != "ordinary":
         return None
     preference = 0.5 if row["outcome"] == "tie" else 1.0 - row["preferred"]
-    label = Label(preference, "person", reason=row["rationale"] or "", annotator=row["annotator"])
+    label = Label(preference, row["source"], reason=row["rationale"] or "", annotator=row["annotator"])
     values = {
         "id": f"{row['item']}/{row['annotator']}/{row['pass_number']}",
         "prompt": {"messages": row["prompt"]},

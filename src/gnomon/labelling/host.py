@@ -13,6 +13,7 @@ from gnomon.labelling.export import rows
 from gnomon.labelling.quality.summary import summarise
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.server import listen, serving
+from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.simulate import known_better
 from gnomon.labelling.store import people, projects
 from gnomon.labelling.store.database import Store
@@ -47,9 +48,10 @@ def here(store: Store, slug: str, seed: int) -> Iterator[Host]:
 
     ConfigError where it has labels already: simulated ones could not be told from people's.
     """
-    with store.read() as tx:
+    with store.write() as tx:
         project = projects.named(tx, slug)
         _refuse_labels(slug, next(rows(tx, project.id, with_text=False), None) is not None)
+        projects.settle(tx, project, _of_a_crowd(project.settings))
         known = known_better(projects.known_answers(tx, project.id))
         counts = projects.count_items(tx, project.id)
 
@@ -76,6 +78,7 @@ def there(url: str, key: str, slug: str) -> Iterator[Host]:
     with LabelClient(url, key) as client:
         found = client.statistics(slug)
         _refuse_labels(slug, found["labels"] > 0)
+        client.settle(slug, _of_a_crowd(client.settings(slug)))
         title = next((project.title for project in client.projects() if project.slug == slug), slug)
         about = {"slug": slug, "title": title}
 
@@ -91,6 +94,11 @@ def there(url: str, key: str, slug: str) -> Iterator[Host]:
             wanted=_wanted(found["items"], client.settings(slug).overlap),
             summary=summary,
         )
+
+
+def _of_a_crowd(settings: ProjectSettings) -> ProjectSettings:
+    """The settings of a project whose labels are planted, and are called so from now on."""
+    return settings.model_copy(update={"source": "planted"})
 
 
 def _refuse_labels(slug: str, there_are: bool) -> None:  # noqa: FBT001  one question, one answer

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gnomon.records import Source
+
 Role = Literal["admin", "annotator", "viewer"]
 Permission = Literal["label", "read", "manage"]
 Purpose = Literal["ordinary", "gold", "qualification"]
@@ -37,3 +39,4 @@ class ProjectSettings(BaseModel):
     qualification_pass: float = Field(
         0.8, ge=0, le=1, description="share of the qualification round that must be right"
     )
+    source: Source = Field("person", description="who judges here, which every exported label says")

@@ -15,7 +15,7 @@ from gnomon.labelling.store import journal
 from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.people import Annotator
 from gnomon.labelling.store.tables import guidelines, items, memberships, projects, responses
-from gnomon.records import Message
+from gnomon.records import Message, Source
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 BATCH = 200
@@ -84,6 +84,12 @@ def of_annotator(tx: Transaction, annotator: Annotator) -> list[tuple[Project, R
         .order_by(projects.c.slug)
     )
     return [(_project(row), row.role) for row in tx.connection.execute(query)]
+
+
+def source_of(tx: Transaction, project: int) -> Source:
+    """Who judges in a project, as its settings say."""
+    kept = tx.connection.execute(select(projects.c.settings).where(projects.c.id == project)).scalar_one()
+    return ProjectSettings.model_validate(kept).source
 
 
 def settle(tx: Transaction, project: Project, settings: ProjectSettings, actor: int | None = None) -> None:
