@@ -167,7 +167,7 @@ class SftSettings(Settings):
 class RewardSettings(Settings):
     """A Bradley-Terry reward model, and a second one on other comparisons to watch it."""
 
-    optim: OptimSettings = OptimSettings(lr=1e-4, epochs=1.5, batch_size=16, weight_decay=0.01)
+    optim: OptimSettings = OptimSettings(lr=3e-4, epochs=1.5, batch_size=16, weight_decay=0.01)
     centring: float = Field(0.01, ge=0, description="weight of mean((r_w + r_l)^2)")
     label_smoothing: Flips = Field(
         0.0,
