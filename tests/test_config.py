@@ -34,7 +34,7 @@ def test_a_section_given_in_part_keeps_its_own_stages_defaults(tmp_path):
     got = recipe(tmp_path, "policy: {optim: {batch_size: 4}}", "reward.optim.epochs=1")
     policy = got.policy.optim
     assert (policy.lr, policy.schedule, policy.batch_size) == (4e-4, "constant", 4)
-    assert (got.reward.optim.lr, got.reward.optim.epochs) == (1e-4, 1.0)
+    assert (got.reward.optim.lr, got.reward.optim.epochs) == (3e-4, 1.0)
     assert got.sft.optim.lr == 5e-4
 
 

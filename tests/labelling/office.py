@@ -131,7 +131,7 @@ def together(count: int, work) -> list:
 
 SERVE = """
 import sys
-from gnomon.labelling.server import listen, serving
+from gnomon.labelling.server import listen, server
 from gnomon.labelling.store.database import open_store
 door = listen("127.0.0.1", 0)
 print(door.getsockname()[1], flush=True)
