@@ -55,9 +55,7 @@ def examination(
                     kept = kept_replies(out, subject, suite)
                     own = examine(subject, suite, kept, sampling, seed=seed, progress=told)
                     rows[suite.name][name] = own
-                    looks.append(
-                        Opening.now(f"{name}: {suite.name}", look_at(subject, suite, sampling, seed))
-                    )
+                    looks.append(look_at(subject, suite, sampling, seed))
                 except ConfigError as problem:
                     skipped.setdefault(name, []).append(suite.name)
                     reporter.warning(f"{suite.name}: {problem}")
@@ -88,9 +86,10 @@ def subject_of(name: str, ref: str, opened: Opened | None) -> Subject:
     return Local(name, content_id([ref, Start(ref).digest]), lm, LocalEngine(lm), **how)
 
 
-def look_at(subject: Subject, suite: Suite, sampling: Sampling, seed: int) -> str:
-    """The same for the same model, tasks and settings, of which a second look shows nothing new."""
-    return content_id([subject.id, [task.asked for task in suite.tasks], asdict(sampling), seed])
+def look_at(subject: Subject, suite: Suite, sampling: Sampling, seed: int) -> Opening:
+    """A look that is being taken, known by model, tasks and settings: again with these shows nothing new."""
+    asked = [subject.id, [task.asked for task in suite.tasks], asdict(sampling), seed]
+    return Opening.now(f"{subject.name}: {suite.name}", content_id(asked))
 
 
 def _publish(out: Path, summary: Mapping[str, Any], looks: Sequence[Opening], reporter: Reporter) -> None:

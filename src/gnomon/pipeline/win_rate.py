@@ -20,7 +20,7 @@ from gnomon.pipeline.hearing import Hearing
 from gnomon.pipeline.judges import Case, kind_of
 from gnomon.pipeline.kinship import kin
 from gnomon.pipeline.lineage import software
-from gnomon.pipeline.openings import Opening, record
+from gnomon.pipeline.openings import record
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines
 from gnomon.records import Comparison, Conversation, Message
@@ -117,7 +117,7 @@ def _answers(name: str, contest: Contest, suite: Suite, place: Place) -> list[Ro
         subject = subject_of(name, contest.models[name], place.opened)
         kept = kept_replies(place.out, subject, suite)
         rows = examine(subject, suite, kept, contest.sampling, seed=contest.seed, progress=told)
-    look = Opening.now(f"{name}: {suite.name}", look_at(subject, suite, contest.sampling, contest.seed))
+    look = look_at(subject, suite, contest.sampling, contest.seed)
     if twice := record(RunFolder(place.out), [look]):
         place.reporter.warning(twice)
     del subject
