@@ -6,7 +6,7 @@ from torch.autograd import gradcheck
 from torch.nn.functional import scaled_dot_product_attention
 from torch.testing import assert_close
 
-from gnomon.kernels.attention import added_to_scores, attend, causal, plain_attend
+from gnomon.kernels.attention import added_to_scores, attend, attend_once, causal, plain_attend
 
 WIDTH, SCALE = 8, 0.3
 HEADS = [(4, 1), (4, 2), (4, 4), (1, 1)]
@@ -43,6 +43,15 @@ def test_torch_computes_the_same(heads, groups):
     repeated = (kept.repeat_interleave(heads // groups, dim=1) for kept in (key, value))
     theirs = scaled_dot_product_attention(query, *repeated, attn_mask=added, scale=SCALE)
     assert_close(attend(query, key, value, added, SCALE), theirs.transpose(1, 2))
+
+
+@pytest.mark.parametrize(("heads", "groups"), HEADS)
+@pytest.mark.mistake("mask-ignored")
+def test_one_query_a_row_is_read_as_each_head_alone_reads_it(heads, groups):
+    *tensors, added = problem(heads, groups, queries=1, keys=9)
+    everything = torch.zeros_like(added)
+    for mask, as_added in ((added == 0, added), (added, added), (None, everything)):
+        assert_close(attend_once(*tensors, mask, SCALE), plain_attend(*tensors, as_added, SCALE))
 
 
 def test_gradients_are_those_of_finite_differences():

@@ -7,8 +7,9 @@ speed of whole products. Of rows of a few hundred tokens the scores are smaller 
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
+from torch.nn import functional
 
 from gnomon.kernels.head import wide
 
@@ -63,6 +64,27 @@ def attend(
     )
     split = found.view(batch, groups, queries, each, value.shape[-1])
     return split.transpose(1, 2).reshape(batch, queries, heads, value.shape[-1])
+
+
+def attend_once(
+    query: Float[Tensor, "batch heads 1 width"],
+    key: Float[Tensor, "batch groups keys width"],
+    value: Float[Tensor, "batch groups keys width"],
+    seen: Shaped[Tensor, "#batch 1 1 keys"] | None,
+    scale: float,
+) -> Float[Tensor, "batch 1 heads width"]:
+    """`attend` for one query a row, by torch's kernel; `seen` is as its mask, None where all keys are seen.
+
+    The heads of a group are queries of one head: head by head the kernel would read its keys and values
+    again for each, which is most of its work.
+    """
+    batch, heads, _, width = query.shape
+    groups, keys = key.shape[1:3]
+    each = heads // groups
+    mask = None if seen is None else seen.expand(batch, 1, each, keys)
+    rows = query.reshape(batch, groups, each, width)
+    found = functional.scaled_dot_product_attention(rows, key, value, mask, scale=scale)
+    return found.reshape(batch, 1, heads, value.shape[-1])
 
 
 def plain_attend(

@@ -7,7 +7,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from gnomon.kernels.attention import LONGEST, added_to_scores, attend, causal
+from gnomon.kernels.attention import LONGEST, added_to_scores, attend, attend_once, causal
 
 NAME = "gnomon"
 """What the settings of a model call it."""
@@ -21,11 +21,15 @@ def attention(
 ) -> tuple[Tensor, None]:
     """[batch, heads, queries, width] and fewer heads of keys and values -> [batch, queries, heads, width].
 
-    Single queries, long rows, masks that differ by head and what is `BEYOND` the kernel are left to torch, as
-    the implementation "sdpa" of transformers has them.
+    Long rows, masks that differ by head and what is `BEYOND` the kernel are left to torch, as the
+    implementation "sdpa" of transformers has them; so are single queries, as rows of one head.
     """
     queries, keys = query.shape[2], key.shape[2]
-    able = queries > 1 and keys <= LONGEST and not any(more.get(name) for name in BEYOND)
+    able = not any(more.get(name) for name in BEYOND)
+    scale = more.get("scaling") or query.shape[-1] ** -0.5
+    if able and queries == 1 and (attention_mask is None or attention_mask.shape[1] == 1):
+        return attend_once(query, key, value, attention_mask, scale), None
+    able = able and queries > 1 and keys <= LONGEST
     causally = getattr(module, "is_causal", True) if more.get("is_causal") is None else more["is_causal"]
     if attention_mask is None and able and causally and queries == keys:
         attention_mask = causal(queries, keys, query.device)[None, None]
@@ -34,7 +38,7 @@ def attention(
         return found, None
     if not attention_mask.is_floating_point():
         attention_mask = added_to_scores(attention_mask.bool(), query.dtype)
-    return attend(query, key, value, attention_mask, more.get("scaling") or query.shape[-1] ** -0.5), None
+    return attend(query, key, value, attention_mask, scale), None
 
 
 AttentionInterface.register(NAME, attention)
