@@ -43,6 +43,16 @@ PLAIN = {"bf16": False, "gradient_checkpointing": False}
 """Weights are bfloat16 already, and memory does not ask for checkpoints."""
 HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 QUARTERS = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+SYSTEMS = {
+    "env": {
+        "MALLOC_MMAP_MAX_": "65536",
+        "MALLOC_MMAP_THRESHOLD_": "33554432",
+        "MALLOC_TRIM_THRESHOLD_": "67108864",
+        "MALLOC_TOP_PAD_": "131072",
+    }
+}
+"""The system's allocator as it comes to be in a long run: a sampler's growing caches leave holes of so many
+sizes that a heap which gives nothing back outgrows the memory."""
 INTEL = {"LD_PRELOAD": "../.venv-vllm/lib/libiomp5.so", "KMP_BLOCKTIME": "1"}
 """Threads as vLLM recommends them, told to wait without spinning for longer than a millisecond."""
 CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
@@ -51,9 +61,10 @@ CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
         "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
         "dpo": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"precompute_ref_log_probs": True}),
         "policy": (
-            PLAIN,
-            PLAIN | {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 2},
-            PLAIN | {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
+            PLAIN | SYSTEMS,
+            PLAIN | SYSTEMS | {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 2},
+            PLAIN | SYSTEMS | {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
+            PLAIN | {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 8},
         ),
         "sampling": ({}, {"cache_implementation": "static"}),
     },
@@ -156,15 +167,17 @@ def environment(settings: Mapping[str, Any], threads: int, *, settled: bool = Tr
     return {**came, **alike, **settings.get("env", {})}
 
 
-def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, threads: int) -> dict[str, Any]:
-    """Agreement and timings of Gnomon against each of `peers`, by name, in one kind of work."""
+def measure(
+    name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, threads: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name of each of `peers`, and agreement and timings of Gnomon against it, in one kind of work."""
     folder = Path(job["folder"])
-    results: dict[str, Any] = {}
     exact = in_float32(name, job, threads) if peers and limit(job) > AGREE["bfloat16"] else {}
     for peer in peers or ("",):
         with worker("gnomon", folder, {}, threads) as (ours, told):
             if not peer:
-                return {"gnomon": alone(ours, told, pairs)}
+                yield "gnomon", alone(ours, told, pairs)
+                return
             found: dict[str, Any] = {"differs_in_float32": exact} if exact else {}
             settings, other = defaults(job), PEERS[peer]
             own = ours.do("compare")
@@ -175,8 +188,7 @@ def measure(name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, th
                 found["differs"] = differences(own, theirs.do("compare"))
                 check(found["differs"], limit(job), f"{name}, {peer}")
                 found |= {"settings": settings, "software": told_of["software"]}
-                results[peer] = found | against(ours, told, theirs, told_of, pairs)
-    return results
+                yield peer, found | against(ours, told, theirs, told_of, pairs)
 
 
 def defaults(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,6 +231,7 @@ def search(
         try:
             with worker(side, Path(job["folder"]), settings, threads) as (link, _):
                 check(differences(own, link.do("compare")), limit(job), str(settings))
+                link.do("memory")  # what the comparison left is given back
                 seconds = [link.do("step")["seconds"] for _ in range(SEARCHED_STEPS)]
             tried.append({"settings": settings, "seconds": round(min(seconds), 3)})
         except ModelError as problem:
@@ -283,8 +296,8 @@ def main() -> None:
     except ConfigError as problem:
         parser.error(str(problem))
     for name, peers in asked.items():
-        results = one(name, peers, options)
-        write_json(options.out / name / "results.json", results)
+        for results in one(name, peers, options):  # a peer that fails takes nothing with it
+            write_json(options.out / name / "results.json", results)
         print(*row_of(name, results), sep="\n", flush=True)
 
 
@@ -307,12 +320,12 @@ def chosen(workloads: Sequence[str], peers: Sequence[str]) -> dict[str, list[str
     return found
 
 
-def one(name: str, peers: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
-    """All that a workload's results.json holds."""
+def one(name: str, peers: Sequence[str], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """All that a workload's results.json holds, as it grows with each peer."""
     model, size = ("tiny:0", TINY) if options.tiny else (DEFAULT_MODEL, Size())
     with tempfile.TemporaryDirectory() as folder:
         job = write_job(Path(folder), name, model, size, WARM_UP + options.pairs)
-        return {
+        results: dict[str, Any] = {
             "model": model,
             "dtype": job["dtype"],
             "seed": SEED,
@@ -325,8 +338,11 @@ def one(name: str, peers: Sequence[str], options: argparse.Namespace) -> dict[st
             "settled": SETTLED,
             "hardware": hardware() | {"threads": options.threads},
             "software": software(),
-            "against": measure(name, job, peers, options.pairs, options.threads),
+            "against": {},
         }
+        for peer, found in measure(name, job, peers, options.pairs, options.threads):
+            results["against"][peer] = found
+            yield results
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ KINDS = {
     "dpo": (trl.DPOConfig, trl.DPOTrainer),
     "policy": (trl.GRPOConfig, trl.GRPOTrainer),
 }
+PART = 8
+"""Samples that are compared at once: the logits of all would fill the memory, and leave it in pieces."""
 PACKAGES = ("trl", "torch", "transformers", "accelerate", "peft", "datasets")
 
 
@@ -246,14 +248,20 @@ def compare_policy(trainer: Any, job: Job) -> Message:
     masked = [(p + a, [0] * len(p) + [1] * len(a)) for p, a in zip(prompts, answers, strict=True)]
     # given all samples at once, it would still count them as one micro-batch of several
     cut, trainer.current_gradient_accumulation_steps = trainer.current_gradient_accumulation_steps, 1
-    told = {"logps": row_logps(trainer, masked), **loss_and_norm(trainer, inputs, trainer._compute_loss)}
+    parts = [{name: of(value, i) for name, value in inputs.items()} for i in range(0, len(answers), PART)]
+    told = {"logps": row_logps(trainer, masked), **loss_and_norm(trainer, parts, trainer._compute_loss)}
     trainer.current_gradient_accumulation_steps = cut
     told["loss"] += mean_size(job["advantages"])
     return told
 
 
+def of(value: Tensor, start: int) -> Tensor:
+    """A part's rows of what there is one of for each row."""
+    return value[start : start + PART] if value.ndim else value
+
+
 def token_logps(trainer: Any, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
-    told = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, keep, batch_size=8)
+    told = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, keep, batch_size=PART)
     found: Tensor = told[0]
     return found
 
@@ -268,16 +276,19 @@ def batch(trainer: Any, job: Job) -> Any:
 
 
 def loss_and_norm(trainer: Any, inputs: Any, loss_of: Callable[..., Tensor] | None = None) -> Message:
-    """Loss and gradient norm of a step that is not taken."""
+    """Loss and gradient norm of a step that is not taken; of a list of equal parts, their mean."""
     model = trainer.model_wrapped
     model.train()
-    with trainer.compute_loss_context_manager():
-        loss = (loss_of or trainer.compute_loss)(model, inputs)
-    loss.backward()
+    parts, total = inputs if isinstance(inputs, list) else [inputs], 0.0
+    for part in parts:
+        with trainer.compute_loss_context_manager():
+            loss = (loss_of or trainer.compute_loss)(model, part) / len(parts)
+        loss.backward()
+        total += loss.item()
     grads = [p.grad for p in model.parameters() if p.grad is not None]
     norm = float(torch.nn.utils.get_total_norm(grads))
     model.zero_grad()
-    return {"loss": loss.item(), "grad_norm": norm}
+    return {"loss": total, "grad_norm": norm}
 
 
 @torch.no_grad()

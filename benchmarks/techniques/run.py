@@ -20,7 +20,7 @@ from transformers import DynamicCache
 
 from gnomon.config import DEFAULT_MODEL, DataSettings, LoraSettings, OptimSettings
 from gnomon.data.sources import Data, read_data
-from gnomon.kernels import head
+from gnomon.kernels import fused, head
 from gnomon.kernels.allocator import settle as settle_memory
 from gnomon.kernels.norm import plain_rms_norm
 from gnomon.models import attention, inference, lora, settle
@@ -100,7 +100,7 @@ TECHNIQUES = {
         "training", lambda: replaced(sft.InstructionTuning, "loss", everywhere)
     ),
     "a part of the vocabulary at a time, in training": Technique(
-        "training", lambda: replaced(head, "PART", 1 << 30)
+        "training", lambda: replaced(fused, "HELD", 1 << 40)
     ),
     "micro-batches of like length": Technique("training", lambda: replaced(sft, "by_length", as_they_come)),
     "adapters fused into their layers": Technique(

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from gnomon.kernels import fused
 from gnomon.kernels import head as kernel
 from gnomon.kernels.fused import head_pass, token_logps, weighted_nll
-from gnomon.kernels.head import Head, head_logits, labelled, plain_logps
+from gnomon.kernels.head import Head, certain, head_logits, labelled, plain_logps
 
 ROWS, WIDTH, VOCABULARY = 20, 6, 33
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 3e-2}
@@ -24,10 +24,11 @@ SHAPES = {
 }
 
 
-@pytest.fixture(params=[8, 8192], ids=["five parts", "one part"], autouse=True)
-def part(request, monkeypatch):
-    """The vocabulary of these tests in parts, and as a whole."""
-    monkeypatch.setattr(kernel, "PART", request.param)
+@pytest.fixture(params=[64, 1 << 20], ids=["five parts", "one part"], autouse=True)
+def tiles(request, monkeypatch):
+    """Tiles of eight rows, and the vocabulary of these tests in parts, and as a whole."""
+    monkeypatch.setattr(fused, "ROWS", 8)
+    monkeypatch.setattr(fused, "HELD", request.param)
 
 
 def problem(dtype=torch.float64, *, bias=False, scale=1.0, softcap=None, trains=False, tile_bytes=1):
@@ -95,12 +96,30 @@ def test_gradient_equals_finite_differences(shape):
     assert gradcheck(loss, (hidden, head.weight.detach().requires_grad_()))
 
 
-def test_tiles_do_not_change_the_result():
-    small, whole = (
-        head_pass(*problem(bias=True, trains=True, tile_bytes=size), entropy=True) for size in (1, 1 << 20)
-    )
-    for ours, theirs in zip(vars(small).values(), vars(whole).values(), strict=True):
+@pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
+def test_tiles_do_not_change_the_result(monkeypatch, trains):
+    results = []
+    for size, rows in ((1, 8), (1 << 20, 1 << 20)):
+        monkeypatch.setattr(fused, "ROWS", rows)
+        results.append(head_pass(*problem(bias=True, trains=trains, tile_bytes=size), entropy=True))
+    for ours, theirs in zip(*(vars(result).values() for result in results), strict=True):
         assert_close(ours, theirs)
+
+
+def test_words_are_read_in_whole_numbers_of_blocks(monkeypatch):
+    """Of 20 rows 512 logits are 25 words, and of four 128: multiples of 16 where there are as many."""
+    monkeypatch.setattr(fused, "HELD", 512)
+    monkeypatch.setattr(fused, "WHOLE", 16)
+    hidden, _, _, _ = problem()
+    head, targets = Head(torch.zeros(300, WIDTH, dtype=torch.float64)), torch.arange(20)
+    for rows, starts in ((20, 16), (4, 128), (8, 64)):
+        tile = fused._Tile(hidden[:rows].detach(), head, certain(targets[:rows]), 1.0)
+        assert [part.start for part, _ in tile._parts()] == list(range(0, 300, starts))
+
+
+def test_a_frozen_head_keeps_no_logits():
+    hidden, head, targets, _ = problem()
+    assert not fused._Tile(hidden.detach(), head, certain(targets), 1.0, slopes=True).kept
 
 
 def test_a_frozen_head_gets_no_gradient_and_costs_none():

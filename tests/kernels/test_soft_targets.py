@@ -8,6 +8,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
+from gnomon.kernels import fused
 from gnomon.kernels.fused import head_pass, soft_nll, weighted_nll
 from gnomon.kernels.head import Head, SoftTargets, certain, plain_soft_nll
 
@@ -17,6 +18,13 @@ LAYERS = {
     "plain": {},
     "all": {"bias": torch.linspace(-1, 1, VOCABULARY), "scale": 0.5, "softcap": 3.0},
 }
+
+
+@pytest.fixture(params=[64, 1 << 20], ids=["five parts", "one part"], autouse=True)
+def tiles(request, monkeypatch):
+    """Tiles of eight rows, and the vocabulary of these tests in parts, and as a whole."""
+    monkeypatch.setattr(fused, "ROWS", 8)
+    monkeypatch.setattr(fused, "HELD", request.param)
 
 
 def problem(dtype=torch.float64, layer="plain", *, kind="top", trains=True):

@@ -24,8 +24,9 @@ from gnomon.rollouts.engine import Sampling
 from gnomon.runs import AGAIN
 from gnomon.store import KeptRows, content_id
 
-BATCH = 64
-"""Tasks asked at once; what is interrupted loses at most so many replies."""
+BATCH = 256
+"""Tasks asked at once, so that those that wait fill the places of short answers; what is interrupted loses at
+most so many replies."""
 
 Judge = Callable[[Task, Reply], Values]
 """What a reply is worth, by metric; a metric that does not apply to it is left out."""

@@ -10,8 +10,9 @@ from gnomon.judges.verifiable import run_checks, validate_checks
 from gnomon.records import Prompt
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 
-BATCH = 128
-"""Prompts handed to an engine at once; progress is told after each batch."""
+BATCH = 512
+"""Prompts handed to an engine at once, which fills the places of short answers with those that wait; progress
+is told after each batch."""
 
 GREEDY = Sampling(temperature=0.0)
 

@@ -1,19 +1,30 @@
-"""The fused language-model head: log-probs, loss and gradient of labelled rows, tile by tile.
+"""The fused language-model head: log-probs, loss and gradient of labelled rows, some of the words at a time.
 
 Logits of a vocabulary of 262,144 words are the largest tensor of a training step and mostly of no use: here
-they live for one tile of rows at a time. Where the loss is a weighted sum of log-probs the gradient is
-computed in the forward pass, the weights being known: a tile costs two products, logits and gradient. Where
-it is another function of log-probs (pairs), the forward pass of a frozen head keeps each row's own gradient.
+some rows' logits of some words live while they are in the processor's cache. Where the loss is a weighted sum
+of log-probs the gradient is computed in the forward pass, the weights being known: it costs two products,
+logits and gradient. Where it is another function of log-probs (pairs), the forward pass of a frozen head
+keeps each row's own gradient.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnomon.kernels.head import Head, SoftTargets, certain, finished, parts, wide
+
+ROWS = 1024
+"""Rows read together: the more there are, the fewer times the head's weights are read."""
+
+HELD, HELD_ON_DEVICE = 1 << 20, 1 << 26
+"""Logits held at a time: on a processor 4 MiB of them and 2 of their products, which its cache keeps."""
+
+WHOLE = 256
+"""Words in multiples of which a matrix product is fastest."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,8 @@ def head_pass(
     temperature: float = 1.0,
     entropy: bool = False,
 ) -> HeadPass:
-    """Log-probs (`wide`), and with `weights` the gradient of sum(weights * -logps), in tiles of rows."""
+    """Log-probs (`wide`), and with `weights` the gradient of sum(weights * -logps), in tiles of `ROWS` rows;
+    of a head that trains, of as many as `Head.tile` says."""
     soft = targets if isinstance(targets, SoftTargets) else certain(targets)
     rows = hidden.shape[0]
     logps = hidden.new_empty(rows, dtype=wide(hidden.dtype))
@@ -46,29 +58,30 @@ def head_pass(
     grad_hidden = None if weights is None else torch.empty_like(hidden)
     trains_head = weights is not None and head.weight.requires_grad
     grad_weight = torch.zeros_like(head.weight, dtype=logps.dtype) if trains_head else None
-    for start in range(0, rows, head.tile):
-        part = slice(start, start + head.tile)
-        products = head.products(hidden[part])
-        tile = _Tile(products, head, soft[part], temperature, slopes=weights is not None, entropy=entropy)
+    size = head.tile if trains_head else ROWS
+    for start in range(0, rows, size):
+        part = slice(start, start + size)
+        tile = _Tile(hidden[part], head, soft[part], temperature, slopes=weights is not None, entropy=entropy)
         logps[part] = tile.logps()
         if entropies is not None and tile.entropy is not None:
             entropies[part] = tile.entropy
         if weights is not None and grad_hidden is not None:
-            grad_hidden[part] = tile.gradients(hidden[part], weights[part, None].to(logps.dtype), grad_weight)
+            grad_hidden[part] = tile.gradients(weights[part, None].to(logps.dtype), grad_weight)
     return HeadPass(logps, entropies, grad_hidden, grad_weight)
 
 
 class _Tile:
-    """Some rows against the whole vocabulary: `products` are all that is held of it, what is made of them
-    is made of a part of the words at a time, while it is in the processor's cache.
+    """Some rows against the whole vocabulary, read once, a part of the words at a time.
 
-    With `slopes`, each word's product gives way to its exponential, which is the gradient by it but for a
-    factor a row: one pass tells what the rows' log-probs are and what is passed back.
+    Sums over words are of exponentials below the highest logit so far, and shrink when a higher one comes
+    (arXiv:1805.02867). With `slopes` the same exponentials are multiplied by the head's weights at once: what
+    this sums to is the gradient by the hidden states, but for a factor a row and the targets' own share. They
+    are kept where the head trains, for its gradient.
     """
 
     def __init__(
         self,
-        products: Tensor,
+        hidden: Tensor,
         head: Head,
         targets: SoftTargets,
         temperature: float,
@@ -76,73 +89,85 @@ class _Tile:
         slopes: bool = False,
         entropy: bool = False,
     ) -> None:
-        self.products, self.head, self.targets, self.temperature = products, head, targets, temperature
-        self.probs = targets.probs.to(wide(products.dtype))
+        dtype = wide(hidden.dtype)
+        self.hidden, self.head, self.targets, self.temperature = hidden, head, targets, temperature
+        self.probs = targets.probs.to(dtype)
         self.mass = self.probs.sum(dim=-1, keepdim=True)
-        self.own = (
-            None if targets.ids is None else self._finished(products.gather(1, targets.ids), targets.ids)
-        )
-        self.top = self._top()
-        self.total = torch.zeros_like(self.top)
-        mean = torch.zeros_like(self.top)
-        for words in self._parts():
+        self.own = None if targets.ids is None else torch.zeros_like(self.probs)
+        self.wanted = torch.zeros_like(self.mass[:, 0])
+        self.top = torch.full_like(self.mass, torch.finfo(dtype).min)
+        self.total, mean = torch.zeros_like(self.top), torch.zeros_like(self.top)
+        self.pull = torch.zeros_like(hidden, dtype=dtype) if slopes and self.own is not None else None
+        self.kept: list[tuple[slice, Tensor, Tensor]] = []
+        for words, named in self._parts():
             logits = self._logits(words)
-            capped = self._capped(logits) if slopes else None
-            each = (logits - self.top if entropy else logits.sub_(self.top)).exp_()
-            self.total += each.sum(dim=-1, keepdim=True)
+            if self.own is None:
+                self.wanted += torch.linalg.vecdot(self.probs[:, words], logits)
+            else:
+                self.own[named.rows, named.columns] = logits[named.rows, named.words]
+            capped = self._capped(logits) if self.pull is not None else None
+            top = torch.maximum(self.top, logits.amax(dim=1, keepdim=True))
+            shrunk = (self.top - top).exp_()
+            each = (logits - top if entropy else logits.sub_(top)).exp_()
+            self.total.mul_(shrunk).add_(each.sum(dim=-1, keepdim=True))
             if entropy:
-                mean += torch.linalg.vecdot(each, logits)[:, None]
-            if slopes and self.own is not None:
-                products[:, words] = each if capped is None else each.mul_(capped)
+                mean.mul_(shrunk).add_(torch.linalg.vecdot(each, logits)[:, None])
+            if self.pull is not None:
+                each = each if capped is None else each.mul_(capped)
+                # of what is near 1 little is left: not from rounded ones, but in `gradients`
+                each[named.rows, named.words] = 0
+                self._pull(words, each.to(hidden.dtype), top, shrunk)
+            self.top = top
         self.lse = self.top + self.total.log()
         self.entropy = (self.lse - mean / self.total).squeeze(1) if entropy else None
         """Of each row's distribution, in nats."""
 
     def logps(self) -> Tensor:
         """Mean log-probs of the targets."""
-        if self.own is not None:
-            own: Tensor = torch.linalg.vecdot(self.probs, self.own - self.lse)
-            return own
-        mean = torch.zeros_like(self.lse[:, 0])
-        for words in self._parts():
-            mean += torch.linalg.vecdot(self.probs[:, words], self._logits(words) - self.lse)
-        return mean
+        if self.own is None:
+            return self.wanted - (self.mass * self.lse).squeeze(1)
+        own: Tensor = torch.linalg.vecdot(self.probs, self.own - self.lse)
+        return own
 
-    def gradients(self, hidden: Tensor, weights: Tensor, grad_weight: Tensor | None) -> Tensor:
+    def gradients(self, weights: Tensor, grad_weight: Tensor | None) -> Tensor:
         """The gradient of sum(weights * -logps) by the hidden states, that by the head's weights added to
-        `grad_weight`; the products are used up."""
+        `grad_weight`."""
         weights = weights * (self.head.scale / self.temperature)
         ids, factor = self.targets.ids, weights * self.mass / self.total
-        if ids is None or self.own is None:
-            return self._of_all_words(hidden, weights, grad_weight)
-        # of what is near 1 little is left, so not from rounded ones
+        if ids is None or self.own is None or self.pull is None:
+            return self._of_all_words(weights, grad_weight)
         slopes = ((self.own - self.lse).exp() * self.mass - self.probs) * weights
         capped = self._capped(self.own)
         slopes = slopes if capped is None else slopes * capped
-        self.products[torch.arange(len(ids), device=ids.device)[:, None], ids] = 0
         if grad_weight is not None:
-            grad_weight += self.products.T @ (hidden * factor).to(hidden.dtype)
-            grad_weight.index_add_(0, ids.flatten(), (slopes[:, :, None] * hidden[:, None]).flatten(0, 1))
-        grad = (self.products @ self.head.weight).to(slopes.dtype).mul_(factor)
+            for words, each, top in self.kept:
+                rows = self.hidden * (factor * (top - self.top).exp())
+                grad_weight[words] += each.T @ rows.to(self.hidden.dtype)
+            own = (slopes[:, :, None] * self.hidden[:, None]).flatten(0, 1)
+            grad_weight.index_add_(0, ids.flatten(), own)
+        grad = self.pull.mul_(factor)
         return grad.add_((slopes[:, None] @ self.head.weight[ids].to(slopes.dtype)).squeeze(1))
 
-    def _of_all_words(self, hidden: Tensor, weights: Tensor, grad_weight: Tensor | None) -> Tensor:
-        """The same where any word may be wanted: the gradient by each is the difference of two numbers."""
-        for words in self._parts():
+    def _of_all_words(self, weights: Tensor, grad_weight: Tensor | None) -> Tensor:
+        """The same where any word may be wanted: the gradient by each is the difference of two numbers, of
+        which one is known only now."""
+        grad = torch.zeros_like(self.hidden, dtype=weights.dtype)
+        for words, _ in self._parts():
             logits = self._logits(words)
             capped = self._capped(logits)
             slopes = logits.sub_(self.lse).exp_().mul_(self.mass).sub_(self.probs[:, words]).mul_(weights)
-            self.products[:, words] = slopes if capped is None else slopes.mul_(capped)
-        if grad_weight is not None:
-            grad_weight += self.products.T @ hidden
-        return self.products @ self.head.weight
+            each = (slopes if capped is None else slopes.mul_(capped)).to(self.hidden.dtype)
+            grad += each @ self.head.weight[words]
+            if grad_weight is not None:
+                grad_weight[words] += each.T @ self.hidden
+        return grad
 
-    def _top(self) -> Tensor:
-        """Each row's highest logit [rows, 1]."""
-        if self.head.bias is None:
-            highest = self.products.amax(dim=1, keepdim=True)
-            return self._finished(highest, slice(None))
-        return torch.stack([self._logits(words).amax(dim=1, keepdim=True) for words in self._parts()]).amax(0)
+    def _pull(self, words: slice, each: Tensor, top: Tensor, shrunk: Tensor) -> None:
+        """Add what these words' exponentials below `top` pull the hidden states by."""
+        assert self.pull is not None
+        self.pull.mul_(shrunk).add_(each @ self.head.weight[words])
+        if self.head.weight.requires_grad:
+            self.kept.append((words, each, top))
 
     def _capped(self, logits: Tensor) -> Tensor | None:
         """What a soft cap leaves of the gradient, by what it made of the logits."""
@@ -151,16 +176,32 @@ class _Tile:
 
     def _logits(self, words: slice) -> Tensor:
         """Of some words, over the temperature; in a tensor of their own."""
-        products = self.products[:, words]
-        logits = self._finished(products, words)
-        return logits.clone() if logits.data_ptr() == products.data_ptr() else logits
-
-    def _finished(self, products: Tensor, words: slice | Tensor) -> Tensor:
-        logits = finished(products, words, self.head)
+        logits = finished(self.hidden @ self.head.weight[words].T, words, self.head)
         return logits if self.temperature == 1 else logits / self.temperature
 
-    def _parts(self) -> list[slice]:
-        return parts(self.products.shape[1])
+    def _parts(self) -> Iterator[tuple[slice, "_Named"]]:
+        """The vocabulary in parts, and which targets are words of each."""
+        most = HELD if self.hidden.device.type == "cpu" else HELD_ON_DEVICE
+        fit = max(1, most // len(self.hidden))
+        slices = parts(len(self.head.weight), fit if fit < WHOLE else fit - fit % WHOLE)
+        ids = self.targets.ids
+        if ids is None:
+            nowhere = self.hidden.new_empty(0, dtype=torch.long)
+            yield from ((part, _Named(nowhere, nowhere, nowhere)) for part in slices)
+            return
+        words, order = ids.flatten().sort()
+        rows, columns = order // ids.shape[1], order % ids.shape[1]
+        ends = torch.searchsorted(words, words.new_tensor([part.stop for part in slices])).tolist()
+        for part, start, end in zip(slices, [0, *ends], ends, strict=False):
+            yield part, _Named(rows[start:end], columns[start:end], words[start:end] - part.start)
+
+
+class _Named(NamedTuple):
+    """Targets that are words of a part: their rows and columns in the targets, their places in the part."""
+
+    rows: Int[Tensor, "named"]
+    columns: Int[Tensor, "named"]
+    words: Int[Tensor, "named"]
 
 
 class _WeightedNll(torch.autograd.Function):

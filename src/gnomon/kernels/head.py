@@ -106,9 +106,10 @@ def finished(products: Float[Tensor, "rows words"], words: slice | Tensor, head:
     return logits if head.softcap is None else head.softcap * torch.tanh(logits / head.softcap)
 
 
-def parts(vocab: int) -> list[slice]:
-    """The vocabulary in slices of `PART` words."""
-    return [slice(start, min(start + PART, vocab)) for start in range(0, vocab, PART)]
+def parts(vocab: int, words: int | None = None) -> list[slice]:
+    """The vocabulary in slices of so many words, by default of `PART`."""
+    step = PART if words is None else words
+    return [slice(start, min(start + step, vocab)) for start in range(0, vocab, step)]
 
 
 def plain_logps(

@@ -48,18 +48,18 @@ def answers_stage(
         prompts = read_records(given.file("evaluation.jsonl"), Prompt)
         parts = 1 + (reference is not None) + (second is not None)
         lm = load(model.ref, dtype=dtype)
-        refuse_long(LocalEngine(lm), prompts, sampling, raw=raw)
+        engine = LocalEngine(lm, told=lambda done, total: context.progress(done, parts * total, "answered"))
+        refuse_long(engine, prompts, sampling, raw=raw)
         rows = answer_all(
-            {name: SharedEngine(LocalEngine(lm))},
+            {name: SharedEngine(engine)},
             prompts,
             sampling=sampling,
             raw=(name,) if raw else (),
             clusters=read_json(given.file(CLUSTERS)),
             seed=zlib.crc32(f"{recipe.seed}/answers".encode()),
-            progress=lambda _, done, total: context.progress(done, parts * total, "answered"),
         )
         fresh = fresh_samples(lm, recipe, prompts) if reference is not None else None
-        del lm
+        del lm, engine
         free_memory()
         if reference is not None and fresh is not None:
             far = distances(load(f"path:{reference.path / MODEL}", dtype=dtype), fresh.samples)

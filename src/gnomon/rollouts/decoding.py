@@ -1,7 +1,7 @@
 """Decoding with a batch that refills: rows that are done leave, prompts that wait take their places."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,8 @@ REFILL = 0.75
 cache is copied, and what comes is read in one forward pass."""
 
 LOOK = 8
-"""Steps between two looks for texts that end an answer: each look decodes the last tokens of every row."""
+"""Steps between two looks at how far the rows are: for texts that end an answer the last tokens of each are
+decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,17 @@ class Decoding:
         self.waiting = deque(sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), list(prompts[i]))))
         self.samples: dict[int, Sample] = {}
 
-    def run(self, stops: Sequence[str] = ()) -> list[Sample]:
-        """One sample a prompt; a row is left `LOOK` tokens after its text has one of `stops`, or sooner."""
+    def run(self, stops: Sequence[str] = (), told: Callable[[int, int], None] | None = None) -> list[Sample]:
+        """One sample a prompt; a row is left `LOOK` tokens after its text has one of `stops`, or sooner.
+
+        `told` hears as often how many samples are done, and how many there will be.
+        """
         for step, rows in enumerate(self.steps()):
-            if stops and step % LOOK == 0:
-                self._look(rows, stops)
+            if step % LOOK == 0:
+                if stops:
+                    self._look(rows, stops)
+                if told:
+                    told(len(self.samples) + int(rows.done.sum()), len(self.prompts))
         return [self.samples[i] for i in range(len(self.prompts))]
 
     @torch.no_grad()

@@ -1,6 +1,6 @@
 """Sampling from a local model: prompts once, a batch that refills, exact log-probs come back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gnomon.errors import DataError
 from gnomon.models.inference import ready
@@ -11,10 +11,15 @@ from gnomon.rollouts.engine import Sample, Sampling
 
 
 class LocalEngine:
-    """The `Engine` of a model in memory. Equal prompts that are read together are read once."""
+    """The `Engine` of a model in memory. Equal prompts that are read together are read once.
 
-    def __init__(self, lm: LanguageModel, limits: Limits = DEFAULT) -> None:
-        self.lm, self.limits = lm, limits
+    `told` hears from time to time how many of a call's responses are done, and how many there will be.
+    """
+
+    def __init__(
+        self, lm: LanguageModel, limits: Limits = DEFAULT, told: Callable[[int, int], None] | None = None
+    ) -> None:
+        self.lm, self.limits, self.told = lm, limits, told
 
     @property
     def context(self) -> int | None:
@@ -34,7 +39,7 @@ class LocalEngine:
         """
         self._check(prompts, sampling)
         with ready(self.lm.model):
-            return Decoding(self.lm, prompts, sampling, seeds, self.limits).run(stops)
+            return Decoding(self.lm, prompts, sampling, seeds, self.limits).run(stops, self.told)
 
     def answer(
         self,
