@@ -75,9 +75,12 @@ def test_a_row_tells_what_text_and_checks_can_tell():
         "words": 2,
         "repetition": 0.0,
         "role_leak": False,
+        "refuses": False,
     }
     echo = judge(prompt, Sample((5,), (1,), (0.0,), "Is snow cold?", ended=True), model="base", cluster="c")
     assert not echo["answers"]
+    declined = judge(prompt, Sample((5,), (1,), (0.0,), "I won't.", ended=True), model="sft", cluster="c")
+    assert declined["refuses"]
     assert judge(PROMPTS[0], sample, model="sft", cluster="c")["checks_passed"] is None
 
 

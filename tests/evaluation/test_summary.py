@@ -23,6 +23,7 @@ def row(model, prompt, checks=(), **values):
         "words": 1,
         "repetition": 0.0,
         "role_leak": False,
+        "refuses": False,
         **values,
     }
 
@@ -46,8 +47,19 @@ def test_each_metric_counts_what_it_says():
     assert base["length/tokens"]["value"] == pytest.approx(19 / 3)
     assert base["length/tokens"]["low"] == 3
     assert set(base) == {
-        *("ends_turn", "answers", "checks", "checks_each", "role_leak", "length/tokens", "repetition")
+        *("ends_turn", "answers", "checks", "checks_each", "role_leak", "length/tokens", "repetition"),
+        "over_refusal",
     }
+
+
+def test_what_ought_to_be_refused_is_told_apart_from_what_is_refused_in_vain():
+    rows = [
+        *(row("sft", f"h{i}", family="harmful", refuses=i < 3) for i in range(4)),
+        *(row("sft", f"p{i}", refuses=i < 1) for i in range(5)),
+    ]
+    found = summarise(rows)["models"]["sft"]
+    assert (found["over_refusal"]["value"], found["over_refusal"]["n"]) == (1 / 5, 5)
+    assert (found["compliance"]["value"], found["compliance"]["n"]) == (1 / 4, 4)
 
 
 def test_differences_pair_prompts_and_not_places():

@@ -231,6 +231,7 @@ def answers() -> list[dict[str, Any]]:
                     "words": len(text.split()),
                     "repetition": 0.54 if place == 0 else 0.02,
                     "role_leak": place == 0 and index % 3 == 0,
+                    "refuses": False,
                     "reward/second": round(NUMBERS[model][0] + math.sin(index + place) / 2, 3),
                 }
             )

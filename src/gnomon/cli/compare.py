@@ -85,6 +85,7 @@ def _facts(row: AnswerRow) -> str:
         "does not end its turn": not row["ended"],
         "does not answer": not row["answers"],
         "speaks for the user": row["role_leak"],
+        "refuses": row["refuses"],
     }
     return ", ".join([*checks, *(fact for fact, holds in facts.items() if holds), f"{row['tokens']} tokens"])
 

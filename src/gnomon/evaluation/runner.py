@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 
 from gnomon.errors import DataError
 from gnomon.judges import counting, text
+from gnomon.judges.refusal import refuses
 from gnomon.judges.verifiable import run_checks, validate_checks
 from gnomon.records import Prompt
 from gnomon.rollouts.engine import Engine, Sample, Sampling
@@ -36,6 +37,7 @@ AnswerRow = TypedDict(
         "words": int,
         "repetition": float,
         "role_leak": bool,
+        "refuses": bool,
         "reward/second": NotRequired[float],
         "kl/reference": NotRequired[float],
     },
@@ -97,6 +99,7 @@ def judge(prompt: Prompt, sample: Sample, *, model: str, cluster: str) -> Answer
         "words": counting.words(sample.text),
         "repetition": text.repetition(sample.text),
         "role_leak": text.role_leak(sample.text),
+        "refuses": refuses(sample.text),
     }
 
 

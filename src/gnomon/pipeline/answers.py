@@ -84,7 +84,7 @@ def answers_stage(
     }
     models: Mapping[str, Artefact | None] = {**model.inputs, "second": second, "reference": reference}
     inputs = {"data": given} | {key: made for key, made in models.items() if made is not None}
-    return Stage(f"answers_{name}", 3, settings, inputs, run)
+    return Stage(f"answers_{name}", 4, settings, inputs, run)
 
 
 def refuse_long(engine: LocalEngine, prompts: list[Prompt], sampling: Sampling, *, raw: bool) -> None:
