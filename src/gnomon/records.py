@@ -1,7 +1,7 @@
 """The rows that travel: parsed once at the edge (`data/formats.py`), dialect-free from there on."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal, Self, TypeVar
 
@@ -104,13 +104,17 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One judgement of a comparison. `preference` is the probability that `first` is the better."""
+    """One judgement of a comparison. `preference` is the probability that `first` is the better.
+
+    `adjudicated` says that it was made in sight of others' judgements, to decide where these differ.
+    """
 
     preference: float
     source: Source
     reason: str = ""
     weight: float = 1.0
     annotator: str | None = None
+    adjudicated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ class Comparison:
         """The same judgement with the answers in the other order."""
         label = self.label
         if label is not None:
-            label = Label(1 - label.preference, label.source, label.reason, label.weight, label.annotator)
+            label = replace(label, preference=1 - label.preference)
         return Comparison(self.id, self.prompt, self.second, self.first, label)
 
     @property

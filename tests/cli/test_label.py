@@ -86,6 +86,7 @@ def test_links_are_printed_one_for_each_person(made):
     done = made("label", "invite", "talk", "--count", "3", "--url", "https://labels.example/")
     links = done.out.split()
     assert len(set(links)) == 3
+    assert made("label", "invite", "talk", "--role", "adjudicator").code == 0
     assert all(re.fullmatch(r"https://labels\.example/join/[\w-]{43}", link) for link in links)
 
 

@@ -2,7 +2,7 @@ import io
 import re
 
 import pytest
-from exported import five, row
+from exported import decision, five, row
 from pages import Page
 from rich.console import Console
 
@@ -78,6 +78,17 @@ def test_the_page_shows_figures_intervals_and_what_to_do():
     eve = found["annotators"]["eve"]["gold"]
     assert f"{100 * eve['value']:.1f}%" in page.text
     assert [name for name, _ in in_order(found["annotators"])][-1] == "eve"
+
+
+def test_decisions_have_a_section_where_there_are_any():
+    page = Page(
+        label_page(summary([*crowd(), *(decision(f"i{k}", k % 2) for k in (1, 2)), decision("i5", 0)]))
+    )
+    assert "adjudication" in page.sections()
+    assert (
+        "3 pairs were decided by somebody who saw what others said (prefer 3); 0 were left open" in page.text
+    )
+    assert "Majority overruled" in page.text
 
 
 def test_groups_have_a_section():

@@ -99,7 +99,7 @@ def _serve(db: str, host: str, port: int, *, demo: bool = False) -> None:
 def invite(
     project: Project,
     role: Annotated[
-        Literal["annotator", "viewer", "admin"], typer.Option(help="What the person may do.")
+        Literal["annotator", "adjudicator", "viewer", "admin"], typer.Option(help="What the person may do.")
     ] = "annotator",
     count: Annotated[int, typer.Option(min=1, help="How many links.")] = 1,
     url: Annotated[str, typer.Option(help="Where the application is served.")] = "http://127.0.0.1:8765",

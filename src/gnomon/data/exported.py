@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gnomon.data.checks import usable
-from gnomon.data.fields import Row, annotator_of, number_of, stated_source
+from gnomon.data.fields import Row, annotator_of, number_of, stated_source, truth_of
 from gnomon.data.files import BadRow
 from gnomon.errors import DataError
 from gnomon.records import Comparison, Label, Record, from_json
@@ -28,11 +28,17 @@ def parse_vote(row: Row, id: str) -> Sequence[Record]:
         raise BadRow("no preference", f"its outcome is {row['outcome']!r}, which names neither answer")
     if row.get("prompt") is None or row.get("responses") is None:
         raise BadRow("no text", "it was exported without its texts; export it with --text")
+    adjudicated = row.get("label_source") == "adjudicated"
+    if truth_of(row.get("decided")) and not adjudicated:
+        raise BadRow(
+            "decided by an adjudicator", "the decision on its pair, a row of its own, counts instead"
+        )
     label = Label(
         0.5 if row["outcome"] == "tie" else _preferred(row),
         stated_source(row) or "person",
         str(row.get("rationale") or ""),
         annotator=annotator_of(row),
+        adjudicated=adjudicated,
     )
     return [usable(_compared(row, label))]
 
@@ -48,8 +54,9 @@ def _compared(row: Row, label: Label) -> Comparison:
     prompt, responses = (_nested(row[name]) for name in ("prompt", "responses"))
     if not isinstance(responses, list) or len(responses) != 2:
         raise BadRow("not two answers", "'responses' does not hold two answers")
+    number = row.get("pass_number")
     values = {
-        "id": f"{row['item']}/{row['annotator']}/{row.get('pass_number') or 1}",
+        "id": f"{row['item']}/{row['annotator']}/{1 if number is None else number}",
         "prompt": {"messages": prompt},
         "first": responses[0],
         "second": responses[1],

@@ -146,7 +146,7 @@ def invite(body: Invited, store: Database, access: MayManage) -> Link:
 def get_statistics(store: Database, access: MayRead) -> dict[str, Any]:
     """Counts, and what each annotator did."""
     with store.read() as tx:
-        return tally.summary(tx, access.project.id)
+        return tally.summary(tx, access.project)
 
 
 @api.get("/projects/{slug}/export")

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal
@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gnomon.labelling.store import projects, votes
+from gnomon.labelling.settings import LabelSource
+from gnomon.labelling.store import cases, projects, votes
 from gnomon.labelling.store.database import Store, Transaction
 from gnomon.records import Comparison, Label, from_json, to_json
 
@@ -56,28 +57,40 @@ _SCHEMA = {
     "at": pa.string(),
     "source": pa.string(),
     "origins": pa.string(),
+    "label_source": pa.string(),
+    "decided": pa.bool_(),
+    "seen": pa.string(),
 }
 _TEXTS = {"prompt": pa.string(), "responses": pa.string()}
-NESTED = ("flags", "shown_order", "origins", "prompt", "responses")
+NESTED = ("flags", "shown_order", "origins", "seen", "prompt", "responses")
 """Columns that are JSON texts where a table has no place for structure."""
+_SOURCES: Mapping[votes.Kind, LabelSource] = {"label": "vote", "decision": "adjudicated"}
 
 
 def rows(tx: Transaction, project: int, *, with_text: bool = True) -> Iterator[Row]:
-    """Every label that counts with its circumstances, in the order they were given.
+    """Every vote that counts with its circumstances, in the order they were given; then every decision.
 
     `preferred` and `expected` are places in `responses`; `shown_order` has the places from left to right.
+    A vote is `decided` where somebody decided on its item; a decision has the ids of the votes `seen`.
     """
-    labels, source = votes.all_labels(tx, project), projects.source_of(tx, project)
-    while batch := list(islice(labels, BATCH)):
-        answers = projects.responses_of(tx, sorted({label["item_id"] for label in batch}))
-        for label in batch:
-            found = answers[label["item_id"]]
-            row = {name: label[name] for name in _SCHEMA if name in label}
-            row["at"] = datetime.fromtimestamp(label["created_at"] / 1000, UTC).isoformat()
-            row |= {"source": source, "origins": [origin for _, origin in found]}
-            if with_text:
-                row |= {"prompt": label["prompt"], "responses": [messages for messages, _ in found]}
-            yield row
+    settled, source = cases.decided(tx, project), projects.source_of(tx, project)
+    for kind, label_source in _SOURCES.items():
+        labels = votes.all_of(tx, project, kind)
+        while batch := list(islice(labels, BATCH)):
+            answers = projects.responses_of(tx, sorted({label["item_id"] for label in batch}))
+            for label in batch:
+                row = _row(label, answers[label["item_id"]], with_text=with_text)
+                row |= {"source": source, "label_source": label_source, "seen": label.get("seen")}
+                yield row | {"decided": label["item_id"] in settled}
+
+
+def _row(label: Mapping[str, Any], found: Sequence[tuple[Any, str | None]], *, with_text: bool) -> Row:
+    row = {name: label[name] for name in _SCHEMA if name in label}
+    row["at"] = datetime.fromtimestamp(label["created_at"] / 1000, UTC).isoformat()
+    row["origins"] = [origin for _, origin in found]
+    if with_text:
+        row |= {"prompt": label["prompt"], "responses": [messages for messages, _ in found]}
+    return row
 
 
 def stream(store: Store, project: int, form: Form, *, with_text: bool = True) -> Iterator[bytes]:
@@ -88,11 +101,19 @@ def stream(store: Store, project: int, form: Form, *, with_text: bool = True) ->
 
 
 def comparison(row: Mapping[str, Any]) -> Comparison | None:
-    """The label as one of Gnomon's comparisons; None for what says nothing about which answer is better."""
-    if row["outcome"] not in ("prefer", "tie") or row["purpose"] != "ordinary":
+    """The label as one of Gnomon's comparisons; None for what says nothing about which answer is better.
+
+    None for votes on a pair that somebody decided, too: the decision stands for them.
+    """
+    if row["outcome"] not in ("prefer", "tie") or row["purpose"] != "ordinary" or _superseded(row):
         return None
-    preference = 0.5 if row["outcome"] == "tie" else 1.0 - row["preferred"]
-    label = Label(preference, row["source"], reason=row["rationale"] or "", annotator=row["annotator"])
+    label = Label(
+        0.5 if row["outcome"] == "tie" else 1.0 - row["preferred"],
+        row["source"],
+        reason=row["rationale"] or "",
+        annotator=row["annotator"],
+        adjudicated=row["label_source"] == "adjudicated",
+    )
     values = {
         "id": f"{row['item']}/{row['annotator']}/{row['pass_number']}",
         "prompt": {"messages": row["prompt"]},
@@ -104,8 +125,13 @@ def comparison(row: Mapping[str, Any]) -> Comparison | None:
 
 
 def trl(row: Mapping[str, Any]) -> Row | None:
-    """The label as a preference row of TRL; None where no answer is preferred, and for gold and repeats."""
-    if row["outcome"] != "prefer" or row["purpose"] != "ordinary" or row["pass_number"] != 1:
+    """The label as a preference row of TRL; None where no answer is preferred, and for gold and repeats.
+
+    A decision stands for the votes on its pair.
+    """
+    if row["outcome"] != "prefer" or row["purpose"] != "ordinary" or row["pass_number"] > 1:
+        return None
+    if _superseded(row):
         return None
     chosen = row["preferred"]
     return {
@@ -113,6 +139,10 @@ def trl(row: Mapping[str, Any]) -> Row | None:
         "chosen": row["responses"][chosen],
         "rejected": row["responses"][1 - chosen],
     }
+
+
+def _superseded(row: Mapping[str, Any]) -> bool:
+    return bool(row["decided"] and row["label_source"] == "vote")
 
 
 def _lines(found: Iterable[Row | None]) -> Iterator[bytes]:

@@ -89,7 +89,7 @@ def guidelines(request: Request, store: Database, access: MayLabel) -> Response:
 def results(request: Request, store: Database, access: MayRead) -> Response:
     """What has come in so far."""
     with store.read() as tx:
-        counts = tally.summary(tx, access.project.id)
+        counts = tally.summary(tx, access.project)
         everybody = people.members(tx, access.project.id)
     return show(
         request,
@@ -117,6 +117,10 @@ def _turn(queue: Queue, access: Access, task: Task | Idle | None = None) -> dict
         "project": access.project,
         "task": given if isinstance(given, Task) else None,
         "state": "task" if isinstance(given, Task) else given,
+        "said": None,
+        "here": f"/p/{access.project.slug}",
+        "tasks": f"/p/{access.project.slug}/tasks",
+        "verb": "label",
         "standing": queue.standing(access.turn),
         "last": queue.last(access.turn),
         "key": new_token()[:32],

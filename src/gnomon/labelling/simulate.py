@@ -22,6 +22,7 @@ from gnomon.labelling.auth import COOKIE
 from gnomon.labelling.client import LabelClient, RefusedError
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.quality.ballots import KINDS, TIE, log_ratio, text_of
+from gnomon.labelling.settings import Permission
 from gnomon.labelling.tokens import csrf_token
 from gnomon.labelling.wire import TaskSeen
 from gnomon.records import Comparison, Message, Record
@@ -73,8 +74,8 @@ def known_of(records: Iterable[Record]) -> dict[str, str]:
     return known_better(found)
 
 
-def join(url: str, link: str, name: str) -> str:
-    """Use up a one-time link by a new account with a password nobody knows, and return a key to label with.
+def join(url: str, link: str, name: str, scope: Permission = "label") -> str:
+    """Use up a one-time link by a new account with a password nobody knows, and return a key for a scope.
 
     RefusedError where the server does not let it in.
     """
@@ -84,7 +85,7 @@ def join(url: str, link: str, name: str) -> str:
         if reply.is_error or session is None:
             raise RefusedError(reply.status_code, f"{name} was not let in by the link")
         headers = {"X-CSRF-Token": csrf_token(session)}
-        made = http.post("/api/v1/keys", json={"scopes": ["label"]}, headers=headers)
+        made = http.post("/api/v1/keys", json={"scopes": [scope]}, headers=headers)
         if made.is_error:
             raise RefusedError(made.status_code, made.text[:200])
         return str(made.json()["key"])
@@ -129,6 +130,16 @@ def judge(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> J
         return Judgement(choice="tie", active_ms=spent, elapsed_ms=spent)
     side = "left" if strength > 0 else "right"
     return Judgement(choice=side, strength=abs(strength), active_ms=spent, elapsed_ms=spent)
+
+
+def settle(client: LabelClient, project: str, truth: Truth) -> int:
+    """Let one decide every case that waits, as the truth has it; how many there were."""
+    decided = 0
+    while (case := client.next_case(project).case) is not None:
+        by = truth.difference(case.prompt, *case.responses)
+        client.decide(project, case.token, Judgement(choice="left" if by > 0 else "right", strength=2))
+        decided += 1
+    return decided
 
 
 def planted(crowd: Crowd, names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,11 +33,15 @@ class Vote(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A pair with what was said of it, in that order; `gold` is 1 or -1 where its better answer is known."""
+    """A pair with what was said of it, in that order; `gold` is 1 or -1 where its better answer is known.
+
+    `decision` is what somebody decided who saw the votes, if anybody did.
+    """
 
     comparison: Comparison
     gold: int
     votes: list[Vote] = field(default_factory=list)
+    decision: Vote | None = None
 
     @property
     def saying(self) -> list[Vote]:
@@ -71,17 +75,22 @@ def gather(rows: Iterable[Row], project: str) -> list[Judged]:
     """The rows of an export, texts included, by pair, in the order in which pairs were first judged.
 
     A second judgement by the same person says how sure this person is, not what another would say: it is no
-    vote.
+    vote. A decision is none either, and one that leaves its pair open says nothing.
     """
     found: dict[str, Judged] = {}
     for row in rows:
-        if row["pass_number"] != 1:
+        decides = row["label_source"] == "adjudicated"
+        if row["outcome"] == "skip" if decides else row["pass_number"] != 1:
             continue
-        if row["item"] not in found:
-            found[row["item"]] = Judged(_comparison(row, project), GOLD[row["expected"]])
+        pair = found.get(row["item"]) or Judged(_comparison(row, project), GOLD[row["expected"]])
         side = 1 if row["shown_order"][0] == 0 else -1
         said = (row["annotator"], row["outcome"], row["preferred"], row["strength"])
-        found[row["item"]].votes.append(Vote(*said, side, row["source"]))
+        vote = Vote(*said, side, row["source"])
+        if decides:
+            pair = replace(pair, decision=vote)
+        else:
+            pair.votes.append(vote)
+        found[row["item"]] = pair
     return list(found.values())
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gnomon.labelling.quality.adjudication import adjudication
 from gnomon.labelling.quality.agreement import agreement, divided, triads
 from gnomon.labelling.quality.annotators import LEVEL, annotators, fitted, leanings
 from gnomon.labelling.quality.ballots import read
@@ -35,6 +36,7 @@ def summarise(
         "position": leanings(ballots, model),
         "annotators": annotators(ballots, counts, model),
         "divided": divided(ballots),
+        "adjudication": adjudication(ballots, counts, model),
         "groups": by_group(ballots, groups) if groups is not None else None,
         "fit": {
             "why": model.why or None,
