@@ -307,7 +307,15 @@ def test_what_adjudicators_may_not_know_is_on_no_page_and_in_no_json(store):
             own = re.search(r'class="who">([^<]+)<', page)[1]
     assert len(seen) > 6
     for text in seen:
-        for secret in (*pseudonyms, "secret-model", "shown_order", "annotator", "item_id", "pair-0/", "seen"):
+        for secret in (
+            *pseudonyms,
+            "secret-model",
+            "shown_order",
+            "annotator",
+            "item_id",
+            "pair-0/",
+            '"seen"',
+        ):
             assert secret not in text, secret
     assert own not in pseudonyms
 

@@ -54,7 +54,9 @@ def told(votes: Sequence[Mapping[str, Any]], shown_order: Sequence[int]) -> Said
         skip=choices["skip"],
         left_flags=_marked(own.left_flags for own in judgements),
         right_flags=_marked(own.right_flags for own in judgements),
-        rationales=tuple(sorted(rationales, key=lambda own: (CHOICES.index(own.choice), own.text))),
+        rationales=tuple(
+            sorted(rationales, key=lambda own: (CHOICES.index(own.choice), own.text, own.swapped))
+        ),
     )
 
 

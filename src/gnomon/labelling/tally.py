@@ -55,8 +55,10 @@ def counted(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def plurality(said: Iterable[T]) -> T | None:
     """What was said most often; None for nothing, and where two things were as often."""
-    first, *others = Counter(said).most_common(2) or [(None, 0)]
-    return None if others and others[0][1] == first[1] else first[0]
+    often = Counter(said).most_common(2)
+    if not often or (len(often) > 1 and often[0][1] == often[1][1]):
+        return None
+    return often[0][0]
 
 
 def _decided(decisions: Mapping[str, Any], said: Mapping[str, list[Any]]) -> dict[str, int]:
