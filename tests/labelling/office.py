@@ -56,6 +56,18 @@ def pairs(count: int) -> list[Item]:
     return [pair(f"pair-{number}") for number in range(count)]
 
 
+def several(name: str, count: int = 4) -> Item:
+    """An item with so many answers to rank."""
+    return Item(
+        id=name,
+        prompt=(Message("user", f"Question {name}?"),),
+        responses=tuple(
+            Response(messages=(Message("assistant", f"{name}, {place}"),), origin=f"secret-model-{place}")
+            for place in range(count)
+        ),
+    )
+
+
 def project(store: Store, items: list[Item], settings: ProjectSettings = PLAIN, slug: str = "p"):
     with store.write() as tx:
         made = projects.create(tx, slug, f"Project {slug}", settings)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from hostile import HOST, PAYLOADS
-from office import PASSWORD, PLAIN, all_of, pairs, project, running, turn
+from office import PASSWORD, PLAIN, all_of, pairs, project, running, several, turn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import select
 
@@ -207,6 +207,60 @@ def test_a_disagreement_is_decided_with_the_keyboard(chromium, store):
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="Nothing to decide")).to_be_visible()
     assert [row["outcome"] for row in all_of(store, decisions)] == ["skip", "tie"]
+
+
+def test_answers_are_ranked_with_the_keyboard(chromium, store):
+    made = project(store, [several("one"), several("two")], PLAIN)
+    with visit(chromium, store, made) as page:
+        order = page.locator("#order")
+        for key in ("3", "1", "0", "4", "2"):
+            page.keyboard.press(key)
+        expect(order).to_have_text("C > A = D > B")
+        page.keyboard.press("1")  # out again; D keeps its rank
+        expect(order).to_have_text("C > D > B")
+        page.keyboard.press("Backspace")
+        page.keyboard.press("1")
+        expect(order).to_have_text("C > D > A")
+        page.reload()
+        expect(order).to_have_text("C > D > A")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("give each answer a rank")
+        page.problems.clear()  # the refusal is an error of the network's
+        page.keyboard.press("2")
+        page.keyboard.press("c")
+        page.keyboard.type("because")
+        page.keyboard.press("Control+Enter")
+        done(page, 1)
+        page.keyboard.press("z")
+        done(page, 0)
+        expect(order).to_have_text("C > D > A > B")
+        assert page.evaluate(NAMELESS) == []
+        page.keyboard.press("Enter")
+        done(page, 1)
+        page.keyboard.press("s")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="All done")).to_be_visible()
+    first, second = said(store)
+    assert [first["ranks"][place] for place in first["shown_order"]] == [3, 4, 1, 2]
+    assert (first["rationale"], second["outcome"]) == ("because", "skip")
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_answers_are_ranked_by_touch(chromium, store, width):
+    made = project(store, [several("one", 9)], PLAIN)
+    with visit(chromium, store, made, viewport={"width": width, "height": 700}, has_touch=True) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for button in page.locator(".place").all():
+            assert button.bounding_box()["height"] >= 40
+            button.tap()
+        expect(page.locator("#order")).to_have_text(" > ".join("ABCDEFGHI"))
+        assert page.evaluate(CONTRAST)["ratio"] >= 4.5
+        page.get_by_role("button", name="Take back").tap()
+        page.get_by_label("Rank of I").select_option("1")
+        page.get_by_role("button", name="Send").tap()
+        expect(page.get_by_role("heading", name="All done")).to_be_visible()
+    (row,) = said(store)
+    assert [row["ranks"][place] for place in row["shown_order"]] == [1, 2, 3, 4, 5, 6, 7, 8, 1]
 
 
 def test_single_keys_can_be_turned_off(seen):

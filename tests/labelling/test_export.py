@@ -66,7 +66,7 @@ def test_tables_say_the_same_as_json_lines(store, judged):
     rows = lines(exported(store, judged, "jsonl"))
     table = pq.read_table(io.BytesIO(exported(store, judged, "parquet"))).to_pylist()
     flat = list(csv.DictReader(io.StringIO(exported(store, judged, "csv").decode(), newline="")))
-    nested = ("flags", "shown_order", "origins", "seen", "prompt", "responses")
+    nested = ("flags", "shown_order", "origins", "seen", "ranks", "prompt", "responses")
     assert [{**row, **{name: json.loads(row[name]) for name in nested}} for row in table] == rows
     for row, cells in zip(rows, flat, strict=True):
         for name, value in row.items():

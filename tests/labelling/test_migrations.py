@@ -10,8 +10,8 @@ from sqlalchemy import create_engine, inspect, text
 from gnomon.labelling import migrations
 from gnomon.labelling.store.database import open_store
 
-RELEASED = ("0001",)
-NEWEST = "0002"
+RELEASED = ("0001", "0002")
+NEWEST = "0003"
 PLACES = {"project_id": 1, "item_id": 1, "annotator_id": 1, "assignment_id": 1, "version": 1, "place": 0}
 ONCE = ("projects", "annotators", "guidelines", "items", "responses", "assignments", "events", "audit")
 

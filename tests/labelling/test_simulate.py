@@ -1,7 +1,7 @@
 import httpx
 import numpy as np
 import pytest
-from office import pair, project, somebody
+from office import pair, project, several, somebody
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.labelling.client import LabelClient, RefusedError
@@ -140,6 +140,25 @@ def test_one_who_is_right_decides_what_the_crowd_disagrees_on(store):
     assert found["decided"] == count > 5
     assert found["majority"]["value"] < 0.5, "most of the crowd reads, and its majority is mostly right"
     assert found["model"]["value"] <= found["majority"]["value"]
+
+
+def test_the_crowd_ranks_what_is_to_be_ranked(store):
+    """Who reads ranks by quality and noise: what is best comes first far more often than last."""
+    items = [several(f"many-{k}") for k in range(20)]
+    project(store, items, ProjectSettings(overlap=4, gold_rate=0, repeat_rate=0), "one")
+    with here(store, "one", seed=4) as host:
+        simulated(host, "one")
+        assert host.summary()["rankings"]["tau"]["value"] > 0.1
+    truth, firsts, lasts = Truth({}, CROWD.seed), 0, 0
+    with store.read() as tx:
+        found = list(rows(tx, projects.named(tx, "one").id))
+    for row in found:
+        texts, last = row["responses"], row["responses"][-1]
+        best = max(range(4), key=lambda place: truth.difference(row["prompt"], texts[place], last))
+        firsts += row["ranks"][best] == 1
+        lasts += row["ranks"][best] == 4
+    assert len(found) == 80
+    assert firsts > 3 * lasts
 
 
 def test_a_link_lets_one_in_once(store):

@@ -10,7 +10,7 @@ def said(item: str, annotator: str, preferred: int | None, **more) -> dict:
         "pass_number": 1,
     }
     row |= {"outcome": "tie" if preferred is None else "prefer", "shown_order": [0, 1], "active_ms": 1000}
-    return row | {"expected": None, "label_source": "vote"} | more
+    return row | {"expected": None, "label_source": "vote", "ranks": None} | more
 
 
 def test_agreement_is_the_share_of_pairs_of_people_that_say_the_same():

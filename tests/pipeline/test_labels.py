@@ -157,3 +157,35 @@ def test_where_no_vote_says_which_is_better_there_is_nothing_to_learn(row, outco
     rows = [row("a", "ann", outcome)] if outcome else []
     with pytest.raises(DataError, match="no vote says yet which of two answers is better"):
         labelled(gather([*rows, row("known", "ann", "prefer", 0, expected=0)], "talk"), MAJORITY)
+
+
+def ranked(row, item, annotator, ranks):
+    answers = [[{"role": "assistant", "content": f"{item} {place}"}] for place in range(len(ranks))]
+    order = list(range(len(ranks)))
+    return row(item, annotator, "ranked", ranks=ranks, responses=answers, shown_order=order)
+
+
+def test_what_rankings_imply_weighs_less_and_is_no_vote(said, row):
+    """Two rank three answers: they agree on the first two, and each puts another one last or even."""
+    orders = [ranked(row, "r", "ann", [1, 2, 3]), ranked(row, "r", "bob", [1, 2, 2])]
+    plain, found = (
+        labelled(gather(said, "talk"), MAJORITY),
+        labelled(gather([*said, *orders], "talk"), MAJORITY),
+    )
+    labels = {row.id: row.label for row in found.comparisons if row.label.ranking}
+    assert {name: label.preference for name, label in labels.items()} == {
+        "talk/r/0-1": 1.0, "talk/r/0-2": 1.0, "talk/r/1-2": 0.75,
+    }  # fmt: skip
+    assert {label.weight for label in labels.values()} == {round(2 / 3, 4)}
+    assert {label.ranking for label in labels.values()} == {"talk/r"}
+    assert [row for row in found.comparisons if not row.label.ranking] == list(plain.comparisons)
+    assert found.flips == plain.flips
+    assert (found.report["implied"], found.report["annotators"]) == (3, plain.report["annotators"])
+    assert found.report["judged"] == plain.report["judged"]
+    assert found.digest != plain.digest
+
+
+def test_rankings_alone_make_labels(row):
+    found = labelled(gather([ranked(row, "r", "ann", [2, 1, 3])], "talk"), LabelSettings())
+    assert [row.label.preference for row in found.comparisons] == [0, 1, 1]
+    assert (found.flips, found.report["rows"]) == (None, 3)

@@ -135,7 +135,9 @@ def forget(
 @label_app.command("import")
 def import_(
     project: Project,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of comparisons, of any shape.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A file of comparisons, or of answers to rank.")
+    ],
     purpose: Annotated[
         Literal["ordinary", "gold", "qualification"],
         typer.Option("--as", help="Gold and qualification take the file's labels for right."),
@@ -146,7 +148,7 @@ def import_(
     db: Db = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add the comparisons of a file as items, all or none."""
+    """Add the comparisons and rankings of a file as items, all or none."""
     from gnomon.data.formats import load  # noqa: PLC0415  torch is slow to import
 
     if origin and len(origin) != 2:
@@ -169,7 +171,8 @@ def import_(
 def export(
     project: Project,
     form: Annotated[
-        Literal["jsonl", "csv", "parquet", "comparisons", "trl"], typer.Option("--format", help="The form.")
+        Literal["jsonl", "csv", "parquet", "comparisons", "rankings", "trl"],
+        typer.Option("--format", help="The form."),
     ] = "jsonl",
     file: Annotated[
         Path | None, typer.Option("--out", help="The file to write; named after the project.")

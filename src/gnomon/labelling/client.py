@@ -11,7 +11,7 @@ import httpx
 
 from gnomon.errors import ConfigError, DataError, StorageError
 from gnomon.labelling.items import Item
-from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.judgement import Answer, Judgement
 from gnomon.labelling.settings import Permission, ProjectSettings, Role
 from gnomon.labelling.wire import (
     CaseSeen,
@@ -90,9 +90,9 @@ class LabelClient:
         """The task in one's hands, or else a new one, or why there is none."""
         return Next.model_validate(self._json("POST", f"/projects/{project}/next"))
 
-    def submit(self, project: str, token: str, judgement: Judgement, key: str | None = None) -> None:
+    def submit(self, project: str, token: str, answer: Answer, key: str | None = None) -> None:
         """Keep an answer. Send it again under the same `key` if it is not known to have arrived."""
-        body = judgement.model_dump(mode="json")
+        body = answer.model_dump(mode="json")
         headers = {"Idempotency-Key": key or token_hex(16)}
         self._json("POST", f"/projects/{project}/tasks/{token}/label", body, headers)
 

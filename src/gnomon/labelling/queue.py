@@ -13,7 +13,7 @@ from secrets import token_hex
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from gnomon.errors import DataError
-from gnomon.labelling.judgement import Judgement, as_kept, as_shown
+from gnomon.labelling.judgement import Answer, as_answered, as_kept
 from gnomon.labelling.settings import Purpose
 from gnomon.labelling.store import journal, projects, votes, work
 from gnomon.labelling.store.database import Store, Transaction
@@ -52,7 +52,7 @@ class Task:
     prompt: Sequence[Any]
     responses: Sequence[Any]
     guideline_version: int | None
-    earlier: Judgement | None = None
+    earlier: Answer | None = None
 
 
 class Standing(NamedTuple):
@@ -108,8 +108,11 @@ class Queue:
 
         return in_turn(self.store, turn, self.rng, attempt)
 
-    def submit(self, turn: Turn, token: str, judgement: Judgement, idempotency_key: str) -> None:
-        """Keep an answer, once however often it is sent; TaskGoneError where it cannot be kept."""
+    def submit(self, turn: Turn, token: str, answer: Answer, idempotency_key: str) -> None:
+        """Keep an answer, once however often it is sent; TaskGoneError where it cannot be kept.
+
+        DataError where it is none to this task.
+        """
         with self.store.write() as tx:
             work.lock_annotator(tx, turn.annotator_id)
             assignment = _own(tx, turn, token)
@@ -121,8 +124,9 @@ class Queue:
                 raise TaskGoneError(
                     "this task took too long and was given to somebody else; go on with the next"
                 )
-            votes.record(tx, assignment.id, idempotency_key, as_kept(judgement, assignment.shown_order))
-            work.finish(tx, assignment, votes=judgement.choice != "skip")
+            kept = as_kept(answer, assignment.shown_order)
+            votes.record(tx, assignment.id, idempotency_key, kept)
+            work.finish(tx, assignment, votes=kept["outcome"] != "skip")
 
     def undo(self, turn: Turn, token: str) -> Task:
         """Take back an answer: its task is in its holder's hands again, as it was shown.
@@ -221,11 +225,12 @@ class Queue:
         self, tx: Transaction, turn: Turn, draw: Draw, order: Sequence[int] | None = None
     ) -> Assignment:
         guidelines = projects.current_guidelines(tx, turn.project.id)
+        count = work.count_answers(tx, draw.item_id)
         return work.give(
             tx,
             draw,
             (turn.project.id, turn.annotator_id),
-            self.rng.sample((0, 1), 2) if order is None else order,
+            self.rng.sample(range(count), count) if order is None else order,
             pass_number=1 if order is None else 2,
             guideline_version=guidelines.version if guidelines else None,
             expires_at=expiry(tx, turn),
@@ -258,5 +263,5 @@ def _task(tx: Transaction, assignment: Assignment) -> Task:
         prompt=work.content(tx, assignment.item_id),
         responses=[answers[place][0] for place in assignment.shown_order],
         guideline_version=assignment.guideline_version,
-        earlier=as_shown(earlier, assignment.shown_order) if earlier else None,
+        earlier=as_answered(earlier, assignment.shown_order) if earlier else None,
     )

@@ -24,6 +24,9 @@ nor may those who adjudicate."""
 STRENGTHS = ("slightly", "somewhat", "clearly", "much")
 """How much better, from 1 to 4."""
 
+MOST_RANKED = 9
+"""Answers that one ranking has at most."""
+
 FLAGS = ("harmful", "refuses", "wrong", "off-topic", "unreadable")
 """What an answer can be marked as, beside being better or worse."""
 

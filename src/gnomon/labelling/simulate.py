@@ -16,11 +16,12 @@ from typing import Any
 import httpx
 import numpy as np
 from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from gnomon.errors import DataError
 from gnomon.labelling.auth import COOKIE
 from gnomon.labelling.client import LabelClient, RefusedError
-from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.judgement import Answer, Judgement, Ordering
 from gnomon.labelling.quality.ballots import KINDS, TIE, log_ratio, text_of
 from gnomon.labelling.settings import Permission
 from gnomon.labelling.tokens import csrf_token
@@ -118,8 +119,10 @@ def work(
     return sum(done)
 
 
-def judge(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> Judgement:
+def judge(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> Answer:
     """What one of the crowd says of a task as their how-manieth, and in what time."""
+    if len(task.responses) > 2:
+        return _rank(crowd, who, index, task, truth)
     left, right = task.responses
     length = log_ratio(len(text_of(left)), len(text_of(right)))
     seen = (truth.difference(task.prompt, left, right), 1.0, length, 0.0)
@@ -130,6 +133,17 @@ def judge(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> J
         return Judgement(choice="tie", active_ms=spent, elapsed_ms=spent)
     side = "left" if strength > 0 else "right"
     return Judgement(choice=side, strength=abs(strength), active_ms=spent, elapsed_ms=spent)
+
+
+def _rank(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> Ordering:
+    """An order by quality and Gumbel noise, so that each pair falls as single pairs do (Luce, 1959)."""
+    random = np.random.default_rng((crowd.seed, who, index))
+    last = task.responses[-1]
+    quality = np.array([truth.difference(task.prompt, answer, last) for answer in task.responses])
+    seen = crowd.traits[who, 0] * quality + random.gumbel(size=quality.size)
+    ranks = rankdata(-seen, "ordinal").tolist()
+    spent = round(1000 * float(crowd.seconds[who]) * len(ranks))
+    return Ordering(ranks=ranks, active_ms=spent, elapsed_ms=spent)
 
 
 def settle(client: LabelClient, project: str, truth: Truth) -> int:

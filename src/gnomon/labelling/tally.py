@@ -11,6 +11,8 @@ from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.projects import Project
 
 T = TypeVar("T")
+NO_SIDE = ("skip", "ranked")
+"""Outcomes that say nothing of which of two answers is better."""
 
 
 def summary(tx: Transaction, project: Project) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def counted(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             continue
         outcomes[row["outcome"]] += 1
         people[row["annotator"]].add(row)
-        if row["purpose"] == "ordinary" and row["pass_number"] == 1 and row["outcome"] != "skip":
+        if row["purpose"] == "ordinary" and row["pass_number"] == 1 and row["outcome"] not in NO_SIDE:
             said[row["item"]].append((row["outcome"], row["preferred"]))
     return {
         "labels": outcomes.total(),
@@ -95,7 +97,7 @@ class _Person:
         if row["expected"] is not None:
             self.gold[0] += 1
             self.gold[1] += row["preferred"] == row["expected"]
-        answer = (row["outcome"], row["preferred"])
+        answer = (row["outcome"], row["preferred"], row["ranks"])
         if row["pass_number"] == 1:
             self.first[row["item"]] = answer
         else:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gnomon.labelling.judgement import Choice, Judgement
+from gnomon.labelling.judgement import Answer, Choice, Judgement
 from gnomon.labelling.settings import Permission, ProjectSettings, Role
 
 
@@ -31,13 +31,16 @@ class ProjectSeen(BaseModel):
 
 
 class TaskSeen(BaseModel):
-    """A task as an annotator may see it: answers from left to right, and nothing on where they come from."""
+    """A task as an annotator may see it: answers from left to right, and nothing on where they come from.
+
+    Two are to be judged, three and more to be ranked.
+    """
 
     token: str
     prompt: list[dict[str, Any]]
     responses: list[list[dict[str, Any]]]
     guideline_version: int | None
-    earlier: Judgement | None
+    earlier: Answer | None
 
 
 class Next(BaseModel):

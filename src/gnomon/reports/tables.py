@@ -98,6 +98,9 @@ METRICS: dict[str, Metric] = {
     "label/tie_threshold": Metric("Tie threshold", "number", "log-odds below which a tie is likely"),
     "label/gold": Metric("Known answers", "share", "that were preferred"),
     "label/left": Metric("Left", "share", "of the preferred answers"),
+    "label/tau": Metric(
+        "Same order", "signed", "Kendall's tau-b of two people's rankings: 1 the same, 0 chance"
+    ),
     "label/majority": Metric(
         "Majority overruled", "share", "of decisions on pairs where one thing was said most often"
     ),

@@ -10,6 +10,8 @@ from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.tables import assignments, decisions, items, labels
 from gnomon.labelling.store.work import HEARING, ORDINARY
 
+PAIR = 2
+"""Answers of an item that can be a case; rankings are none."""
 LEFT_OPEN = "skip"
 """The outcome of a decision by which a case stays one, for others."""
 
@@ -79,6 +81,7 @@ def _cases(project: int, settings: ProjectSettings) -> Select[Any] | None:
         .where(
             items.c.project_id == project,
             items.c.purpose == ORDINARY,
+            items.c.answers == PAIR,
             items.c.taken >= settings.overlap,
             ~being_judged,
             ~_decided(),

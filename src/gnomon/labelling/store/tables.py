@@ -60,12 +60,13 @@ items = Table(
     Column("prompt", JSON, nullable=False),
     Column("expected", Integer),
     Column("taken", Integer, nullable=False, default=0),
+    Column("answers", Integer, nullable=False, default=2),
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("project_id", "external_id"),
     Index(None, "project_id", "purpose", "taken"),
 )
 """`expected` is the place of the better response where it is known (gold, qualification), and `taken`
-the votes given or under way that count towards the overlap."""
+the votes given or under way that count towards the overlap. More than two `answers` are to be ranked."""
 
 responses = Table(
     "responses",
@@ -178,10 +179,12 @@ events = Table(
     Column("elapsed_ms", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("seen", JSON),
+    Column("ranks", JSON(none_as_null=True)),
     UniqueConstraint("assignment_id", "idempotency_key"),
     sqlite_autoincrement=True,
 )
-"""What was said, of `kind` label, decision or undo; a decision has `seen`, the labels that counted then."""
+"""What was said, of `kind` label, decision or undo; a decision has `seen`, the labels that counted then, and
+an ordering the `ranks` of the answers by place."""
 
 audit = Table(
     "audit",
@@ -216,5 +219,5 @@ def _view(name: str, *more: Column[Any]) -> Table:
     )
 
 
-labels = _view("labels")
+labels = _view("labels", Column("ranks", JSON))
 decisions = _view("decisions", Column("seen", JSON))

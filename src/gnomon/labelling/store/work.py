@@ -217,6 +217,11 @@ def reopen(tx: Transaction, assignment: Assignment, expires_at: int) -> None:
     )
 
 
+def count_answers(tx: Transaction, item: int) -> int:
+    """How many answers an item has."""
+    return int(tx.connection.execute(select(items.c.answers).where(items.c.id == item)).scalar_one())
+
+
 def content(tx: Transaction, item: int) -> Any:
     """The prompt of an item."""
     return tx.connection.execute(select(items.c.prompt).where(items.c.id == item)).scalar_one()
