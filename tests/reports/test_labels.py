@@ -8,6 +8,7 @@ from rich.console import Console
 
 from gnomon.labelling.quality.summary import summarise
 from gnomon.reports.labels import (
+    decisions_note,
     in_order,
     label_notes,
     label_page,
@@ -89,6 +90,9 @@ def test_decisions_have_a_section_where_there_are_any():
         "3 pairs were decided by somebody who saw what others said (prefer 3); 0 were left open" in page.text
     )
     assert "Majority overruled" in page.text
+    note = decisions_note(summary([*crowd(), *judged]))
+    assert note.startswith("disagreements: 3 decided, 0 left open; majority overruled 33.3%")
+    assert decisions_note(summary(crowd())) == ""
 
 
 def test_groups_have_a_section():

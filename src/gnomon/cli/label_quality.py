@@ -168,12 +168,18 @@ def _written(summary: Mapping[str, Any], folder: Path) -> Path:
 
 
 def _show(summary: Mapping[str, Any], page: Path) -> None:
-    from gnomon.reports.labels import label_notes, label_tables  # noqa: PLC0415  matplotlib is slow to import
+    from gnomon.reports.labels import (  # noqa: PLC0415  matplotlib is slow to import
+        decisions_note,
+        label_notes,
+        label_tables,
+    )
 
     items = ", ".join(f"{count} {purpose}" for purpose, count in summary["items"].items()) or "none"
     said = ", ".join(f"{outcome} {count}" for outcome, count in summary["outcomes"].items()) or "none"
     out.print(f"items: {items}")
     out.print(f"labels: {summary['labels']} ({said})")
+    if decisions := decisions_note(summary):
+        out.print(decisions)
     for table in label_tables(summary):
         out.print(table)
     for what, advice in label_notes(summary):

@@ -109,8 +109,8 @@ def _unfold(row: Row, project: str, found: dict[str, Judged]) -> None:
             pair = _comparison(row, project, name, (first, second))
             found[name] = Judged(pair, 0, ranked=len(row["ranks"]))
         side = 1 if row["shown_order"].index(first) < row["shown_order"].index(second) else -1
-        said = ("tie", None) if preference == 0.5 else ("prefer", int(preference == 0))
-        found[name].votes.append(Vote(row["annotator"], *said, None, side, row["source"]))
+        outcome, preferred = ("tie", None) if preference == 0.5 else ("prefer", int(preference == 0))
+        found[name].votes.append(Vote(row["annotator"], outcome, preferred, None, side, row["source"]))
 
 
 def lay_out(judged: Sequence[Judged]) -> Laid:

@@ -53,6 +53,8 @@ function takeBack() {
     const which = placed.pop();
     if (ranks()[which]) return place(which);
   }
+  const now = ranks(), worst = now.lastIndexOf(Math.max(...now));  // a draft knows the ranks, not what came last
+  if (now[worst]) place(worst);
 }
 
 function showOrder() {
