@@ -303,7 +303,8 @@ def test_what_adjudicators_may_not_know_is_on_no_page_and_in_no_json(store):
         with arrive(store, url, made, "adjudicator") as ada:
             page = ada.get("/p/p/adjudicate").text
             seen.append(page)
-            assert "A says &lt;b&gt;more&lt;/b&gt;" in page
+            assert page.count("A says &lt;b&gt;more&lt;/b&gt;") == 2, "rendered, and as it is"
+            assert "<b>more" not in page
             own = re.search(r'class="who">([^<]+)<', page)[1]
     assert len(seen) > 6
     for text in seen:
