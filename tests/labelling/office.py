@@ -1,5 +1,6 @@
 """People, pairs and servers for the tests of the labelling application."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -7,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+from sqlalchemy import select
 
 from gnomon.labelling.client import LabelClient
+from gnomon.labelling.export import stream
 from gnomon.labelling.items import Item, Response
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.server import listen, serving
@@ -53,11 +56,38 @@ def pairs(count: int) -> list[Item]:
     return [pair(f"pair-{number}") for number in range(count)]
 
 
+def several(name: str, count: int = 4) -> Item:
+    """An item with so many answers to rank."""
+    return Item(
+        id=name,
+        prompt=(Message("user", f"Question {name}?"),),
+        responses=tuple(
+            Response(messages=(Message("assistant", f"{name}, {place}"),), origin=f"secret-model-{place}")
+            for place in range(count)
+        ),
+    )
+
+
 def project(store: Store, items: list[Item], settings: ProjectSettings = PLAIN, slug: str = "p"):
     with store.write() as tx:
         made = projects.create(tx, slug, f"Project {slug}", settings)
         projects.add_items(tx, made.id, items)
     return made
+
+
+def all_of(store: Store, table) -> list:
+    """The rows of a table, or of a view, in the order they came."""
+    with store.read() as tx:
+        return [row._mapping for row in tx.connection.execute(select(table).order_by(table.c.id))]
+
+
+def exported(store: Store, made, form: str, **more) -> bytes:
+    """A whole export."""
+    return b"".join(stream(store, made.id, form, **more))
+
+
+def lines(content: bytes) -> list[dict]:
+    return [json.loads(line) for line in content.splitlines()]
 
 
 def somebody(store: Store, of=None, role: str = "annotator", *, site_admin: bool = False) -> people.Annotator:

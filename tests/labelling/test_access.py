@@ -38,7 +38,7 @@ def routes(router) -> list[tuple[str, str, list]]:
 def site(tmp_path_factory):
     """Two projects, one of them with everybody who could try, and the routes."""
     store = open_store(tmp_path_factory.mktemp("site") / "labels.db")
-    made, other = project(store, pairs(3)), project(store, pairs(3), slug="other")
+    made, other = project(store, pairs(9)), project(store, pairs(3), slug="other")
     callers = {f"{role} elsewhere": key(store, other, role) for role in GRANTS}
     callers |= {role: key(store, made, role) for role in GRANTS}
     with running(store) as url:

@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import pyarrow.parquet as pq
 import pytest
-from office import PLAIN, pair, pairs, project, turn
+from office import PLAIN, exported, lines, pair, pairs, project, turn
 from sqlalchemy import insert
 
 from gnomon.data.formats import load
-from gnomon.labelling.export import ENDINGS, stream
+from gnomon.labelling.export import ENDINGS
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.store.database import open_store
@@ -37,14 +37,6 @@ def judged(store):
         task = queue.next(who)
         queue.submit(who, task.token, judgement, f"key-{task.token}")
     return made
-
-
-def exported(store, made, form: str, **more) -> bytes:
-    return b"".join(stream(store, made.id, form, **more))
-
-
-def lines(content: bytes) -> list[dict]:
-    return [json.loads(line) for line in content.splitlines()]
 
 
 def test_json_lines_have_everything_in_the_order_it_came(store, judged):
@@ -74,7 +66,7 @@ def test_tables_say_the_same_as_json_lines(store, judged):
     rows = lines(exported(store, judged, "jsonl"))
     table = pq.read_table(io.BytesIO(exported(store, judged, "parquet"))).to_pylist()
     flat = list(csv.DictReader(io.StringIO(exported(store, judged, "csv").decode(), newline="")))
-    nested = ("flags", "shown_order", "origins", "prompt", "responses")
+    nested = ("flags", "shown_order", "origins", "seen", "ranks", "prompt", "responses")
     assert [{**row, **{name: json.loads(row[name]) for name in nested}} for row in table] == rows
     for row, cells in zip(rows, flat, strict=True):
         for name, value in row.items():

@@ -99,7 +99,7 @@ def _serve(db: str, host: str, port: int, *, demo: bool = False) -> None:
 def invite(
     project: Project,
     role: Annotated[
-        Literal["annotator", "viewer", "admin"], typer.Option(help="What the person may do.")
+        Literal["annotator", "adjudicator", "viewer", "admin"], typer.Option(help="What the person may do.")
     ] = "annotator",
     count: Annotated[int, typer.Option(min=1, help="How many links.")] = 1,
     url: Annotated[str, typer.Option(help="Where the application is served.")] = "http://127.0.0.1:8765",
@@ -135,7 +135,9 @@ def forget(
 @label_app.command("import")
 def import_(
     project: Project,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of comparisons, of any shape.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A file of comparisons, or of answers to rank.")
+    ],
     purpose: Annotated[
         Literal["ordinary", "gold", "qualification"],
         typer.Option("--as", help="Gold and qualification take the file's labels for right."),
@@ -146,7 +148,7 @@ def import_(
     db: Db = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add the comparisons of a file as items, all or none."""
+    """Add the comparisons and rankings of a file as items, all or none."""
     from gnomon.data.formats import load  # noqa: PLC0415  torch is slow to import
 
     if origin and len(origin) != 2:
@@ -169,7 +171,8 @@ def import_(
 def export(
     project: Project,
     form: Annotated[
-        Literal["jsonl", "csv", "parquet", "comparisons", "trl"], typer.Option("--format", help="The form.")
+        Literal["jsonl", "csv", "parquet", "comparisons", "rankings", "trl"],
+        typer.Option("--format", help="The form."),
     ] = "jsonl",
     file: Annotated[
         Path | None, typer.Option("--out", help="The file to write; named after the project.")

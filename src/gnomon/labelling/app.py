@@ -14,8 +14,10 @@ from starlette.exceptions import HTTPException
 
 import gnomon
 from gnomon.errors import GnomonError, StorageError
-from gnomon.labelling import doors, pages
+from gnomon.labelling import case_pages, doors, pages
+from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.api import api
+from gnomon.labelling.api_adjudication import adjudication_api
 from gnomon.labelling.guard import Guard
 from gnomon.labelling.queue import Queue, TaskGoneError
 from gnomon.labelling.store.database import Store
@@ -33,11 +35,14 @@ def create_app(store: Store, queue: Queue | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.store, app.state.queue = store, queue or Queue(store)
+    queue = queue or Queue(store)
+    app.state.store, app.state.queue, app.state.bench = store, queue, Bench(store, queue.rng)
     app.add_middleware(Guard)
     app.include_router(api)
+    app.include_router(adjudication_api)
     app.include_router(doors.router, include_in_schema=False)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(case_pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=str(files("gnomon.labelling") / "static")), name="static")
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)

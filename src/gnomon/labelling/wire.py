@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.judgement import Answer, Choice, Judgement
 from gnomon.labelling.settings import Permission, ProjectSettings, Role
 
 
@@ -31,13 +31,16 @@ class ProjectSeen(BaseModel):
 
 
 class TaskSeen(BaseModel):
-    """A task as an annotator may see it: answers from left to right, and nothing on where they come from."""
+    """A task as an annotator may see it: answers from left to right, and nothing on where they come from.
+
+    Two are to be judged, three and more to be ranked.
+    """
 
     token: str
     prompt: list[dict[str, Any]]
     responses: list[list[dict[str, Any]]]
     guideline_version: int | None
-    earlier: Judgement | None
+    earlier: Answer | None
 
 
 class Next(BaseModel):
@@ -45,6 +48,44 @@ class Next(BaseModel):
 
     task: TaskSeen | None
     state: Literal["task", "done", "waiting", "empty", "not_qualified"]
+
+
+class RationaleSeen(BaseModel):
+    """Why somebody said what they said; `swapped` where what they call A stands on the right here."""
+
+    choice: Choice
+    swapped: bool
+    text: str
+
+
+class SaidSeen(BaseModel):
+    """How often each thing was said; `left` and `right` by strength, from slightly to much."""
+
+    left: list[int]
+    right: list[int]
+    tie: int
+    both_bad: int
+    skip: int
+    left_flags: dict[str, int]
+    right_flags: dict[str, int]
+    rationales: list[RationaleSeen]
+
+
+class CaseSeen(BaseModel):
+    """A case as whoever decides may see it: what was said, and nothing on who said or wrote it."""
+
+    token: str
+    prompt: list[dict[str, Any]]
+    responses: list[list[dict[str, Any]]]
+    said: SaidSeen
+    earlier: Judgement | None
+
+
+class NextCase(BaseModel):
+    """The next case, or why there is none."""
+
+    case: CaseSeen | None
+    state: Literal["case", "done", "waiting"]
 
 
 class StandingSeen(BaseModel):
@@ -68,7 +109,7 @@ class GuidelinesSeen(BaseModel):
 
 
 class Invited(Body):
-    """Whom to invite."""
+    """What somebody may do in a project."""
 
     role: Role
 

@@ -190,6 +190,7 @@ def _item_values(tx: Transaction, project: int, item: Item) -> dict[str, Any]:
         "prompt": _dumped(item.prompt),
         "expected": item.expected,
         "taken": 0,
+        "answers": len(item.responses),
         "created_at": tx.now,
     }
 

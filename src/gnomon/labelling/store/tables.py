@@ -1,9 +1,11 @@
 """The tables. Times are milliseconds since 1970 in UTC; secrets are kept as digests only.
 
 An annotator is a pseudonym; who that is stands in `identities` alone, so that a person can be forgotten
-while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` is the view of what
-counts now: the last event of each assignment, where that is a label.
+while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` and `decisions` are the
+views of what counts now: the last event of each assignment, where that is a label, or a decision.
 """
+
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -58,12 +60,13 @@ items = Table(
     Column("prompt", JSON, nullable=False),
     Column("expected", Integer),
     Column("taken", Integer, nullable=False, default=0),
+    Column("answers", Integer, nullable=False, default=2),
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("project_id", "external_id"),
     Index(None, "project_id", "purpose", "taken"),
 )
 """`expected` is the place of the better response where it is known (gold, qualification), and `taken`
-the votes given or under way that count towards the overlap."""
+the votes given or under way that count towards the overlap. More than two `answers` are to be ranked."""
 
 responses = Table(
     "responses",
@@ -156,7 +159,8 @@ assignments = Table(
 """An item given to an annotator: `leased`, then `done`, or `returned` when the lease ran out.
 
 `shown_order` has the places of the responses from left to right; `propensity` is the probability with
-which this item was drawn out of those that could have been.
+which this item was drawn out of those that could have been. Pass 1 is somebody's judgement, 2 the same
+once more, and 0 the hearing of what others said: its event is a decision, not a vote.
 """
 
 events = Table(
@@ -174,9 +178,13 @@ events = Table(
     Column("active_ms", BigInteger),
     Column("elapsed_ms", BigInteger),
     Column("created_at", BigInteger, nullable=False),
+    Column("seen", JSON),
+    Column("ranks", JSON(none_as_null=True)),
     UniqueConstraint("assignment_id", "idempotency_key"),
     sqlite_autoincrement=True,
 )
+"""What was said, of `kind` label, decision or undo; a decision has `seen`, the labels that counted then, and
+an ordering the `ranks` of the answers by place."""
 
 audit = Table(
     "audit",
@@ -191,18 +199,25 @@ audit = Table(
     sqlite_autoincrement=True,
 )
 
-labels = Table(
-    "labels",
-    MetaData(),
-    Column("id", Integer, primary_key=True),
-    Column("assignment_id", Integer),
-    Column("outcome", String(16)),
-    Column("preferred", Integer),
-    Column("strength", Integer),
-    Column("flags", JSON),
-    Column("rationale", Text),
-    Column("active_ms", BigInteger),
-    Column("elapsed_ms", BigInteger),
-    Column("created_at", BigInteger),
-)
-"""The view, apart from the tables that migrations make."""
+
+def _view(name: str, *more: Column[Any]) -> Table:
+    """What events say, in a place apart from the tables that migrations make."""
+    return Table(
+        name,
+        MetaData(),
+        Column("id", Integer, primary_key=True),
+        Column("assignment_id", Integer),
+        Column("outcome", String(16)),
+        Column("preferred", Integer),
+        Column("strength", Integer),
+        Column("flags", JSON),
+        Column("rationale", Text),
+        Column("active_ms", BigInteger),
+        Column("elapsed_ms", BigInteger),
+        Column("created_at", BigInteger),
+        *more,
+    )
+
+
+labels = _view("labels", Column("ranks", JSON))
+decisions = _view("decisions", Column("seen", JSON))
