@@ -56,9 +56,10 @@ _SCHEMA = {
     "at": pa.string(),
     "source": pa.string(),
     "origins": pa.string(),
+    "drawn": pa.string(),
 }
 _TEXTS = {"prompt": pa.string(), "responses": pa.string()}
-NESTED = ("flags", "shown_order", "origins", "prompt", "responses")
+NESTED = ("flags", "shown_order", "origins", "drawn", "prompt", "responses")
 """Columns that are JSON texts where a table has no place for structure."""
 
 
@@ -132,7 +133,7 @@ def _trl(found: Iterable[Row]) -> Iterator[bytes]:
 
 def _flat(row: Row) -> Row:
     return {
-        name: json.dumps(value, ensure_ascii=False) if name in NESTED else value
+        name: json.dumps(value, ensure_ascii=False) if name in NESTED and value is not None else value
         for name, value in row.items()
     }
 

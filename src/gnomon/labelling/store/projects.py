@@ -191,6 +191,7 @@ def _item_values(tx: Transaction, project: int, item: Item) -> dict[str, Any]:
         "expected": item.expected,
         "taken": 0,
         "created_at": tx.now,
+        "drawn": item.drawn.model_dump(mode="json") if item.drawn else None,
     }
 
 

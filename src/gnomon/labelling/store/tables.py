@@ -59,11 +59,12 @@ items = Table(
     Column("expected", Integer),
     Column("taken", Integer, nullable=False, default=0),
     Column("created_at", BigInteger, nullable=False),
+    Column("drawn", JSON(none_as_null=True)),
     UniqueConstraint("project_id", "external_id"),
     Index(None, "project_id", "purpose", "taken"),
 )
 """`expected` is the place of the better response where it is known (gold, qualification), and `taken`
-the votes given or under way that count towards the overlap."""
+the votes given or under way that count towards the overlap; `drawn` says how the pair was sampled."""
 
 responses = Table(
     "responses",
@@ -74,6 +75,24 @@ responses = Table(
     Column("origin", Text),
 )
 """`origin` is the model that wrote it, which no annotator sees."""
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("digest", String(16), nullable=False),
+    Column("about", JSON, nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("pairs", Integer, nullable=False),
+    Column("skipped", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "digest"),
+)
+"""Collecting pairs of a policy's answers: `about` says whose and to what, and `digest` is an id of that.
+
+`asked` counts prompts, `pairs` what became items, and `skipped` the others by reason.
+"""
 
 annotators = Table(
     "annotators",

@@ -62,6 +62,7 @@ def all_labels(tx: Transaction, project: int) -> Iterator[Mapping[str, Any]]:
             items.c.purpose,
             items.c.expected,
             items.c.prompt,
+            items.c.drawn,
         )
         .join(assignments, assignments.c.id == labels.c.assignment_id)
         .join(annotators, annotators.c.id == assignments.c.annotator_id)
