@@ -9,6 +9,8 @@ from gnomon.records import Source
 Role = Literal["admin", "annotator", "viewer"]
 Permission = Literal["label", "read", "manage"]
 Purpose = Literal["ordinary", "gold", "qualification"]
+Event = Literal["item.finished", "project.finished"]
+"""What webhooks are told of."""
 
 GRANTS: dict[Role, frozenset[Permission]] = {
     "admin": frozenset({"label", "read", "manage"}),

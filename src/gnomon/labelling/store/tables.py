@@ -1,4 +1,5 @@
-"""The tables. Times are milliseconds since 1970 in UTC; secrets are kept as digests only.
+"""The tables. Times are milliseconds since 1970 in UTC; secrets are kept as digests only, but for those of
+webhooks, which have to sign.
 
 An annotator is a pseudonym; who that is stands in `identities` alone, so that a person can be forgotten
 while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` is the view of what
@@ -196,6 +197,54 @@ events = Table(
     UniqueConstraint("assignment_id", "idempotency_key"),
     sqlite_autoincrement=True,
 )
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),
+    Index(None, "project_id"),
+)
+"""Who listens to which events of a project. A deleted one stays for its log, without its secret."""
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
+    Column("message", String(64), nullable=False, unique=True),
+    Column("event", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "state", "due_at"),
+    Index(None, "webhook_id", "id"),
+)
+"""What is told to a webhook: `waiting` until `due_at`, then `delivered`, or `dead` when it was tried enough.
+
+`message` is the id by which a receiver knows what it has seen.
+"""
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("outbox_id", ForeignKey("outbox.id"), nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("took_ms", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "outbox_id"),
+)
+"""How each attempt to deliver went: the HTTP status, or why there was none."""
 
 audit = Table(
     "audit",
