@@ -103,15 +103,17 @@ def test_a_file_is_copied_before_it_is_touched(tmp_path, revision):
 
 @pytest.mark.parametrize("revision", OLDER)
 def test_a_step_that_fails_leaves_everything_as_it_was(database, revision):
-    """The last step finds a table of its own there already."""
+    """A step finds a table of its own there already."""
     populate(database, revision)
+    if not (missing := sorted(metadata.tables.keys() - tables(database).keys())):
+        pytest.skip("no later step makes a table")
     engine = engine_of(database)
     with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE attempts (id INTEGER)"))
+        connection.execute(text(f"CREATE TABLE {missing[0]} (id INTEGER)"))
     engine.dispose()
     columns = tables(database)
     before = digests(database, columns)
-    with pytest.raises(DBAPIError, match="attempts"):
+    with pytest.raises(DBAPIError, match=missing[0]):
         open_store(database)
     assert (version(database), tables(database)) == (revision, columns)
     assert digests(database, columns) == before
