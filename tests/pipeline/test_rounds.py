@@ -211,7 +211,7 @@ def test_a_model_on_a_server_answers_as_well(store, talk):
 
 
 def judged(store, talk):
-    """Everything judged by two people over HTTP, who like longer answers; how many votes there are."""
+    """Everything judged by two people over HTTP, who like what is later in the alphabet; how many votes."""
     votes = 0
     with running(store) as url:
         for _ in range(2):
@@ -220,7 +220,7 @@ def judged(store, talk):
                 key = people.create_key(tx, who.id, {"label"})
             with LabelClient(url, key) as client:
                 while (task := client.next("talk").task) is not None:
-                    left, right = (len(answer[0]["content"]) for answer in task.responses)
+                    left, right = (answer[0]["content"] for answer in task.responses)
                     choice = "left" if left > right else "right"
                     client.submit("talk", task.token, Judgement(choice=choice, strength=2))
                     votes += 1
@@ -239,7 +239,7 @@ def test_votes_on_collected_pairs_come_back_as_comparisons_of_people(store, tmp_
     assert {row.id for row in rows} == {f"talk/{name}" for name, *_ in kept(store)}
     assert {row.label.source for row in rows} == {"person"}
     for row in rows:
-        assert (row.label.preference > 0.5) == (len(row.first[0].content) > len(row.second[0].content))
+        assert (row.label.preference > 0.5) == (row.first[0].content > row.second[0].content)
     exported = [json.loads(line) for line in b"".join(stream(store, talk.id, "jsonl")).splitlines()]
     assert all(row["drawn"]["policy"] == "tiny:0" for row in exported)
     with store.write() as tx:
