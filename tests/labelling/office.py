@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from gnomon.labelling.client import LabelClient
 from gnomon.labelling.export import stream
-from gnomon.labelling.items import Item, Response
+from gnomon.labelling.items import Drawn, Item, Response
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.server import listen, serving
 from gnomon.labelling.settings import GRANTS, ProjectSettings
@@ -23,6 +23,19 @@ from gnomon.records import Message
 PLAIN = ProjectSettings(gold_rate=0, repeat_rate=0)
 """Nothing but ordinary items, each asked once."""
 PASSWORD = "correct horse battery"
+
+DRAWN = Drawn(
+    policy="secret-model-3",
+    digest="secret-digest",
+    sampling={"temperature": 0.5},
+    seed=0,
+    propensity=0.25,
+    attempts=1,
+    tokens=(3, 4),
+    logps=(-1.5, None),
+    ended=(True, False),
+)
+"""How a pair was sampled, which nobody who judges it may see."""
 
 
 class Clock:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pyarrow.parquet as pq
 import pytest
-from office import PLAIN, exported, lines, pair, pairs, project, turn
+from office import DRAWN, PLAIN, exported, lines, pair, pairs, project, turn
 from sqlalchemy import insert
 
 from gnomon.data.formats import load
@@ -114,6 +114,18 @@ def test_gold_trains_nothing(store):
     queue.submit(who, queue.next(who).token, Judgement(choice="left", strength=1), "key-12345")
     assert lines(exported(store, made, "jsonl"))[0]["expected"] == 0
     assert exported(store, made, "comparisons") == exported(store, made, "trl") == b""
+
+
+def test_how_a_pair_was_sampled_comes_out_with_its_labels(store):
+    made = project(store, [pair("sampled").model_copy(update={"drawn": DRAWN}), pair("other")], PLAIN)
+    who, queue = turn(store, made), Queue(store)
+    for _ in range(2):
+        task = queue.next(who)
+        queue.submit(who, task.token, Judgement(choice="tie"), f"key-{task.token}")
+    told = {row["item"]: row["drawn"] for row in lines(exported(store, made, "jsonl"))}
+    assert told == {"sampled": DRAWN.model_dump(mode="json"), "other": None}
+    table = pq.read_table(io.BytesIO(exported(store, made, "parquet"))).to_pylist()
+    assert {row["item"]: row["drawn"] and json.loads(row["drawn"]) for row in table} == told
 
 
 @pytest.mark.parametrize("form", FORMS)

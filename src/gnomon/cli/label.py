@@ -63,22 +63,32 @@ def serve(
     demo: Annotated[
         bool, typer.Option("--demo", help="Sample pairs in a database that is thrown away.")
     ] = False,
+    allow_target: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="GNOMON_LABEL_ALLOW_TARGETS",
+            help="A network that webhooks may be in, beside the public internet, as 10.1.0.0/16.",
+        ),
+    ] = None,
     db: Db = DEFAULT,
 ) -> None:
     """Serve the application, until Ctrl-C."""
     if demo:
         with tempfile.TemporaryDirectory(prefix="gnomon-demo-") as folder:
-            _serve(str(Path(folder) / "demo.db"), host, port, demo=True)
+            _serve(str(Path(folder) / "demo.db"), host, port, allow_target or [], demo=True)
     else:
-        _serve(db, host, port)
+        _serve(db, host, port, allow_target or [])
 
 
-def _serve(db: str, host: str, port: int, *, demo: bool = False) -> None:
+def _serve(db: str, host: str, port: int, allowed: list[str], *, demo: bool = False) -> None:
     with opened(db) as store:
         from gnomon.labelling import demo as demonstration  # noqa: PLC0415  an extra
+        from gnomon.labelling.courier import Courier  # noqa: PLC0415
+        from gnomon.labelling.reach import Reach  # noqa: PLC0415
         from gnomon.labelling.server import listen, server  # noqa: PLC0415
         from gnomon.labelling.store import people  # noqa: PLC0415
 
+        courier = Courier(store, Reach.of(allowed))
         door = listen(host, port)
         address = f"http://{host if host != '0.0.0.0' else 'localhost'}:{door.getsockname()[1]}"
         if demo:
@@ -92,7 +102,7 @@ def _serve(db: str, host: str, port: int, *, demo: bool = False) -> None:
             say("nobody has an account yet; this link makes the administrator, once:")
             out.print(Text(f"{address}/join/{first}"), soft_wrap=True)
         say(f"serving {address}, Ctrl-C to stop")
-        server(store).run(sockets=[door])
+        server(store, courier=courier).run(sockets=[door])
 
 
 @label_app.command()

@@ -12,18 +12,22 @@ import httpx
 from gnomon.errors import ConfigError, DataError, StorageError
 from gnomon.labelling.items import Item
 from gnomon.labelling.judgement import Answer, Judgement
-from gnomon.labelling.settings import Permission, ProjectSettings, Role
+from gnomon.labelling.settings import Event, Permission, ProjectSettings, Role
 from gnomon.labelling.wire import (
     CaseSeen,
     GuidelinesSeen,
     Link,
     MemberSeen,
     NewGuidelines,
+    NewWebhook,
     Next,
     NextCase,
+    Paused,
     ProjectSeen,
     StandingSeen,
     TaskSeen,
+    WebhookMade,
+    WebhookSeen,
 )
 
 BATCH = 500
@@ -165,6 +169,34 @@ class LabelClient:
     def create_key(self, scopes: Collection[Permission], project: str | None = None) -> str:
         """Make another key that may do no more than this one."""
         return str(self._json("POST", "/keys", {"scopes": sorted(scopes), "project": project})["key"])
+
+    def webhooks(self, project: str) -> list[WebhookSeen]:
+        """Who is told of what happens in a project."""
+        return [WebhookSeen.model_validate(row) for row in self._json("GET", f"/projects/{project}/webhooks")]
+
+    def add_webhook(self, project: str, url: str, events: Collection[Event] | None = None) -> WebhookMade:
+        """Have an address told of events, of all if none are named; its secret is not shown again."""
+        body = NewWebhook(url=url, events=frozenset(events)) if events else NewWebhook(url=url)
+        made = self._json("POST", f"/projects/{project}/webhooks", body.model_dump(mode="json"))
+        return WebhookMade.model_validate(made)
+
+    def test_webhook(self, project: str, hook: int) -> str:
+        """Send a webhook a message that tells of nothing; the id it has in the log."""
+        return str(self._json("POST", f"/projects/{project}/webhooks/{hook}/test")["message"])
+
+    def pause_webhook(self, project: str, hook: int, *, paused: bool = True) -> None:
+        """Let a webhook's messages wait, or go on with those that did."""
+        body = Paused(paused=paused).model_dump()
+        self._json("PUT", f"/projects/{project}/webhooks/{hook}/paused", body)
+
+    def delete_webhook(self, project: str, hook: int) -> None:
+        """Tell a webhook nothing more."""
+        self._json("DELETE", f"/projects/{project}/webhooks/{hook}")
+
+    def deliveries(self, project: str, hook: int) -> list[dict[str, Any]]:
+        """The newest messages to a webhook, with every attempt to deliver them."""
+        found: list[dict[str, Any]] = self._json("GET", f"/projects/{project}/webhooks/{hook}/deliveries")
+        return found
 
     @contextmanager
     def export(self, project: str, form: str = "jsonl", *, text: bool = True) -> Iterator[Iterator[bytes]]:

@@ -65,9 +65,10 @@ _SCHEMA = {
     "decided": pa.bool_(),
     "seen": pa.string(),
     "ranks": pa.string(),
+    "drawn": pa.string(),
 }
 _TEXTS = {"prompt": pa.string(), "responses": pa.string()}
-NESTED = ("flags", "shown_order", "origins", "seen", "ranks", "prompt", "responses")
+NESTED = ("flags", "shown_order", "origins", "seen", "ranks", "drawn", "prompt", "responses")
 """Columns that are JSON texts where a table has no place for structure."""
 _SOURCES: Mapping[votes.Kind, LabelSource] = {"label": "vote", "decision": "adjudicated"}
 
@@ -192,7 +193,7 @@ def _rankings(found: Iterable[Row]) -> Iterator[bytes]:
 
 def _flat(row: Row) -> Row:
     return {
-        name: json.dumps(value, ensure_ascii=False) if name in NESTED else value
+        name: json.dumps(value, ensure_ascii=False) if name in NESTED and value is not None else value
         for name, value in row.items()
     }
 

@@ -18,6 +18,28 @@ class Response(BaseModel):
     origin: str | None = Field(None, max_length=500)
 
 
+class Drawn(BaseModel):
+    """How a policy's two answers came about, for what learns from them; annotators see nothing of it.
+
+    `digest` is that of the policy's files, empty where its name says which they are. `propensity` is the
+    probability with which the prompt was drawn out of those left, `attempts` how often it was asked until
+    two answers differed. For each answer in its place: its tokens and their log-probs' sum in nats, under
+    what they were drawn from, None where a server does not tell; and whether the policy ended it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: str
+    digest: str
+    sampling: dict[str, float | None]
+    seed: int
+    propensity: float = Field(gt=0, le=1)
+    attempts: int = Field(ge=1)
+    tokens: tuple[int, int]
+    logps: tuple[float | None, float | None]
+    ended: tuple[bool, bool]
+
+
 class Item(BaseModel):
     """A prompt with two answers, to be compared, or with three to nine, to be ranked.
 
@@ -31,6 +53,7 @@ class Item(BaseModel):
     responses: tuple[Response, ...] = Field(min_length=2, max_length=MOST_RANKED)
     purpose: Purpose = "ordinary"
     expected: int | None = Field(None, ge=0, le=1)
+    drawn: Drawn | None = None
 
     @model_validator(mode="after")
     def _known_answers_are_known(self) -> "Item":

@@ -11,6 +11,8 @@ Permission = Literal["label", "adjudicate", "read", "manage"]
 Purpose = Literal["ordinary", "gold", "qualification"]
 LabelSource = Literal["vote", "adjudicated"]
 """What a label is: one of several voices, or a decision by somebody who saw them all."""
+Event = Literal["item.finished", "project.finished"]
+"""What webhooks are told of."""
 
 GRANTS: dict[Role, frozenset[Permission]] = {
     "admin": frozenset({"label", "adjudicate", "read", "manage"}),

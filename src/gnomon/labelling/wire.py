@@ -1,11 +1,11 @@
 """What goes over the wire, as the REST interface says it and the client reads it."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.labelling.judgement import Answer, Choice, Judgement
-from gnomon.labelling.settings import Permission, ProjectSettings, Role
+from gnomon.labelling.settings import Event, Permission, ProjectSettings, Role
 
 
 class Body(BaseModel):
@@ -132,3 +132,35 @@ class MemberSeen(BaseModel):
 
     pseudonym: str
     role: Role
+
+
+class NewWebhook(Body):
+    """An address, and the events it is told of: all of them if none are named."""
+
+    url: str = Field(min_length=1, max_length=2000)
+    events: frozenset[Event] = Field(frozenset(get_args(Event)), min_length=1)
+
+
+class WebhookMade(BaseModel):
+    """A new webhook and the secret that signs what it is told."""
+
+    id: int
+    secret: str
+
+
+class Paused(Body):
+    """Whether messages wait."""
+
+    paused: bool
+
+
+class WebhookSeen(BaseModel):
+    """A webhook, with how many messages wait and how many were given up."""
+
+    id: int
+    url: str
+    events: list[Event]
+    paused: bool
+    created_at: int
+    waiting: int
+    dead: int

@@ -192,6 +192,7 @@ def _item_values(tx: Transaction, project: int, item: Item) -> dict[str, Any]:
         "taken": 0,
         "answers": len(item.responses),
         "created_at": tx.now,
+        "drawn": item.drawn.model_dump(mode="json") if item.drawn else None,
     }
 
 

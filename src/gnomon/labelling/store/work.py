@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, or_, select, update
 
 from gnomon.labelling.settings import Purpose
+from gnomon.labelling.store import outbox
 from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.tables import annotators, assignments, events, items, labels
 
@@ -204,7 +205,11 @@ def give(
 def finish(tx: Transaction, assignment: Assignment, *, votes: bool) -> None:
     """Mark as answered; a skipped one does not count as a vote, so that somebody else is asked."""
     _set_state(tx, assignment.id, "done")
-    if not votes and assignment.pass_number == 1:
+    if assignment.pass_number > 1:
+        return
+    if votes:
+        outbox.note_vote(tx, assignment.project_id, assignment.item_id)
+    else:
         _shift_taken(tx, assignment.item_id, -1)
 
 
