@@ -52,6 +52,7 @@ def test_what_cannot_be_done_is_told(made, tmp_path):
         (("import", "talk", FOLDER / "prompts" / "facts.jsonl"), 3, "comparisons of two answers"),
         (("export", "nothing"), 2, "there is no project"),
         (("serve", "--db", "mysql://x/y"), 2, "postgresql://USER@HOST/NAME"),
+        (("serve", "--allow-target", "10.0.0.1/8"), 2, "write a network as 10.1.0.0/16"),
     ):
         done = made("label", *arguments)
         assert (done.code, said in done.err) == (code, True), done.err
