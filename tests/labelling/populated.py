@@ -8,13 +8,13 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Connection, Engine, MetaData, Table, create_engine, insert, select, text
+from sqlalchemy import JSON, Connection, Engine, MetaData, Table, create_engine, insert, inspect, select, text
 
 VERSION = "alembic_version"
 AT = 1_700_000_000_000
 SETTINGS = {"overlap": 2, "gold_rate": 0.0, "repeat_rate": 0.0}
 PROMPT = [{"role": "user", "content": "Und „ümlaut“?\n\n`a` < b"}]
-ANSWERS = [[{"role": "assistant", "content": text}] for text in ("Ja.", "Nein; 100 %, 'so'.")]
+ANSWERS = [[{"role": "assistant", "content": text}] for text in ("Ja.", "Nein; 100 %, 'so'.", "Jein")]
 
 
 def item(number: int, **more: Any) -> dict[str, Any]:
@@ -22,10 +22,10 @@ def item(number: int, **more: Any) -> dict[str, Any]:
     return {**row, "prompt": PROMPT, "expected": None, "taken": 0, "created_at": AT, **more}
 
 
-def responses(number: int) -> list[dict[str, Any]]:
+def responses(number: int, count: int = 2) -> list[dict[str, Any]]:
     return [
-        {"item_id": number, "place": place, "messages": messages, "origin": ("tuned", None)[place]}
-        for place, messages in enumerate(ANSWERS)
+        {"item_id": number, "place": place, "messages": messages, "origin": ("tuned", None)[place % 2]}
+        for place, messages in enumerate(ANSWERS[:count])
     ]
 
 
@@ -112,10 +112,59 @@ FIRST = {
     ],
 }
 
+ADJUDICATION = {
+    "annotators": [
+        {"id": number, "pseudonym": f"a-{number}", "site_admin": False, "created_at": AT}
+        for number in (3, 4, 5)
+    ],
+    "memberships": [
+        {"project_id": 1, "annotator_id": 3, "role": "annotator"},
+        {"project_id": 1, "annotator_id": 4, "role": "annotator"},
+        {"project_id": 1, "annotator_id": 5, "role": "adjudicator"},
+    ],
+    "items": [item(5, taken=2), item(6, taken=2)],
+    "responses": [*responses(5), *responses(6)],
+    "assignments": [
+        assignment(6, 5, annotator_id=3),
+        assignment(7, 5, annotator_id=4),
+        assignment(8, 6, annotator_id=3),
+        assignment(9, 6, annotator_id=4),
+        assignment(10, 5, annotator_id=5, pass_number=0, chosen_by="adjudication", propensity=0.5),
+        assignment(11, 6, annotator_id=5, pass_number=0, chosen_by="adjudication", state="returned"),
+    ],
+    "events": [
+        event(8, 6, outcome="prefer", preferred=0, strength=1, flags={}, rationale="", seen=None),
+        event(9, 7, outcome="prefer", preferred=1, strength=4, flags={}, rationale="", seen=None),
+        event(10, 8, outcome="prefer", preferred=1, strength=2, flags={}, rationale="", seen=None),
+        event(11, 9, outcome="prefer", preferred=0, strength=2, flags={}, rationale="", seen=None),
+        event(12, 10, "decision", outcome="tie", flags={}, rationale="", seen=[8, 9]),
+        event(13, 10, "undo", seen=None),
+        event(14, 10, "decision", outcome="prefer", preferred=1, strength=3, flags={}, seen=[8, 9]),
+    ],
+    "audit": [
+        {
+            "id": 2,
+            "actor_id": 5,
+            "project_id": 1,
+            "action": "item adjudicated",
+            "detail": {"item": "pair-5", "event": 14, "outcome": "prefer", "seen": [8, 9]},
+            "created_at": AT,
+        }
+    ],
+}
+"""A pair on which two people differ and that was decided, twice, and another that waits for it."""
+
+RANKINGS = {
+    "items": [item(7, taken=1, answers=3)],
+    "responses": responses(7, 3),
+    "assignments": [assignment(12, 7, shown_order=[2, 0, 1])],
+    "events": [event(15, 12, outcome="ranked", flags={"2": ["wrong"]}, rationale="", ranks=[1, 2, 2])],
+}
+
 ROUNDS = {
     "items": [
         item(
-            5,
+            8,
             drawn={
                 "policy": "tiny:0",
                 "digest": "",
@@ -129,7 +178,7 @@ ROUNDS = {
             },
         )
     ],
-    "responses": responses(5),
+    "responses": responses(8),
     "rounds": [
         {
             "id": 1,
@@ -175,7 +224,7 @@ WEBHOOKS = {
     ],
 }
 
-ROWS = {"0001": FIRST, "0002_rounds": ROUNDS, "0003_webhooks": WEBHOOKS}
+ROWS = {"0001": FIRST, "0002": ADJUDICATION, "0003": RANKINGS, "0004": ROUNDS, "0005": WEBHOOKS}
 """What each step has rows for beside those before it. A step that is released keeps its rows as they are."""
 
 
@@ -227,11 +276,20 @@ def tables(database: str) -> dict[str, list[str]]:
     return {name: list(table.c.keys()) for name, table in known.tables.items() if name != VERSION}
 
 
+def views(database: str) -> dict[str, list[str]]:
+    """The views, which say what counts, and their columns."""
+    engine = engine_of(database)
+    looked = inspect(engine)
+    found = {name: [one["name"] for one in looked.get_columns(name)] for name in looked.get_view_names()}
+    engine.dispose()
+    return found
+
+
 def digests(database: str, columns: dict[str, list[str]]) -> dict[str, list[str]]:
-    """A digest of each row of some tables, of what they have in some columns."""
+    """A digest of each row of some tables or views, of what they have in some columns."""
     engine = engine_of(database)
     known = MetaData()
-    known.reflect(engine)
+    known.reflect(engine, views=True)
     with engine.connect() as connection:
         found = {name: _digests(connection, known.tables[name], names) for name, names in columns.items()}
     engine.dispose()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from office import (
+    DRAWN,
     PLAIN,
     all_of,
     arrive,
@@ -244,7 +245,8 @@ def test_many_who_ask_at_once_never_hear_the_same_case(store):
 
 def ready(store, count: int = 2):
     """A project with cases: the first answer has two votes of three, the second one with a reason."""
-    made = project(store, pairs(count), PLAIN.model_copy(update={"overlap": 3}))
+    drawn = [item.model_copy(update={"drawn": DRAWN}) for item in pairs(count)]
+    made = project(store, drawn, PLAIN.model_copy(update={"overlap": 3}))
     queue, pseudonyms = Queue(store), []
     for place in (0, 0, 1):
         who = somebody(store, made)
@@ -281,6 +283,7 @@ def test_decisions_over_the_wire_and_in_exports_and_statistics(store):
     assert {row["item"]: row["decided"] for row in rows} == {settled: True, rows[7]["item"]: False}
     assert (rows[6]["preferred"], rows[6]["pass_number"], rows[6]["source"]) == (1, 0, "person")
     assert len(rows[6]["seen"]) == 3
+    assert {row["drawn"]["digest"] for row in rows} == {"secret-digest"}, "decisions say it too"
     comparisons = lines(exported(store, made, "comparisons"))
     assert Counter(row["id"].split("/")[0] for row in comparisons) == {settled: 1, rows[7]["item"]: 3}
     (one,) = [row for row in comparisons if row["label"].get("adjudicated")]
@@ -311,6 +314,8 @@ def test_what_adjudicators_may_not_know_is_on_no_page_and_in_no_json(store):
         for secret in (
             *pseudonyms,
             "secret-model",
+            "secret-digest",
+            "logps",
             "shown_order",
             "annotator",
             "item_id",

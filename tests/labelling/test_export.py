@@ -11,7 +11,7 @@ from office import DRAWN, PLAIN, exported, lines, pair, pairs, project, turn
 from sqlalchemy import insert
 
 from gnomon.data.formats import load
-from gnomon.labelling.export import ENDINGS
+from gnomon.labelling.export import ENDINGS, NESTED
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.store.database import open_store
@@ -66,14 +66,15 @@ def test_tables_say_the_same_as_json_lines(store, judged):
     rows = lines(exported(store, judged, "jsonl"))
     table = pq.read_table(io.BytesIO(exported(store, judged, "parquet"))).to_pylist()
     flat = list(csv.DictReader(io.StringIO(exported(store, judged, "csv").decode(), newline="")))
-    nested = ("flags", "shown_order", "origins", "seen", "ranks", "prompt", "responses")
-    assert [{**row, **{name: json.loads(row[name]) for name in nested}} for row in table] == rows
+    assert [
+        {**row, **{name: row[name] and json.loads(row[name]) for name in NESTED}} for row in table
+    ] == rows
     for row, cells in zip(rows, flat, strict=True):
         for name, value in row.items():
-            if name in nested:
-                assert json.loads(cells[name]) == value
-            elif value is None or value == "":
+            if value is None or value == "":
                 assert cells[name] == ""
+            elif name in NESTED:
+                assert json.loads(cells[name]) == value
             elif not str(value).startswith("="):
                 assert cells[name] == str(value)
 

@@ -4,10 +4,11 @@ from threading import Thread
 
 import pytest
 from listening import TIE, hook, told, vote
-from office import PLAIN, pair, pairs, project, together, turn
+from office import PLAIN, pair, pairs, project, several, together, turn
 from sqlalchemy import select
 
-from gnomon.labelling.judgement import Judgement, as_kept
+from gnomon.labelling.adjudication import Bench
+from gnomon.labelling.judgement import Judgement, Ordering, as_kept
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.store import votes, work
 from gnomon.labelling.store.tables import outbox
@@ -41,6 +42,30 @@ def test_gold_qualification_and_repeats_finish_nothing(store):
     assert answered > 4, "a repeat is among them"
     events = [message["event"] for message in told(store)]
     assert events == ["item.finished", "item.finished", "project.finished"]
+
+
+def test_rankings_are_finished_by_their_votes_and_decisions_finish_nothing(store):
+    made = project(
+        store,
+        [several("many"), pair("one")],
+        PLAIN.model_copy(update={"overlap": 2, "adjudicate": "different"}),
+    )
+    hook(store, made)
+    queue, bench = Queue(store), Bench(store)
+    for judgement in (TIE, Judgement(choice="both_bad")):
+        who = turn(store, made)
+        while not isinstance(task := queue.next(who), str):
+            answer = judgement if len(task.responses) == 2 else Ordering(ranks=(2, 1, 1, 3))
+            queue.submit(who, task.token, answer, f"key-{task.token}")
+    before = told(store)
+    assert {message["item"]: message["votes"] for message in before[:2]} == {"many": 2, "one": 2}
+    assert before[2:] == [{"event": "project.finished", "project": "p", "items": 2}]
+    judge = turn(store, made)
+    for attempt, choice in enumerate(("skip", "tie")):
+        token = bench.next(judge).token
+        bench.decide(judge, token, Judgement(choice=choice), f"key-{attempt}-more")
+        bench.undo(judge, token)
+    assert told(store) == before
 
 
 def test_who_is_at_an_item_keeps_the_project_from_being_finished(store):

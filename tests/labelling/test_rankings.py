@@ -9,7 +9,7 @@ from random import Random
 import pyarrow.parquet as pq
 import pytest
 from exported import ranking
-from office import PLAIN, all_of, arrive, exported, key, lines, pair, project, running, several, turn
+from office import DRAWN, PLAIN, all_of, arrive, exported, key, lines, pair, project, running, several, turn
 from test_quality import summary
 
 from gnomon.data.formats import load
@@ -149,9 +149,9 @@ def test_json_lines_and_tables_have_the_ranks(store, ranked):
     (row,) = [row for row in rows if row["outcome"] == "ranked"]
     assert (row["ranks"], row["preferred"], row["origins"][2]) == ([3, 2, 1, 2], None, "secret-model-2")
     table = pq.read_table(io.BytesIO(exported(store, ranked, "parquet"))).to_pylist()
-    assert sorted(json.loads(own["ranks"]) or [] for own in table) == [[], [3, 2, 1, 2]]
+    assert {own["ranks"] for own in table} == {None, "[3, 2, 1, 2]"}
     cells = csv.DictReader(io.StringIO(exported(store, ranked, "csv").decode(), newline=""))
-    assert {own["ranks"] for own in cells} == {"null", "[3, 2, 1, 2]"}
+    assert {own["ranks"] for own in cells} == {"", "[3, 2, 1, 2]"}
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "comparisons"])
@@ -212,6 +212,8 @@ def test_answers_are_imported_to_be_ranked(tmp_path):
         list(many.comparisons())
     with pytest.raises(ValueError, match="rankings are ordinary"):
         Item.model_validate(several("x").model_dump() | {"purpose": "gold", "expected": 1})
+    with pytest.raises(ValueError, match="leave 'drawn' out of a ranking"):
+        Item.model_validate(several("x").model_dump() | {"drawn": DRAWN})
 
 
 def test_two_people_s_orders_are_held_against_each_other():

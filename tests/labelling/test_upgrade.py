@@ -1,16 +1,18 @@
 """A database that an earlier version left is brought up to date with nothing lost, on both engines."""
 
 import stat
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from populated import ROWS, digests, engine_of, populate, steps, tables, version
+from populated import ROWS, digests, engine_of, populate, steps, tables, version, views
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from gnomon.labelling import tally
+from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.export import rows
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue, Task, Turn
@@ -20,19 +22,11 @@ from gnomon.labelling.store.tables import metadata
 
 HEAD = steps()[-1]
 OLDER = steps()[:-1]
+LEFT = Judgement(choice="left", strength=1)
 
 
 def backups(database: str) -> list[Path]:
     return sorted(Path(database).parent.glob("labels.db.*.backup"))
-
-
-def said(database: str) -> str:
-    """What the view says that counts, which is no table."""
-    engine = engine_of(database)
-    with engine.connect() as connection:
-        found = connection.execute(text("SELECT * FROM labels ORDER BY id")).all()
-    engine.dispose()
-    return str(found)
 
 
 def test_every_step_has_rows_for_what_it_makes(database):
@@ -41,19 +35,20 @@ def test_every_step_has_rows_for_what_it_makes(database):
     populate(database, HEAD)
     there = tables(database)
     assert there.keys() == metadata.tables.keys()
-    assert all(digests(database, there).values())
+    assert views(database).keys() == {"labels", "decisions"}
+    assert all(digests(database, there | views(database)).values())
 
 
 @pytest.mark.parametrize("revision", OLDER)
 def test_every_row_of_an_older_schema_is_as_it_was(database, revision):
+    """What the views say that counts, too."""
     populate(database, revision)
-    columns = tables(database)
-    before, counted = digests(database, columns), said(database)
+    columns = tables(database) | views(database)
+    before = digests(database, columns)
     assert all(before.values())
     open_store(database).close()
     assert version(database) == HEAD
     assert digests(database, columns) == before
-    assert said(database) == counted
 
 
 @pytest.mark.parametrize("revision", OLDER)
@@ -70,18 +65,36 @@ def test_what_is_upgraded_is_what_is_made_anew(database, revision):
 @pytest.mark.parametrize("revision", steps())
 def test_people_go_on_where_they_were(database, revision):
     populate(database, revision)
+    step = steps().index(revision)
     store = open_store(database)
     with store.read() as tx:
         talk = projects.named(tx, "talk")
         before = list(rows(tx, talk.id))
-        assert tally.summary(tx, talk.id)["outcomes"] == {"tie": 1, "prefer": 1, "both_bad": 1}
-    assert [row["outcome"] for row in before] == ["tie", "prefer", "both_bad"]
+        counts = tally.summary(tx, talk)
+    assert counts["adjudication"]["waiting"] == counts["adjudication"]["decided"] == (step >= 1)
+    votes = [
+        "tie",
+        "prefer",
+        "both_bad",
+        *(["prefer"] * 4 if step >= 1 else []),
+        *(["ranked"] if step >= 2 else []),
+    ]
+    decided = ["prefer"] if step >= 1 else []
+    assert counts["outcomes"] == Counter(votes)
+    assert [row["outcome"] for row in before] == votes + decided
     queue, turn = Queue(store), Turn(talk, 1)
     task = queue.next(turn)
     assert isinstance(task, Task)
-    queue.submit(turn, task.token, Judgement(choice="left", strength=1), "key-12345")
+    queue.submit(turn, task.token, LEFT, "key-12345")
+    bench, judge = Bench(store), Turn(talk, 5)
+    if step >= 1:
+        bench.decide(judge, bench.next(judge).token, LEFT, "key-12345")
+    assert bench.next(judge) == "done"
     with store.read() as tx:
-        assert list(rows(tx, talk.id))[:-1] == before
+        after = {row["id"]: row for row in rows(tx, talk.id)}
+    untouched = [row for row in before if row["item"] != "pair-6"]
+    assert [after[row["id"]] for row in untouched] == untouched
+    assert len(after) == len(before) + 1 + len(decided)
     store.close()
 
 

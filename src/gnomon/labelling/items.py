@@ -43,7 +43,7 @@ class Drawn(BaseModel):
 class Item(BaseModel):
     """A prompt with two answers, to be compared, or with three to nine, to be ranked.
 
-    `expected` is the better one's place where that is known, of two: 0 or 1.
+    `expected` is the better one's place where that is known, of two: 0 or 1. So is `drawn` told of two alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,11 +56,13 @@ class Item(BaseModel):
     drawn: Drawn | None = None
 
     @model_validator(mode="after")
-    def _known_answers_are_known(self) -> "Item":
+    def _said_of_what_it_can_be_said(self) -> "Item":
         if (self.purpose != "ordinary") != (self.expected is not None):
             raise ValueError("gold and qualification items, and only they, say which answer is expected")
         if self.expected is not None and len(self.responses) > 2:
             raise ValueError("which answer is expected can be said of two; rankings are ordinary items")
+        if self.drawn is not None and len(self.responses) > 2:
+            raise ValueError("how answers were drawn is said of two; leave 'drawn' out of a ranking")
         return self
 
 

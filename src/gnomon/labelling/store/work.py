@@ -203,9 +203,12 @@ def give(
 
 
 def finish(tx: Transaction, assignment: Assignment, *, votes: bool) -> None:
-    """Mark as answered; a skipped one does not count as a vote, so that somebody else is asked."""
+    """Mark as answered; a skipped one does not count as a vote, so that somebody else is asked.
+
+    Repeats and decisions are no votes, whatever was said.
+    """
     _set_state(tx, assignment.id, "done")
-    if assignment.pass_number > 1:
+    if assignment.pass_number != 1:
         return
     if votes:
         outbox.note_vote(tx, assignment.project_id, assignment.item_id)
