@@ -38,7 +38,7 @@ class ProjectSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    overlap: int = Field(1, ge=1, le=100, description="people who judge each pair")
+    overlap: int = Field(1, ge=1, le=100, description="people who judge each item")
     lease_minutes: float = Field(
         30, gt=0, le=7 * 24 * 60, description="time to judge before others are asked"
     )
