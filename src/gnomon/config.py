@@ -119,6 +119,9 @@ class LabelSettings(Settings):
         description="a file or postgresql://USER@HOST/NAME; null: what GNOMON_LABEL_DB says, else labels.db",
     )
     method: Literal["majority", "dawid_skene", "annotator_model"] = "annotator_model"
+    adjudicated: Literal["instead", "ignored"] = Field(
+        "instead", description="whether a decision on a disagreement stands for the label its votes come to"
+    )
 
     @field_validator("db")
     @classmethod

@@ -1,7 +1,7 @@
 """The rows that travel: parsed once at the edge (`data/formats.py`), dialect-free from there on."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal, Self, TypeVar
 
@@ -104,13 +104,20 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One judgement of a comparison. `preference` is the probability that `first` is the better."""
+    """One judgement of a comparison. `preference` is the probability that `first` is the better.
+
+    `adjudicated` says that it was made in sight of others' judgements, to decide where these differ. Labels
+    with one `ranking`, its id, were not given each for itself: one person's order of several answers implies
+    them all.
+    """
 
     preference: float
     source: Source
     reason: str = ""
     weight: float = 1.0
     annotator: str | None = None
+    adjudicated: bool = False
+    ranking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,7 @@ class Comparison:
         """The same judgement with the answers in the other order."""
         label = self.label
         if label is not None:
-            label = Label(1 - label.preference, label.source, label.reason, label.weight, label.annotator)
+            label = replace(label, preference=1 - label.preference)
         return Comparison(self.id, self.prompt, self.second, self.first, label)
 
     @property
@@ -158,16 +165,22 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Several answers to one prompt with a score each (higher is better), as in K-way rankings."""
+    """Several answers to one prompt with a score each (higher is better), as in K-way rankings.
+
+    `scores` is None while it waits for a judgement; `origins` says which model wrote what, where known.
+    """
 
     id: str
     prompt: Conversation
     responses: tuple[str, ...]
-    scores: tuple[float, ...]
+    scores: tuple[float, ...] | None = None
     source: Source = "person"
+    origins: tuple[str | None, ...] = ()
 
     def comparisons(self) -> Iterator[Comparison]:
-        """Every pair whose scores differ, the better answer first."""
+        """Every pair whose scores differ, the better answer first; DataError where there are no scores."""
+        if self.scores is None:
+            raise DataError(f"ranking {self.id} has no scores yet; collect some before training on it")
         for i, j in combinations(range(len(self.responses)), 2):
             if self.scores[i] != self.scores[j]:
                 best, worst = (i, j) if self.scores[i] > self.scores[j] else (j, i)

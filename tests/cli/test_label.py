@@ -52,6 +52,7 @@ def test_what_cannot_be_done_is_told(made, tmp_path):
         (("import", "talk", FOLDER / "prompts" / "facts.jsonl"), 3, "comparisons of two answers"),
         (("export", "nothing"), 2, "there is no project"),
         (("serve", "--db", "mysql://x/y"), 2, "postgresql://USER@HOST/NAME"),
+        (("serve", "--allow-target", "10.0.0.1/8"), 2, "write a network as 10.1.0.0/16"),
     ):
         done = made("label", *arguments)
         assert (done.code, said in done.err) == (code, True), done.err
@@ -82,10 +83,24 @@ def test_labels_and_backups_are_written_once(made, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if ".part" in path.name) == []
 
 
+def test_answers_to_rank_are_imported_and_come_out_whole(made, tmp_path):
+    rows = [{"id": f"many-{k}", "prompt": f"Why {k}?", "answers": ["x", "y", "z"]} for k in range(3)]
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert json.loads(made("label", "import", "talk", "answers.jsonl", "--json").out)["items"] == 3
+    assert made("label", "import", "talk", "answers.jsonl", "--as", "gold").code == 3
+    assert made("label", "simulate", "talk", "--annotators", 3).code == 0
+    assert made("label", "export", "talk", "--format", "rankings").out.strip() == "talk.rankings.jsonl"
+    ranked = [json.loads(line) for line in (tmp_path / "talk.rankings.jsonl").read_text("utf-8").splitlines()]
+    assert len(ranked) == 6
+    assert all(sorted(row["rank"]) == [1, 2, 3] and row["source"] == "planted" for row in ranked)
+    assert made("data", "inspect", "talk.rankings.jsonl").code == 0
+
+
 def test_links_are_printed_one_for_each_person(made):
     done = made("label", "invite", "talk", "--count", "3", "--url", "https://labels.example/")
     links = done.out.split()
     assert len(set(links)) == 3
+    assert made("label", "invite", "talk", "--role", "adjudicator").code == 0
     assert all(re.fullmatch(r"https://labels\.example/join/[\w-]{43}", link) for link in links)
 
 

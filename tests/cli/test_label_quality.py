@@ -38,13 +38,14 @@ def test_statistics_are_printed_and_written(made, tmp_path):
 
 def test_a_simulated_crowd_is_held_against_what_it_was_planted_with(made, tmp_path):
     arguments = ("--annotators", 5, "--spammers", 0.2, "--flips", 0.1, "--truth", "pairs.jsonl", "--seed", 3)
-    done = made("label", "simulate", "talk", *arguments)
+    done = made("label", "simulate", "talk", *arguments, "--adjudicate")
     assert done.code == 0, done.err
     assert "Planted, and found" in done.out
     assert "drawn for each answer" in done.out
     found = json.loads((tmp_path / "runs" / "labels-talk" / "stats.json").read_text("utf-8"))
     assert found["labels"] >= 48
     assert len(found["planted"]["annotators"]) == 5
+    assert found["adjudication"]["decided"] > 0
     assert sum(one["spam"] is not None for one in found["planted"]["annotators"].values()) == 1
     again = made("label", "simulate", "talk")
     assert (again.code, "has labels already" in again.err) == (2, True)

@@ -22,6 +22,11 @@ ROW = {
 }
 
 
+def as_cells(row: dict) -> dict[str, str]:
+    """A row as a table has it."""
+    return {key: json.dumps(value) if isinstance(value, list) else str(value) for key, value in row.items()}
+
+
 def test_a_preference_is_a_comparison_by_somebody():
     (found,) = parse_vote(ROW, "7")
     assert found.id == "moon/a-brisk-heron/2"
@@ -31,10 +36,23 @@ def test_a_preference_is_a_comparison_by_somebody():
 
 
 def test_cells_of_a_table_say_the_same():
-    cells = {key: json.dumps(value) if isinstance(value, list) else str(value) for key, value in ROW.items()}
+    cells = as_cells(ROW)
     assert parse_vote(cells, "7") == parse_vote(ROW, "7")
     (tie,) = parse_vote(cells | {"outcome": "tie", "preferred": ""}, "7")
     assert tie.is_tie
+
+
+def test_a_decision_counts_in_the_place_of_the_votes_on_its_pair():
+    decision = ROW | {"pass_number": 0, "label_source": "adjudicated", "decided": True}
+    (found,) = parse_vote(decision, "8")
+    assert found.id == "moon/a-brisk-heron/0"
+    assert found.label == Label(0.0, "person", "kinder", annotator="a-brisk-heron", adjudicated=True)
+    assert parse_vote(as_cells(decision), "8") == [found]
+    for said in (True, "True"):
+        with pytest.raises(BadRow) as caught:
+            parse_vote(ROW | {"label_source": "vote", "decided": said}, "7")
+        assert caught.value.reason == "decided by an adjudicator"
+    assert parse_vote(ROW | {"label_source": "vote", "decided": "False"}, "7") == parse_vote(ROW, "7")
 
 
 @pytest.mark.parametrize(

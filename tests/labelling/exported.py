@@ -31,9 +31,24 @@ def row(
         "shown_order": [left, 1 - left],
         "active_ms": None if seconds is None else round(1000 * seconds),
         "at": "2026-01-02T03:04:05+00:00",
+        "label_source": "vote",
+        "decided": False,
+        "ranks": None,
         "prompt": [{"role": "user", "content": prompt or f"Question {item}?"}],
         "responses": [[{"role": "assistant", "content": text}] for text in texts],
     }
+
+
+def decision(item: str, preferred: int | None, outcome: str | None = None) -> dict[str, Any]:
+    """What somebody decided of an item who saw its votes."""
+    return row(item, "judge", preferred, outcome=outcome) | {"pass_number": 0, "label_source": "adjudicated"}
+
+
+def ranking(item: str, annotator: str, ranks: list[int], *, again: bool = False) -> dict[str, Any]:
+    """One person's order of so many answers, by place."""
+    values = row(item, annotator, None, outcome="ranked", again=again)
+    answers = [[{"role": "assistant", "content": f"{item}, {place}"}] for place in range(len(ranks))]
+    return values | {"ranks": ranks, "responses": answers, "shown_order": list(range(len(ranks)))}
 
 
 def five() -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """People, pairs and servers for the tests of the labelling application."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -7,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+from sqlalchemy import select
 
 from gnomon.labelling.client import LabelClient
-from gnomon.labelling.items import Item, Response
+from gnomon.labelling.export import stream
+from gnomon.labelling.items import Drawn, Item, Response
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.server import listen, serving
 from gnomon.labelling.settings import GRANTS, ProjectSettings
@@ -20,6 +23,19 @@ from gnomon.records import Message
 PLAIN = ProjectSettings(gold_rate=0, repeat_rate=0)
 """Nothing but ordinary items, each asked once."""
 PASSWORD = "correct horse battery"
+
+DRAWN = Drawn(
+    policy="secret-model-3",
+    digest="secret-digest",
+    sampling={"temperature": 0.5},
+    seed=0,
+    propensity=0.25,
+    attempts=1,
+    tokens=(3, 4),
+    logps=(-1.5, None),
+    ended=(True, False),
+)
+"""How a pair was sampled, which nobody who judges it may see."""
 
 
 class Clock:
@@ -53,11 +69,38 @@ def pairs(count: int) -> list[Item]:
     return [pair(f"pair-{number}") for number in range(count)]
 
 
+def several(name: str, count: int = 4) -> Item:
+    """An item with so many answers to rank."""
+    return Item(
+        id=name,
+        prompt=(Message("user", f"Question {name}?"),),
+        responses=tuple(
+            Response(messages=(Message("assistant", f"{name}, {place}"),), origin=f"secret-model-{place}")
+            for place in range(count)
+        ),
+    )
+
+
 def project(store: Store, items: list[Item], settings: ProjectSettings = PLAIN, slug: str = "p"):
     with store.write() as tx:
         made = projects.create(tx, slug, f"Project {slug}", settings)
         projects.add_items(tx, made.id, items)
     return made
+
+
+def all_of(store: Store, table) -> list:
+    """The rows of a table, or of a view, in the order they came."""
+    with store.read() as tx:
+        return [row._mapping for row in tx.connection.execute(select(table).order_by(table.c.id))]
+
+
+def exported(store: Store, made, form: str, **more) -> bytes:
+    """A whole export."""
+    return b"".join(stream(store, made.id, form, **more))
+
+
+def lines(content: bytes) -> list[dict]:
+    return [json.loads(line) for line in content.splitlines()]
 
 
 def somebody(store: Store, of=None, role: str = "annotator", *, site_admin: bool = False) -> people.Annotator:

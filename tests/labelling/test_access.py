@@ -38,7 +38,7 @@ def routes(router) -> list[tuple[str, str, list]]:
 def site(tmp_path_factory):
     """Two projects, one of them with everybody who could try, and the routes."""
     store = open_store(tmp_path_factory.mktemp("site") / "labels.db")
-    made, other = project(store, pairs(3)), project(store, pairs(3), slug="other")
+    made, other = project(store, pairs(9)), project(store, pairs(3), slug="other")
     callers = {f"{role} elsewhere": key(store, other, role) for role in GRANTS}
     callers |= {role: key(store, made, role) for role in GRANTS}
     with running(store) as url:
@@ -47,7 +47,7 @@ def site(tmp_path_factory):
 
 
 def ask(url: str, method: str, path: str, key: str | None = None) -> httpx.Response:
-    where = path.replace("{slug}", "p").replace("{token}", "a-token").replace("{key}", "1")
+    where = path.format(slug="p", token="a-token", key="1", hook="1", pseudonym="a-one")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     headers |= {"Idempotency-Key": "key-12345", "Sec-Fetch-Site": "same-origin"}
     return httpx.request(method, f"{url}{where}", headers=headers, json={} if method != "GET" else None)

@@ -2,7 +2,7 @@ import json
 
 import httpx
 import pytest
-from office import arrive, key, pair, pairs, project, running, somebody, talking
+from office import DRAWN, arrive, key, pair, pairs, project, running, somebody, talking
 
 from gnomon.labelling.client import LabelClient, RefusedError
 from gnomon.labelling.judgement import Judgement
@@ -50,6 +50,7 @@ def judge(client: LabelClient, slug: str, choice: str, strength: int | None = No
 def test_no_annotator_ever_sees_who_wrote_what_in_which_order_or_what_is_gold(store):
     """Model names, ids, the order shown and what a task is for: in no page, no JSON, no header."""
     items = [*pairs(3), pair("known", "gold", 1), pair("first", "qualification", 1)]
+    items = [item.model_copy(update={"drawn": DRAWN}) for item in items]
     made = project(
         store, items, ProjectSettings(gold_rate=0.5, repeat_rate=0.5, repeat_gap=1, qualification_pass=0)
     )
@@ -81,6 +82,8 @@ def test_no_annotator_ever_sees_who_wrote_what_in_which_order_or_what_is_gold(st
         text = body.decode().lower()
         for secret in ("secret-model", "origin", "order", "chosen_by", "propensity", "expected", "qualif"):
             assert secret not in text, secret
+        for hidden in ("secret-digest", "attempts", "temperature", "logps"):
+            assert hidden not in text, hidden
         for hidden in ('"gold', "purpose", "pass_number", "item_id", "external", "uniform", "repeat"):
             assert hidden not in text, hidden
         assert "secret-model" not in str(headers)

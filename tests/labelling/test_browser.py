@@ -7,14 +7,16 @@ from contextlib import contextmanager
 
 import pytest
 from hostile import HOST, PAYLOADS
-from office import PASSWORD, PLAIN, pairs, project, running
+from office import PASSWORD, PLAIN, all_of, pairs, project, running, several, turn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import select
 
 from gnomon.labelling.items import Item, Response
+from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.queue import Queue, Task
 from gnomon.labelling.store import people, projects
 from gnomon.labelling.store.database import open_store
-from gnomon.labelling.store.tables import assignments, labels
+from gnomon.labelling.store.tables import assignments, decisions, labels
 from gnomon.records import Message
 
 pytestmark = pytest.mark.slow
@@ -50,10 +52,10 @@ def seen(chromium, store) -> Iterator[Page]:
 
 
 @contextmanager
-def visit(chromium, store, made, **more) -> Iterator[Page]:
+def visit(chromium, store, made, role="annotator", start=None, **more) -> Iterator[Page]:
     """A browser of its own for somebody who comes in by a link; errors of scripts fail the test."""
     with store.write() as tx:
-        token = people.invite(tx, "annotator", made.id)
+        token = people.invite(tx, role, made.id)
     with running(store) as url:
         context = chromium.new_context(base_url=url, **more)
         page, problems = context.new_page(), []
@@ -63,6 +65,8 @@ def visit(chromium, store, made, **more) -> Iterator[Page]:
         page.get_by_label("Name").fill("Ada")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Join").click()
+        if start:
+            page.goto(start)
         expect(page.locator("#answer")).to_be_visible()
         page.wait_for_load_state("load")  # until then keys do nothing
         page.problems = problems
@@ -171,6 +175,97 @@ def test_the_text_as_it_is_can_be_looked_at(seen):
     assert (rendered.is_visible(), raw.is_visible()) == (False, True)
     seen.get_by_role("button", name="Text as it is").click()
     assert (rendered.is_visible(), raw.is_visible()) == (True, False)
+
+
+def test_a_disagreement_is_decided_with_the_keyboard(chromium, store):
+    made = project(store, pairs(2), PLAIN.model_copy(update={"overlap": 2}))
+    queue = Queue(store)
+    for strength in (1, 4):
+        who = turn(store, made)
+        while isinstance(task := queue.next(who), Task):
+            first = task.responses[0][0]["content"].endswith("first")
+            choice = "left" if first == (strength == 1) else "right"
+            said_ = Judgement(choice=choice, strength=strength, rationale=f"**because** {strength}")
+            queue.submit(who, task.token, said_, f"key-{task.token}")
+    with visit(chromium, store, made, "adjudicator", start="/p/p/adjudicate") as page:
+        assert page.locator(".said .rendered strong").all_inner_texts() == ["because", "because"]
+        assert page.locator(".said meter").count() == 2
+        for key in ("2", "w", "Enter"):
+            page.keyboard.press(key)
+        done(page, 1)
+        page.keyboard.press("z")
+        done(page, 0)
+        assert page.locator("[name=choice]:checked").get_attribute("value") == "left-3"
+        page.keyboard.press("s")
+        page.keyboard.press("s")
+        done(page, 1)
+        page.keyboard.press("0")
+        page.reload()
+        assert page.locator("[name=choice]:checked").get_attribute("value") == "tie"
+        assert page.evaluate(NAMELESS) == []
+        assert page.evaluate(CONTRAST)["ratio"] >= 4.5
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Nothing to decide")).to_be_visible()
+    assert [row["outcome"] for row in all_of(store, decisions)] == ["skip", "tie"]
+
+
+def test_answers_are_ranked_with_the_keyboard(chromium, store):
+    made = project(store, [several("one"), several("two")], PLAIN)
+    with visit(chromium, store, made) as page:
+        order = page.locator("#order")
+        for key in ("3", "1", "0", "4", "2"):
+            page.keyboard.press(key)
+        expect(order).to_have_text("C > A = D > B")
+        page.keyboard.press("1")  # out again; D keeps its rank
+        expect(order).to_have_text("C > D > B")
+        page.keyboard.press("Backspace")
+        page.keyboard.press("1")
+        expect(order).to_have_text("C > D > A")
+        page.reload()
+        page.wait_for_load_state("load")
+        expect(order).to_have_text("C > D > A")
+        page.keyboard.press("Backspace")
+        page.keyboard.press("1")
+        expect(order).to_have_text("C > D > A")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("give each answer a rank")
+        page.problems.clear()  # the refusal is an error of the network's
+        page.keyboard.press("2")
+        page.keyboard.press("c")
+        page.keyboard.type("because")
+        page.keyboard.press("Control+Enter")
+        done(page, 1)
+        page.keyboard.press("z")
+        done(page, 0)
+        expect(order).to_have_text("C > D > A > B")
+        page.evaluate("document.querySelectorAll('details').forEach((marks) => { marks.open = true; })")
+        assert page.evaluate(NAMELESS) == []
+        page.keyboard.press("Enter")
+        done(page, 1)
+        page.keyboard.press("s")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="All done")).to_be_visible()
+    first, second = said(store)
+    assert [first["ranks"][place] for place in first["shown_order"]] == [3, 4, 1, 2]
+    assert (first["rationale"], second["outcome"]) == ("because", "skip")
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_answers_are_ranked_by_touch(chromium, store, width):
+    made = project(store, [several("one", 9)], PLAIN)
+    with visit(chromium, store, made, viewport={"width": width, "height": 700}, has_touch=True) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for button in page.locator(".place").all():
+            assert button.bounding_box()["height"] >= 40
+            button.tap()
+        expect(page.locator("#order")).to_have_text(" > ".join("ABCDEFGHI"))
+        assert page.evaluate(CONTRAST)["ratio"] >= 4.5
+        page.get_by_role("button", name="Take back").tap()
+        page.get_by_label("Rank of I").select_option("1")
+        page.get_by_role("button", name="Send").tap()
+        expect(page.get_by_role("heading", name="All done")).to_be_visible()
+    (row,) = said(store)
+    assert [row["ranks"][place] for place in row["shown_order"]] == [1, 2, 3, 4, 5, 6, 7, 8, 1]
 
 
 def test_single_keys_can_be_turned_off(seen):

@@ -149,7 +149,7 @@ def test_somebody_who_is_forgotten_leaves_votes_and_no_trace(store, database):
         assert ada.get("/p/p").status_code == 303
         assert sign_in(url, "Ada Lovelace", PASSWORD).status_code == 403
         with store.read() as tx:
-            assert [row["annotator"] for row in votes.all_labels(tx, made.id)] == [who.pseudonym]
+            assert [row["annotator"] for row in votes.all_of(tx, made.id, "label")] == [who.pseudonym]
             assert people.members(tx, made.id) == people.keys_of(tx, kept.id) == []
     if store.engine.dialect.name == "sqlite":
         files = Path(database).parent.glob("labels.db*")

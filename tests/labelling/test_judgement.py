@@ -1,28 +1,9 @@
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from judging import ORDERS, judgements
 from pydantic import ValidationError
 
 from gnomon.labelling.judgement import Judgement, as_kept, as_shown
-from gnomon.labelling.settings import FLAGS
-
-ORDERS = st.sampled_from([(0, 1), (1, 0)])
-MARKS = st.frozensets(st.sampled_from(FLAGS))
-TIMES = st.none() | st.integers(0, 10**9)
-
-
-@st.composite
-def judgements(draw):
-    choice = draw(st.sampled_from(["left", "right", "tie", "both_bad", "skip"]))
-    return Judgement(
-        choice=choice,
-        strength=draw(st.integers(1, 4)) if choice in ("left", "right") else None,
-        left_flags=draw(MARKS),
-        right_flags=draw(MARKS),
-        rationale=draw(st.text(max_size=20)),
-        active_ms=draw(TIMES),
-        elapsed_ms=draw(TIMES),
-    )
 
 
 def test_what_is_kept_is_about_the_responses_not_about_the_sides():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from exported import five, row
+from exported import decision, five, row
 
 from gnomon.errors import DataError
 from gnomon.labelling.quality.agreement import agreement, divided, triads
@@ -197,3 +197,33 @@ def test_groups_that_differ_are_reported_with_where_they_do(tmp_path):
         file.write_text(text, "utf-8")
         with pytest.raises(DataError, match=said):
             read_groups(file)
+
+
+def test_decisions_are_held_against_the_majority_and_the_model_and_are_no_votes():
+    """On each of ten pairs two of three prefer the first answer; on four of them the second is decided."""
+    rows = [row(f"i{k}", who, int(who == "c")) for k in range(10) for who in "abc"]
+    judged = [decision(f"i{k}", int(k < 4)) for k in range(8)]
+    judged += [decision("i8", None, "both_bad"), decision("i9", None, "skip")]
+    found, plain = summary([*rows, *judged]), summary(rows)
+    own = found["adjudication"]
+    assert (own["decided"], own["open"]) == (9, 1)
+    assert own["outcomes"] == {"prefer": 8, "both_bad": 1}
+    assert (own["majority"]["value"], own["majority"]["n"]) == (0.5, 8)
+    assert (own["model"]["value"], own["model"]["n"]) == (0.5, 8)
+    assert own["majority"]["low"] < 0.25 < own["majority"]["high"], "so few say nothing for sure"
+    assert "overrules the majority" not in told(found)
+    assert {key: found[key] for key in ("labels", "agreement", "annotators")} == {
+        key: plain[key] for key in ("labels", "agreement", "annotators")
+    }
+    assert plain["adjudication"]["majority"] == {"missing": "no decided pair has a majority"}
+
+
+def test_a_majority_that_is_surely_overruled_is_told():
+    rows = [row(f"i{k}", who, int(who == "c")) for k in range(20) for who in "abc"]
+    found = summary([*rows, *(decision(f"i{k}", int(k < 12)) for k in range(20))])
+    assert "overrules the majority on 60.0% of those pairs" in told(found)
+    ties = summary([*rows, *(decision(f"i{k}", None) for k in range(3))])["adjudication"]
+    assert ties["majority"]["value"] == 1
+    assert ties["model"] == {"missing": "nothing was decided for one of both answers"}
+    open_then_decided = [decision("i0", None, "skip"), decision("i0", 0), decision("i0", None, "skip")]
+    assert summary([*rows, *open_then_decided])["adjudication"]["outcomes"] == {"prefer": 1}

@@ -2,7 +2,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from office import PLAIN, pair, pairs, project, together, turn
+from office import PLAIN, all_of, pair, pairs, project, together, turn
 from sqlalchemy import func, select
 
 from gnomon.labelling.judgement import Judgement
@@ -18,11 +18,6 @@ LEFT = Judgement(choice="left", strength=4)
 
 def first_text(task: Task) -> list[str]:
     return [messages[0]["content"] for messages in task.responses]
-
-
-def all_of(store, table):
-    with store.read() as tx:
-        return [row._mapping for row in tx.connection.execute(select(table).order_by(table.c.id))]
 
 
 def answer_all(queue: Queue, who, judgement=TIE, most: int = 10**6) -> list[Task]:

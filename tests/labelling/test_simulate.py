@@ -1,7 +1,7 @@
 import httpx
 import numpy as np
 import pytest
-from office import pair, project, somebody
+from office import pair, project, several, somebody
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.labelling.client import LabelClient, RefusedError
@@ -9,7 +9,7 @@ from gnomon.labelling.export import rows
 from gnomon.labelling.host import here, summary_of, there
 from gnomon.labelling.server import listen, serving
 from gnomon.labelling.settings import ProjectSettings
-from gnomon.labelling.simulate import Truth, join, known_better, known_of, planted, work
+from gnomon.labelling.simulate import Truth, join, known_better, known_of, planted, settle, work
 from gnomon.labelling.store import people, projects
 from gnomon.records import Comparison, Conversation, Demonstration, Label, Message
 from gnomon.stats.crowd import Habits, hire
@@ -64,7 +64,7 @@ def simulated(host, slug):
     truth = Truth(host.known, CROWD.seed)
     clients, names = [], []
     for number in range(SIZE):
-        key = join(host.url, host.invite(), f"{slug} {number}")
+        key = join(host.url, host.invite("annotator"), f"{slug} {number}")
         clients.append(LabelClient(host.url, key))
         names.append(host.members()[-1])
     done = []
@@ -129,10 +129,42 @@ def test_a_server_elsewhere_is_simulated_into_by_a_key(store):
         pass
 
 
+def test_one_who_is_right_decides_what_the_crowd_disagrees_on(store):
+    crowded(store, "one", items=30)
+    with here(store, "one", seed=4) as host:
+        simulated(host, "one")
+        key = join(host.url, host.invite("adjudicator"), "judge", "adjudicate")
+        with LabelClient(host.url, key) as judge:
+            count = settle(judge, "one", Truth(host.known, CROWD.seed))
+        found = host.summary()["adjudication"]
+    assert found["decided"] == count > 5
+    assert found["majority"]["value"] < 0.5, "most of the crowd reads, and its majority is mostly right"
+    assert found["model"]["value"] <= found["majority"]["value"]
+
+
+def test_the_crowd_ranks_what_is_to_be_ranked(store):
+    """Who reads ranks by quality and noise: what is best comes first far more often than last."""
+    items = [several(f"many-{k}") for k in range(20)]
+    project(store, items, ProjectSettings(overlap=4, gold_rate=0, repeat_rate=0), "one")
+    with here(store, "one", seed=4) as host:
+        simulated(host, "one")
+        assert host.summary()["rankings"]["tau"]["value"] > 0.1
+    truth, firsts, lasts = Truth({}, CROWD.seed), 0, 0
+    with store.read() as tx:
+        found = list(rows(tx, projects.named(tx, "one").id))
+    for row in found:
+        texts, last = row["responses"], row["responses"][-1]
+        best = max(range(4), key=lambda place: truth.difference(row["prompt"], texts[place], last))
+        firsts += row["ranks"][best] == 1
+        lasts += row["ranks"][best] == 4
+    assert len(found) == 80
+    assert firsts > 3 * lasts
+
+
 def test_a_link_lets_one_in_once(store):
     crowded(store, "one")
     with here(store, "one", seed=0) as host:
-        link = host.invite()
+        link = host.invite("annotator")
         join(host.url, link, "Ada")
         with pytest.raises(RefusedError, match="Bob was not let in"):
             join(host.url, link, "Bob")

@@ -1,4 +1,4 @@
-from gnomon.labelling.tally import counted
+from gnomon.labelling.tally import counted, plurality
 
 
 def said(item: str, annotator: str, preferred: int | None, **more) -> dict:
@@ -10,7 +10,7 @@ def said(item: str, annotator: str, preferred: int | None, **more) -> dict:
         "pass_number": 1,
     }
     row |= {"outcome": "tie" if preferred is None else "prefer", "shown_order": [0, 1], "active_ms": 1000}
-    return row | {"expected": None} | more
+    return row | {"expected": None, "label_source": "vote", "ranks": None} | more
 
 
 def test_agreement_is_the_share_of_pairs_of_people_that_say_the_same():
@@ -51,3 +51,25 @@ def test_what_each_person_did():
         "repeats": {"answered": 2, "same": 1},
         "median_active_ms": 1000,
     }
+
+
+def test_decisions_are_no_votes_and_say_how_often_the_majority_was_overruled():
+    """On x the majority of three is overruled, on y upheld, on z two votes are no majority, and w is open."""
+    votes = [said("x", who, int(who == "c")) for who in "abc"] + [said("y", who, None) for who in "ab"]
+    votes += [said("z", who, int(who == "b")) for who in "ab"] + [said("w", "a", 0)]
+    judged = [
+        said("x", "j", 1),
+        said("y", "j", None),
+        said("z", "j", 0),
+        said("w", "j", None, outcome="skip"),
+    ]
+    judged += [said("z", "k", None, outcome="skip")]
+    found = counted([*votes, *(row | {"label_source": "adjudicated", "pass_number": 0} for row in judged)])
+    assert found["adjudication"] == {"decided": 3, "open": 1, "majorities": 2, "overruled": 1}
+    assert found["annotators"] == counted(votes)["annotators"]
+    assert (found["labels"], found["agreement"]) == (8, counted(votes)["agreement"])
+
+
+def test_what_is_said_most_often_is_nothing_where_two_things_are():
+    assert plurality("aab") == "a"
+    assert plurality("aabb") is plurality("") is None

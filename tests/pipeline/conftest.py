@@ -26,6 +26,8 @@ def exported(item: str, annotator: str, outcome: str, preferred: int | None = No
         "expected": None,
         "shown_order": [0, 1],
         "source": "person",
+        "label_source": "vote",
+        "ranks": None,
         "prompt": [{"role": "user", "content": f"Question {item}?"}],
         "responses": [
             [{"role": "assistant", "content": f"{item} one"}],

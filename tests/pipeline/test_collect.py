@@ -4,7 +4,7 @@ import pytest
 
 from gnomon.errors import DataError
 from gnomon.models.load import load
-from gnomon.pipeline.collect import ATTEMPTS, answer_pairs
+from gnomon.pipeline.collect import ATTEMPTS, answer_pairs, questions
 from gnomon.records import Conversation, Prompt
 from gnomon.rollouts.engine import Sample
 from gnomon.rollouts.local import LocalEngine
@@ -38,6 +38,13 @@ def test_a_real_policy_gives_the_same_pairs_for_the_same_seed():
     # three prompts, asked for four pairs: each once, then one again
     assert sorted(Counter(pair.prompt.text for pair in one.pairs).values()) == [1, 1, 2]
     assert len({pair.id for pair in one.pairs}) == 4
+
+
+def test_prompts_are_drawn_out_of_those_left_and_more_begin_with_the_same():
+    drawn = questions(PROMPTS, 5, seed=3)
+    assert [question.propensity for question in drawn] == [1 / 3, 1 / 2, 1, 1 / 3, 1 / 2]
+    assert {question.prompt.id for question in drawn[:3]} == {"p0", "p1", "p2"}
+    assert questions(PROMPTS, 50, seed=3)[:5] == drawn
 
 
 def test_equal_and_empty_answers_are_asked_for_again_and_only_those():

@@ -2,7 +2,7 @@ import pytest
 
 from gnomon.config import LabelSettings
 from gnomon.errors import DataError
-from gnomon.pipeline.labels import LEAST, SILENT, labelled
+from gnomon.pipeline.labels import BOTH_BAD, LEAST, SILENT, labelled
 from gnomon.pipeline.votes import gather
 
 MAJORITY = LabelSettings(method="majority")
@@ -48,6 +48,57 @@ def test_the_report_says_what_was_said_and_who_said_otherwise(said):
     ann, bob = (report["annotators"][name] for name in ("ann", "bob"))
     assert (ann["votes"], ann["against"]) == (3, 0.25), "a is right, b half, and c no preference"
     assert (bob["votes"], bob["against"]) == (3, round(0.5 / 3, 4))
+
+
+@pytest.fixture
+def decided(said, row):
+    """The same with decisions: on the disputed pair, one against the votes, and that two answers are bad."""
+    judge = {"pass_number": 0, "label_source": "adjudicated"}
+    return [
+        *said,
+        row("b", "judge", "prefer", 1, **judge),
+        row("a", "judge", "tie", **judge),
+        row("c", "judge", "both_bad", **judge),
+        row("d", "judge", "prefer", 0, **judge),
+    ]
+
+
+def test_a_decision_stands_in_the_place_of_the_label_its_votes_come_to(said, decided):
+    found = labelled(gather(decided, "talk"), MAJORITY)
+    labels = {row.id: row.label for row in found.comparisons}
+    assert {name: label.preference for name, label in labels.items()} == {
+        "talk/a": 0.5, "talk/b": 0.0, "talk/d": 1.0,
+    }  # fmt: skip
+    assert all(label.adjudicated and label.weight == 1 for label in labels.values())
+    assert found.dropped == {BOTH_BAD: 1}
+    assert (found.report["adjudicated"], found.report["said"]) == (
+        3,
+        labelled(gather(said, "talk"), MAJORITY).report["said"],
+    )
+    assert found.flips == 0, "what was decided is taken to be right"
+    kept = {row["id"]: row for row in found.votes}
+    assert kept["talk/b"]["decision"] == {"outcome": "prefer", "preferred": 1}
+    assert (len(kept["talk/b"]["votes"]), kept["talk/b"]["preference"]) == (2, 0.0)
+
+
+def test_decisions_can_be_ignored_and_are_part_of_the_digest(said, decided):
+    ignored = labelled(gather(decided, "talk"), LabelSettings(method="majority", adjudicated="ignored"))
+    voted = labelled(gather(said, "talk"), MAJORITY)
+    assert ignored.comparisons == voted.comparisons
+    assert (ignored.flips, ignored.dropped, ignored.report) == (voted.flips, voted.dropped, voted.report)
+    assert ignored.digest != voted.digest
+
+
+def test_flips_are_a_share_of_all_labels_that_train(row):
+    """Four pairs agree and one does not, so 11.27 % of votes are flips; one label in five was decided."""
+    rows = [
+        row(f"{k}", who, "prefer", int(k == 0 and who == "bob")) for k in range(5) for who in ("ann", "bob")
+    ]
+    plain = labelled(gather(rows, "talk"), MAJORITY)
+    judge = {"pass_number": 0, "label_source": "adjudicated"}
+    found = labelled(gather([*rows, row("0", "judge", "prefer", 0, **judge)], "talk"), MAJORITY)
+    assert plain.flips == pytest.approx((1 - 0.6**0.5) / 2, abs=1e-4)
+    assert found.flips == pytest.approx(0.8 * plain.flips, abs=1e-4)
 
 
 @pytest.mark.parametrize("method", ["dawid_skene", "annotator_model"])
@@ -106,3 +157,35 @@ def test_where_no_vote_says_which_is_better_there_is_nothing_to_learn(row, outco
     rows = [row("a", "ann", outcome)] if outcome else []
     with pytest.raises(DataError, match="no vote says yet which of two answers is better"):
         labelled(gather([*rows, row("known", "ann", "prefer", 0, expected=0)], "talk"), MAJORITY)
+
+
+def ranked(row, item, annotator, ranks):
+    answers = [[{"role": "assistant", "content": f"{item} {place}"}] for place in range(len(ranks))]
+    order = list(range(len(ranks)))
+    return row(item, annotator, "ranked", ranks=ranks, responses=answers, shown_order=order)
+
+
+def test_what_rankings_imply_weighs_less_and_is_no_vote(said, row):
+    """Two rank three answers: they agree on the first two, and each puts another one last or even."""
+    orders = [ranked(row, "r", "ann", [1, 2, 3]), ranked(row, "r", "bob", [1, 2, 2])]
+    plain, found = (
+        labelled(gather(said, "talk"), MAJORITY),
+        labelled(gather([*said, *orders], "talk"), MAJORITY),
+    )
+    labels = {row.id: row.label for row in found.comparisons if row.label.ranking}
+    assert {name: label.preference for name, label in labels.items()} == {
+        "talk/r/0-1": 1.0, "talk/r/0-2": 1.0, "talk/r/1-2": 0.75,
+    }  # fmt: skip
+    assert {label.weight for label in labels.values()} == {round(2 / 3, 4)}
+    assert {label.ranking for label in labels.values()} == {"talk/r"}
+    assert [row for row in found.comparisons if not row.label.ranking] == list(plain.comparisons)
+    assert found.flips == plain.flips
+    assert (found.report["implied"], found.report["annotators"]) == (3, plain.report["annotators"])
+    assert found.report["judged"] == plain.report["judged"]
+    assert found.digest != plain.digest
+
+
+def test_rankings_alone_make_labels(row):
+    found = labelled(gather([ranked(row, "r", "ann", [2, 1, 3])], "talk"), LabelSettings())
+    assert [row.label.preference for row in found.comparisons] == [0, 1, 1]
+    assert (found.flips, found.report["rows"]) == (None, 3)

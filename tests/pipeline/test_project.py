@@ -11,11 +11,13 @@ from gnomon.config import DataSettings, RewardSettings, load_recipe
 from gnomon.data.formats import load
 from gnomon.data.sources import FOLDER
 from gnomon.errors import ConfigError, DataError
+from gnomon.labelling.adjudication import Bench, Case
 from gnomon.labelling.export import ENDINGS, stream
 from gnomon.labelling.items import items_of
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.settings import ProjectSettings
+from gnomon.labelling.store import projects
 from gnomon.labelling.store.database import open_store
 from gnomon.pipeline import alone
 from gnomon.pipeline.project import FLIPS, VARIABLE, VOTES, read_rows, settled
@@ -226,6 +228,32 @@ def test_every_export_is_read_back_as_the_same_labels(judged, tmp_path, form):
     assert len(loaded.records) == 72
     texts = {row.id: (row.first, row.second, row.prompt) for row in ROWS}
     assert all((r.first, r.second, r.prompt) == texts[r.id.split("/")[0]] for r in loaded.records)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "comparisons"])
+def test_every_export_names_what_was_decided_and_leaves_out_the_votes_on_it(talk, tmp_path, form):
+    for strength in (1, 2):
+        talk.judge(lambda task, strength=strength: Judgement(choice="left", strength=strength))
+    settings = ProjectSettings(overlap=2, adjudicate="different")
+    with talk.store.write() as tx:
+        projects.settle(tx, talk.project, settings)
+        made = projects.named(tx, "talk")
+    bench, judge = Bench(talk.store), Turn(made, somebody(talk.store, made, "adjudicator").id)
+    count = 0
+    while isinstance(case := bench.next(judge), Case):
+        bench.decide(judge, case.token, right(case), f"key-{case.token}")
+        count += 1
+    assert count > 3
+    path = tmp_path / f"labels.{ENDINGS[form]}"
+    path.write_bytes(b"".join(stream(talk.store, made.id, form)))
+    read = load(path, on_bad_row="skip").records
+    assert sum(row.label.adjudicated for row in read) == count
+    assert len(read) == 2 * (len(ROWS) - count) + count
+    better = {row.id: row.chosen for row in ROWS}
+    assert all(row.chosen == better[row.id.split("/")[0]] for row in read if row.label.adjudicated)
+    rows = comparisons(read_rows(talk.settings(labels={"db": talk.place, "method": "majority"}), 0))
+    assert sum(row.label.adjudicated for row in rows) == count
+    assert all(row.chosen == better[row.id.split("/")[1]] for row in rows if row.label.adjudicated)
 
 
 def test_votes_of_which_half_are_flips_smooth_nothing(tmp_path):

@@ -36,6 +36,17 @@ def test_a_repeat_is_no_vote_and_a_known_answer_is_gold(row):
     assert lay_out(found).pairs.gold.tolist() == [0, -1, 1]
 
 
+def test_a_decision_is_no_vote_and_one_that_leaves_its_pair_open_says_nothing(row):
+    judge = {"pass_number": 0, "label_source": "adjudicated"}
+    rows = [row("a", "ann", "prefer", 0), row("a", "bob", "prefer", 1), row("b", "ann", "tie")]
+    decided = [row("b", "cat", "skip", **judge), row("a", "cat", "prefer", 1, **judge)]
+    found = gather([*rows, *decided, row("c", "cat", "tie", **judge)], "talk")
+    assert [len(pair.votes) for pair in found] == [2, 1, 0]
+    assert [pair.decision and pair.decision.preferred for pair in found] == [1, None, None]
+    assert [pair.decision and pair.decision.outcome for pair in found] == ["prefer", None, "tie"]
+    assert lay_out(found[:2]).votes.outcomes.tolist() == lay_out(gather(rows, "talk")).votes.outcomes.tolist()
+
+
 def test_strengths_that_nobody_gave_are_no_steps_of_the_scale(row):
     found = gather(
         [

@@ -2,12 +2,13 @@ import io
 import re
 
 import pytest
-from exported import five, row
+from exported import decision, five, row
 from pages import Page
 from rich.console import Console
 
 from gnomon.labelling.quality.summary import summarise
 from gnomon.reports.labels import (
+    decisions_note,
     in_order,
     label_notes,
     label_page,
@@ -78,6 +79,18 @@ def test_the_page_shows_figures_intervals_and_what_to_do():
     eve = found["annotators"]["eve"]["gold"]
     assert f"{100 * eve['value']:.1f}%" in page.text
     assert [name for name, _ in in_order(found["annotators"])][-1] == "eve"
+
+
+def test_decisions_have_a_section_where_there_are_any():
+    """Two of three pairs have a majority, and one decision goes against it."""
+    found = summary([*crowd(), *(decision(f"i{k}", int(k == 5)) for k in (1, 2, 5))])
+    page = Page(label_page(found))
+    assert "adjudication" in page.sections()
+    assert "3 pairs were decided by somebody who saw what others said (prefer 3); 0 were left" in page.text
+    assert "Majority overruled" in page.text
+    note = decisions_note(found)
+    assert note.startswith("disagreements: 3 decided, 0 left open; majority overruled 50.0%")
+    assert decisions_note(summary(crowd())) == ""
 
 
 def test_groups_have_a_section():

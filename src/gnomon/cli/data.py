@@ -86,6 +86,8 @@ def _kind(record: Record) -> str:
 def _source(record: Record) -> str | None:
     if isinstance(record, Comparison):
         return record.label.source if record.label else None
+    if isinstance(record, Ranking) and record.scores is None:
+        return None
     return record.source if isinstance(record, Ranking | Rating) else None
 
 

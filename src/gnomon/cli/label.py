@@ -63,22 +63,32 @@ def serve(
     demo: Annotated[
         bool, typer.Option("--demo", help="Sample pairs in a database that is thrown away.")
     ] = False,
+    allow_target: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="GNOMON_LABEL_ALLOW_TARGETS",
+            help="A network that webhooks may be in, beside the public internet, as 10.1.0.0/16.",
+        ),
+    ] = None,
     db: Db = DEFAULT,
 ) -> None:
     """Serve the application, until Ctrl-C."""
     if demo:
         with tempfile.TemporaryDirectory(prefix="gnomon-demo-") as folder:
-            _serve(str(Path(folder) / "demo.db"), host, port, demo=True)
+            _serve(str(Path(folder) / "demo.db"), host, port, allow_target or [], demo=True)
     else:
-        _serve(db, host, port)
+        _serve(db, host, port, allow_target or [])
 
 
-def _serve(db: str, host: str, port: int, *, demo: bool = False) -> None:
+def _serve(db: str, host: str, port: int, allowed: list[str], *, demo: bool = False) -> None:
     with opened(db) as store:
         from gnomon.labelling import demo as demonstration  # noqa: PLC0415  an extra
+        from gnomon.labelling.courier import Courier  # noqa: PLC0415
+        from gnomon.labelling.reach import Reach  # noqa: PLC0415
         from gnomon.labelling.server import listen, server  # noqa: PLC0415
         from gnomon.labelling.store import people  # noqa: PLC0415
 
+        courier = Courier(store, Reach.of(allowed))
         door = listen(host, port)
         address = f"http://{host if host != '0.0.0.0' else 'localhost'}:{door.getsockname()[1]}"
         if demo:
@@ -92,14 +102,14 @@ def _serve(db: str, host: str, port: int, *, demo: bool = False) -> None:
             say("nobody has an account yet; this link makes the administrator, once:")
             out.print(Text(f"{address}/join/{first}"), soft_wrap=True)
         say(f"serving {address}, Ctrl-C to stop")
-        server(store).run(sockets=[door])
+        server(store, courier=courier).run(sockets=[door])
 
 
 @label_app.command()
 def invite(
     project: Project,
     role: Annotated[
-        Literal["annotator", "viewer", "admin"], typer.Option(help="What the person may do.")
+        Literal["annotator", "adjudicator", "viewer", "admin"], typer.Option(help="What the person may do.")
     ] = "annotator",
     count: Annotated[int, typer.Option(min=1, help="How many links.")] = 1,
     url: Annotated[str, typer.Option(help="Where the application is served.")] = "http://127.0.0.1:8765",
@@ -135,7 +145,9 @@ def forget(
 @label_app.command("import")
 def import_(
     project: Project,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of comparisons, of any shape.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A file of comparisons, or of answers to rank.")
+    ],
     purpose: Annotated[
         Literal["ordinary", "gold", "qualification"],
         typer.Option("--as", help="Gold and qualification take the file's labels for right."),
@@ -146,7 +158,7 @@ def import_(
     db: Db = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add the comparisons of a file as items, all or none."""
+    """Add the comparisons and rankings of a file as items, all or none."""
     from gnomon.data.formats import load  # noqa: PLC0415  torch is slow to import
 
     if origin and len(origin) != 2:
@@ -169,7 +181,8 @@ def import_(
 def export(
     project: Project,
     form: Annotated[
-        Literal["jsonl", "csv", "parquet", "comparisons", "trl"], typer.Option("--format", help="The form.")
+        Literal["jsonl", "csv", "parquet", "comparisons", "rankings", "trl"],
+        typer.Option("--format", help="The form."),
     ] = "jsonl",
     file: Annotated[
         Path | None, typer.Option("--out", help="The file to write; named after the project.")

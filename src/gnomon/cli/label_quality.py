@@ -69,6 +69,9 @@ def simulate(  # noqa: PLR0913  each is an option
         list[str] | None,
         typer.Option(help="A file of comparisons whose labels are right; may be given several times."),
     ] = None,
+    adjudicate: Annotated[
+        bool, typer.Option("--adjudicate", help="One more, who is always right, decides disagreements.")
+    ] = False,
     server: Annotated[str | None, typer.Option(help="A running server; its key is GNOMON_LABEL_KEY.")] = None,
     folder: Folder = None,
     db: Db = DEFAULT,
@@ -80,7 +83,10 @@ def simulate(  # noqa: PLR0913  each is an option
     mean = reliability_of_flips(flips, Habits())
     crowd = hire(annotators, Habits(reliability=(mean, SPREAD * mean), spam=spammers), seed)
     with _host(project, server, db, seed) as host:
-        planted = _worked(host, project, crowd, _known(truth or []))
+        known = {**host.known, **_known(truth or [])}
+        planted = _worked(host, project, crowd, known)
+        if adjudicate:
+            _settled(host, project, known, seed)
         summary = host.summary()
     summary |= {"planted": {"flips": flips, "spammers": spammers, "seed": seed, "annotators": planted}}
     page = _written(summary, folder or Path("runs") / f"labels-{project}")
@@ -126,18 +132,29 @@ def _worked(
     from gnomon.labelling.client import LabelClient  # noqa: PLC0415  an extra
     from gnomon.labelling.simulate import Truth, join, planted, work  # noqa: PLC0415
 
-    truth, run = Truth({**host.known, **known}, crowd.seed), token_hex(3)
+    truth, run = Truth(known, crowd.seed), token_hex(3)
     names: list[str] = []
     with ExitStack() as held, reporting() as reporter, counting(reporter, "labels") as told:
         clients = []
         for number in range(crowd.size):
             before = set(host.members())
-            key = join(host.url, host.invite(), f"simulated-{run}-{number}")
+            key = join(host.url, host.invite("annotator"), f"simulated-{run}-{number}")
             names.append(next(name for name in host.members() if name not in before))
             clients.append(held.enter_context(LabelClient(host.url, key)))
         total = host.wanted(crowd.size)
         work(clients, project, crowd, truth, lambda done: told(done, max(done, total)))
     return planted(crowd, names)
+
+
+def _settled(host: "Host", project: str, known: Mapping[str, str], seed: int) -> None:
+    """One more is invited and decides on what the others disagree, rightly."""
+    from gnomon.labelling.client import LabelClient  # noqa: PLC0415  an extra
+    from gnomon.labelling.simulate import Truth, join, settle  # noqa: PLC0415
+
+    name = f"simulated-adjudicator-{token_hex(3)}"
+    key = join(host.url, host.invite("adjudicator"), name, "adjudicate")
+    with LabelClient(host.url, key) as client:
+        settle(client, project, Truth(known, seed))
 
 
 def _written(summary: Mapping[str, Any], folder: Path) -> Path:
@@ -151,12 +168,18 @@ def _written(summary: Mapping[str, Any], folder: Path) -> Path:
 
 
 def _show(summary: Mapping[str, Any], page: Path) -> None:
-    from gnomon.reports.labels import label_notes, label_tables  # noqa: PLC0415  matplotlib is slow to import
+    from gnomon.reports.labels import (  # noqa: PLC0415  matplotlib is slow to import
+        decisions_note,
+        label_notes,
+        label_tables,
+    )
 
     items = ", ".join(f"{count} {purpose}" for purpose, count in summary["items"].items()) or "none"
     said = ", ".join(f"{outcome} {count}" for outcome, count in summary["outcomes"].items()) or "none"
     out.print(f"items: {items}")
     out.print(f"labels: {summary['labels']} ({said})")
+    if decisions := decisions_note(summary):
+        out.print(decisions)
     for table in label_tables(summary):
         out.print(table)
     for what, advice in label_notes(summary):

@@ -46,9 +46,12 @@ def _check_ranking(record: Ranking) -> None:
     _check_waiting(record.prompt.messages)
     if len(record.responses) < 2:
         raise BadRow("fewer than two answers", "a ranking needs two answers or more")
-    if len(record.responses) != len(record.scores):
+    if record.scores is not None and len(record.responses) != len(record.scores):
         numbers = f"{len(record.responses)} answers with {len(record.scores)} scores"
         raise BadRow("answers and scores differ in number", f"it has {numbers}")
+    if record.origins and len(record.responses) != len(record.origins):
+        numbers = f"{len(record.responses)} answers with {len(record.origins)} origins"
+        raise BadRow("answers and origins differ in number", f"it has {numbers}")
     if not all(response.strip() for response in record.responses):
         raise BadRow("empty response", "one of the ranked answers is empty")
 

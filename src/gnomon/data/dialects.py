@@ -234,6 +234,20 @@ def _parse_ranking(row: Row, id: str) -> Sequence[Record]:
     return [usable(Ranking(id, prompt_of(row), texts, scores, stated_source(row) or "ai"))]
 
 
+def _parse_answers(row: Row, id: str) -> Sequence[Record]:
+    """Answers that wait for somebody to rank them."""
+    texts = tuple(_ranked_text(answer) for answer in row["answers"])
+    origins = row.get("origins") or ()
+    if origins and not is_list_of(origins, str):
+        raise BadRow("origins are not texts", "'origins' is not a list of the models' names")
+    return [usable(Ranking(id, prompt_of(row), texts, origins=tuple(origins)))]
+
+
+def _fits_answers(row: Row) -> bool:
+    listed = any(is_list_of(row.get("answers"), kind) for kind in (str, Mapping))
+    return has(PROMPT)(row) and listed
+
+
 def _ranked_text(answer: Any) -> str:
     key = key_of(answer, (*ANSWER, "text", "content")) if isinstance(answer, Mapping) else None
     return text_of(answer[key] if key else answer)
@@ -316,6 +330,12 @@ DIALECTS: tuple[Dialect, ...] = (
         _fits_ranking,
         _parse_ranking,
         names_judge=_says_who,
+    ),
+    Dialect(
+        "answers",
+        "prompt, answers [text, ...], origins [name, ...] where known: they wait for somebody to rank them",
+        _fits_answers,
+        _parse_answers,
     ),
     Dialect(
         "unpaired",

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gnomon.data.checks import usable
-from gnomon.data.fields import Row, annotator_of, number_of, stated_source
+from gnomon.data.fields import Row, annotator_of, is_list_of, number_of, stated_source, truth_of
 from gnomon.data.files import BadRow
+from gnomon.data.implied import implied, weight
 from gnomon.errors import DataError
 from gnomon.records import Comparison, Label, Record, from_json
 
@@ -21,20 +23,63 @@ def fits_vote(row: Row) -> bool:
 
 
 def parse_vote(row: Row, id: str) -> Sequence[Record]:
-    """A comparison for each preference and tie; BadRow for what says nothing of which answer is better."""
+    """A comparison for each preference and tie, and for each pair that a ranking implies.
+
+    BadRow for what says nothing of which answer is better.
+    """
     if row["purpose"] != "ordinary":
         raise BadRow("a known answer", "it is about a pair whose answer is known, which trains nothing")
-    if row["outcome"] not in ("prefer", "tie"):
+    if row["outcome"] not in ("prefer", "tie", "ranked"):
         raise BadRow("no preference", f"its outcome is {row['outcome']!r}, which names neither answer")
     if row.get("prompt") is None or row.get("responses") is None:
         raise BadRow("no text", "it was exported without its texts; export it with --text")
+    if row["outcome"] == "ranked":
+        return _ranked(row)
+    adjudicated = row.get("label_source") == "adjudicated"
+    if truth_of(row.get("decided")) and not adjudicated:
+        raise BadRow(
+            "decided by an adjudicator", "the decision on its pair, a row of its own, counts instead"
+        )
     label = Label(
         0.5 if row["outcome"] == "tie" else _preferred(row),
         stated_source(row) or "person",
         str(row.get("rationale") or ""),
         annotator=annotator_of(row),
+        adjudicated=adjudicated,
     )
-    return [usable(_compared(row, label))]
+    _of_answers(row, 2)
+    return [usable(_compared(row, label, (0, 1)))]
+
+
+def _ranked(row: Row) -> Sequence[Record]:
+    ranks, name = _nested(row.get("ranks")), _name(row)
+    if not is_list_of(ranks, int):
+        raise BadRow("no ranks", "'ranks' does not hold the rank of each answer")
+    _of_answers(row, len(ranks))
+    label = Label(
+        0.5,
+        stated_source(row) or "person",
+        str(row.get("rationale") or ""),
+        weight(len(ranks)),
+        annotator_of(row),
+        ranking=name,
+    )
+    return [
+        usable(_compared(row, replace(label, preference=preference), (first, second), f"/{first}-{second}"))
+        for first, second, preference in implied(ranks)
+    ]
+
+
+def _of_answers(row: Row, count: int) -> None:
+    responses = _nested(row["responses"])
+    if not isinstance(responses, list) or len(responses) != count:
+        said = "two answers" if count == 2 else f"{count} answers, as many as there are ranks"
+        raise BadRow(f"not {'two' if count == 2 else 'as many'} answers", f"'responses' does not hold {said}")
+
+
+def _name(row: Row) -> str:
+    number = row.get("pass_number")
+    return f"{row['item']}/{row['annotator']}/{1 if number is None else number}"
 
 
 def _preferred(row: Row) -> float:
@@ -44,15 +89,13 @@ def _preferred(row: Row) -> float:
     return WORTH[int(place)]
 
 
-def _compared(row: Row, label: Label) -> Comparison:
+def _compared(row: Row, label: Label, places: tuple[int, int], pair: str = "") -> Comparison:
     prompt, responses = (_nested(row[name]) for name in ("prompt", "responses"))
-    if not isinstance(responses, list) or len(responses) != 2:
-        raise BadRow("not two answers", "'responses' does not hold two answers")
     values = {
-        "id": f"{row['item']}/{row['annotator']}/{row.get('pass_number') or 1}",
+        "id": f"{_name(row)}{pair}",
         "prompt": {"messages": prompt},
-        "first": responses[0],
-        "second": responses[1],
+        "first": responses[places[0]],
+        "second": responses[places[1]],
     }
     try:
         read = from_json(Comparison, values)

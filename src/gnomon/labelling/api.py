@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from gnomon.labelling import export, tally
 from gnomon.labelling.auth import Database, MayLabel, MayManage, MayRead, SignedIn, SiteAdmin, Tasks
 from gnomon.labelling.items import Item
-from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.judgement import Answer
 from gnomon.labelling.queue import Task
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.store import journal, people, projects
@@ -81,9 +81,9 @@ def next_task(queue: Tasks, access: MayLabel) -> Next:
 
 @api.post("/projects/{slug}/tasks/{token}/label")
 def submit(
-    token: str, body: Judgement, idempotency_key: IdempotencyKey, queue: Tasks, access: MayLabel
+    token: str, body: Answer, idempotency_key: IdempotencyKey, queue: Tasks, access: MayLabel
 ) -> dict[str, bool]:
-    """Keep an answer. The same key, sent again, changes nothing and gives the same reply."""
+    """Keep an answer: a judgement of two, an ordering of more. The same key, sent again, changes nothing."""
     queue.submit(access.turn, token, body, idempotency_key)
     return {"kept": True}
 
@@ -146,7 +146,7 @@ def invite(body: Invited, store: Database, access: MayManage) -> Link:
 def get_statistics(store: Database, access: MayRead) -> dict[str, Any]:
     """Counts, and what each annotator did."""
     with store.read() as tx:
-        return tally.summary(tx, access.project.id)
+        return tally.summary(tx, access.project)
 
 
 @api.get("/projects/{slug}/export")

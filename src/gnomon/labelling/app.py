@@ -1,6 +1,7 @@
 """The web application: its parts put together, and how errors are told."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
@@ -14,9 +15,13 @@ from starlette.exceptions import HTTPException
 
 import gnomon
 from gnomon.errors import GnomonError, StorageError
-from gnomon.labelling import doors, pages
+from gnomon.labelling import case_pages, doors, pages
+from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.api import api
+from gnomon.labelling.api_adjudication import adjudication_api
+from gnomon.labelling.courier import Courier
 from gnomon.labelling.guard import Guard
+from gnomon.labelling.hooks import hooks
 from gnomon.labelling.queue import Queue, TaskGoneError
 from gnomon.labelling.store.database import Store
 from gnomon.labelling.views import show
@@ -24,20 +29,36 @@ from gnomon.labelling.views import show
 API = "/api/"
 
 
-def create_app(store: Store, queue: Queue | None = None) -> FastAPI:
-    """The application on a store; `queue` decides what is asked next (uniformly drawn if not given)."""
+def create_app(store: Store, queue: Queue | None = None, courier: Courier | None = None) -> FastAPI:
+    """The application on a store; `queue` decides what is asked next (uniformly drawn if not given).
+
+    While it is served, `courier` tells webhooks (on the public internet if not given) of what happens.
+    """
+    courier = courier or Courier(store)
+
+    @asynccontextmanager
+    async def telling(app: FastAPI) -> AsyncIterator[None]:
+        with courier.running():
+            yield
+
     app = FastAPI(
+        lifespan=telling,
         title="Gnomon labelling",
         version=gnomon.__version__,
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
     )
-    app.state.store, app.state.queue = store, queue or Queue(store)
+    queue = queue or Queue(store)
+    app.state.store, app.state.queue, app.state.bench = store, queue, Bench(store, queue.rng)
+    app.state.reach = courier.reach
     app.add_middleware(Guard)
     app.include_router(api)
+    app.include_router(adjudication_api)
+    app.include_router(hooks)
     app.include_router(doors.router, include_in_schema=False)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(case_pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=str(files("gnomon.labelling") / "static")), name="static")
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
 
+from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.settings import GRANTS, Permission, Role
 from gnomon.labelling.store import people, projects
@@ -16,7 +17,7 @@ from gnomon.labelling.tokens import csrf_token, same
 
 COOKIE = "gnomon_session"
 SAFE = ("GET", "HEAD", "OPTIONS")
-EVERYTHING: frozenset[Permission] = frozenset({"label", "read", "manage"})
+EVERYTHING: frozenset[Permission] = frozenset({"label", "adjudicate", "read", "manage"})
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -60,8 +61,15 @@ async def queue_of(request: Request) -> Queue:
     return queue
 
 
+async def bench_of(request: Request) -> Bench:
+    """Where the application's disagreements are decided."""
+    bench: Bench = request.app.state.bench
+    return bench
+
+
 Database = Annotated[Store, Depends(store_of)]
 Tasks = Annotated[Queue, Depends(queue_of)]
+Cases = Annotated[Bench, Depends(bench_of)]
 
 
 async def sent_token(request: Request) -> str:
@@ -154,6 +162,7 @@ class Needs:
 
 
 MayLabel = Annotated[Access, Depends(Needs("label"))]
+MayAdjudicate = Annotated[Access, Depends(Needs("adjudicate"))]
 MayRead = Annotated[Access, Depends(Needs("read"))]
 MayManage = Annotated[Access, Depends(Needs("manage"))]
 

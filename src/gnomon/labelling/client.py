@@ -11,17 +11,23 @@ import httpx
 
 from gnomon.errors import ConfigError, DataError, StorageError
 from gnomon.labelling.items import Item
-from gnomon.labelling.judgement import Judgement
-from gnomon.labelling.settings import Permission, ProjectSettings, Role
+from gnomon.labelling.judgement import Answer, Judgement
+from gnomon.labelling.settings import Event, Permission, ProjectSettings, Role
 from gnomon.labelling.wire import (
+    CaseSeen,
     GuidelinesSeen,
     Link,
     MemberSeen,
     NewGuidelines,
+    NewWebhook,
     Next,
+    NextCase,
+    Paused,
     ProjectSeen,
     StandingSeen,
     TaskSeen,
+    WebhookMade,
+    WebhookSeen,
 )
 
 BATCH = 500
@@ -88,9 +94,9 @@ class LabelClient:
         """The task in one's hands, or else a new one, or why there is none."""
         return Next.model_validate(self._json("POST", f"/projects/{project}/next"))
 
-    def submit(self, project: str, token: str, judgement: Judgement, key: str | None = None) -> None:
+    def submit(self, project: str, token: str, answer: Answer, key: str | None = None) -> None:
         """Keep an answer. Send it again under the same `key` if it is not known to have arrived."""
-        body = judgement.model_dump(mode="json")
+        body = answer.model_dump(mode="json")
         headers = {"Idempotency-Key": key or token_hex(16)}
         self._json("POST", f"/projects/{project}/tasks/{token}/label", body, headers)
 
@@ -106,6 +112,28 @@ class LabelClient:
         """How many tasks one has answered, and about how many are left."""
         return StandingSeen.model_validate(self._json("GET", f"/projects/{project}/standing"))
 
+    def next_case(self, project: str) -> NextCase:
+        """The case in one's hands, or else another, or why there is none."""
+        return NextCase.model_validate(self._json("POST", f"/projects/{project}/adjudication/next"))
+
+    def decide(self, project: str, token: str, judgement: Judgement, key: str | None = None) -> None:
+        """Keep a decision, or leave the case open by `skip`; with `key` as for `submit`."""
+        body = judgement.model_dump(mode="json")
+        headers = {"Idempotency-Key": key or token_hex(16)}
+        self._json("POST", f"/projects/{project}/adjudication/{token}/decide", body, headers)
+
+    def undo_decision(self, project: str, token: str) -> CaseSeen:
+        """Take a decision back."""
+        return CaseSeen.model_validate(self._json("POST", f"/projects/{project}/adjudication/{token}/undo"))
+
+    def release_case(self, project: str, token: str) -> None:
+        """Give a case back undecided."""
+        self._json("POST", f"/projects/{project}/adjudication/{token}/release")
+
+    def standing_of_cases(self, project: str) -> StandingSeen:
+        """How many cases one has decided or left open, and how many wait."""
+        return StandingSeen.model_validate(self._json("GET", f"/projects/{project}/adjudication/standing"))
+
     def guidelines(self, project: str) -> GuidelinesSeen:
         """The newest guidelines."""
         return GuidelinesSeen.model_validate(self._json("GET", f"/projects/{project}/guidelines"))
@@ -118,6 +146,11 @@ class LabelClient:
     def members(self, project: str) -> list[MemberSeen]:
         """Everybody in a project, by pseudonym."""
         return [MemberSeen.model_validate(row) for row in self._json("GET", f"/projects/{project}/members")]
+
+    def set_role(self, project: str, pseudonym: str, role: Role) -> MemberSeen:
+        """Let somebody in the project do what another role may."""
+        path = f"/projects/{project}/members/{pseudonym}"
+        return MemberSeen.model_validate(self._json("PUT", path, {"role": role}))
 
     def invite(self, project: str, role: Role = "annotator") -> Link:
         """Make a one-time link."""
@@ -136,6 +169,34 @@ class LabelClient:
     def create_key(self, scopes: Collection[Permission], project: str | None = None) -> str:
         """Make another key that may do no more than this one."""
         return str(self._json("POST", "/keys", {"scopes": sorted(scopes), "project": project})["key"])
+
+    def webhooks(self, project: str) -> list[WebhookSeen]:
+        """Who is told of what happens in a project."""
+        return [WebhookSeen.model_validate(row) for row in self._json("GET", f"/projects/{project}/webhooks")]
+
+    def add_webhook(self, project: str, url: str, events: Collection[Event] | None = None) -> WebhookMade:
+        """Have an address told of events, of all if none are named; its secret is not shown again."""
+        body = NewWebhook(url=url, events=frozenset(events)) if events else NewWebhook(url=url)
+        made = self._json("POST", f"/projects/{project}/webhooks", body.model_dump(mode="json"))
+        return WebhookMade.model_validate(made)
+
+    def test_webhook(self, project: str, hook: int) -> str:
+        """Send a webhook a message that tells of nothing; the id it has in the log."""
+        return str(self._json("POST", f"/projects/{project}/webhooks/{hook}/test")["message"])
+
+    def pause_webhook(self, project: str, hook: int, *, paused: bool = True) -> None:
+        """Let a webhook's messages wait, or go on with those that did."""
+        body = Paused(paused=paused).model_dump()
+        self._json("PUT", f"/projects/{project}/webhooks/{hook}/paused", body)
+
+    def delete_webhook(self, project: str, hook: int) -> None:
+        """Tell a webhook nothing more."""
+        self._json("DELETE", f"/projects/{project}/webhooks/{hook}")
+
+    def deliveries(self, project: str, hook: int) -> list[dict[str, Any]]:
+        """The newest messages to a webhook, with every attempt to deliver them."""
+        found: list[dict[str, Any]] = self._json("GET", f"/projects/{project}/webhooks/{hook}/deliveries")
+        return found
 
     @contextmanager
     def export(self, project: str, form: str = "jsonl", *, text: bool = True) -> Iterator[Iterator[bytes]]:

@@ -1,9 +1,10 @@
-"""Labels on their way out: JSON Lines, CSV, Parquet, Gnomon's comparisons, preference rows of TRL."""
+"""Labels on their way out: JSON Lines, CSV, Parquet, Gnomon's comparisons, rankings, preferences for TRL."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal
@@ -11,11 +12,13 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gnomon.labelling.store import projects, votes
+from gnomon.data.implied import implied, weight
+from gnomon.labelling.settings import LabelSource
+from gnomon.labelling.store import cases, projects, votes
 from gnomon.labelling.store.database import Store, Transaction
 from gnomon.records import Comparison, Label, from_json, to_json
 
-Form = Literal["jsonl", "csv", "parquet", "comparisons", "trl"]
+Form = Literal["jsonl", "csv", "parquet", "comparisons", "rankings", "trl"]
 Row = dict[str, Any]
 
 ENDINGS: dict[Form, str] = {
@@ -23,6 +26,7 @@ ENDINGS: dict[Form, str] = {
     "csv": "csv",
     "parquet": "parquet",
     "comparisons": "comparisons.jsonl",
+    "rankings": "rankings.jsonl",
     "trl": "trl.jsonl",
 }
 MEDIA_TYPES: dict[Form, str] = {
@@ -30,6 +34,7 @@ MEDIA_TYPES: dict[Form, str] = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
     "comparisons": "application/x-ndjson",
+    "rankings": "application/x-ndjson",
     "trl": "application/x-ndjson",
 }
 BATCH = 500
@@ -56,63 +61,116 @@ _SCHEMA = {
     "at": pa.string(),
     "source": pa.string(),
     "origins": pa.string(),
+    "label_source": pa.string(),
+    "decided": pa.bool_(),
+    "seen": pa.string(),
+    "ranks": pa.string(),
+    "drawn": pa.string(),
 }
 _TEXTS = {"prompt": pa.string(), "responses": pa.string()}
-NESTED = ("flags", "shown_order", "origins", "prompt", "responses")
+NESTED = ("flags", "shown_order", "origins", "seen", "ranks", "drawn", "prompt", "responses")
 """Columns that are JSON texts where a table has no place for structure."""
+_SOURCES: Mapping[votes.Kind, LabelSource] = {"label": "vote", "decision": "adjudicated"}
 
 
 def rows(tx: Transaction, project: int, *, with_text: bool = True) -> Iterator[Row]:
-    """Every label that counts with its circumstances, in the order they were given.
+    """Every vote that counts with its circumstances, in the order they were given; then every decision.
 
     `preferred` and `expected` are places in `responses`; `shown_order` has the places from left to right.
+    A vote is `decided` where somebody decided on its item; a decision has the ids of the votes `seen`.
     """
-    labels, source = votes.all_labels(tx, project), projects.source_of(tx, project)
-    while batch := list(islice(labels, BATCH)):
-        answers = projects.responses_of(tx, sorted({label["item_id"] for label in batch}))
-        for label in batch:
-            found = answers[label["item_id"]]
-            row = {name: label[name] for name in _SCHEMA if name in label}
-            row["at"] = datetime.fromtimestamp(label["created_at"] / 1000, UTC).isoformat()
-            row |= {"source": source, "origins": [origin for _, origin in found]}
-            if with_text:
-                row |= {"prompt": label["prompt"], "responses": [messages for messages, _ in found]}
-            yield row
+    settled, source = cases.decided(tx, project), projects.source_of(tx, project)
+    for kind, label_source in _SOURCES.items():
+        labels = votes.all_of(tx, project, kind)
+        while batch := list(islice(labels, BATCH)):
+            answers = projects.responses_of(tx, sorted({label["item_id"] for label in batch}))
+            for label in batch:
+                row = _row(label, answers[label["item_id"]], with_text=with_text)
+                row |= {"source": source, "label_source": label_source}
+                row |= {name: label.get(name) for name in ("seen", "ranks")}
+                yield row | {"decided": label["item_id"] in settled}
+
+
+def _row(label: Mapping[str, Any], found: Sequence[tuple[Any, str | None]], *, with_text: bool) -> Row:
+    row = {name: label[name] for name in _SCHEMA if name in label}
+    row["at"] = datetime.fromtimestamp(label["created_at"] / 1000, UTC).isoformat()
+    row["origins"] = [origin for _, origin in found]
+    if with_text:
+        row |= {"prompt": label["prompt"], "responses": [messages for messages, _ in found]}
+    return row
 
 
 def stream(store: Store, project: int, form: Form, *, with_text: bool = True) -> Iterator[bytes]:
     """A whole export in pieces, read in one transaction: it is the state of one moment."""
     with store.read() as tx:
-        needs_text = with_text or form in ("comparisons", "trl")
+        needs_text = with_text or form in ("comparisons", "rankings", "trl")
         yield from _WRITERS[form](rows(tx, project, with_text=needs_text))
 
 
-def comparison(row: Mapping[str, Any]) -> Comparison | None:
-    """The label as one of Gnomon's comparisons; None for what says nothing about which answer is better."""
-    if row["outcome"] not in ("prefer", "tie") or row["purpose"] != "ordinary":
-        return None
+def comparisons(row: Mapping[str, Any]) -> list[Comparison]:
+    """The label as Gnomon's comparisons: one for a preference or a tie, one for each pair a ranking implies.
+
+    None for what says nothing about which answer is better, and for votes on a pair that somebody decided:
+    the decision stands for them.
+    """
+    if row["purpose"] != "ordinary" or _superseded(row):
+        return []
+    name, label = _name(row), Label(0.5, row["source"], row["rationale"] or "", annotator=row["annotator"])
+    if row["outcome"] == "ranked":
+        label = replace(label, weight=weight(len(row["ranks"])), ranking=name)
+        return [
+            _compared(row, f"{name}/{first}-{second}", (first, second), replace(label, preference=preference))
+            for first, second, preference in implied(row["ranks"])
+        ]
+    if row["outcome"] not in ("prefer", "tie"):
+        return []
     preference = 0.5 if row["outcome"] == "tie" else 1.0 - row["preferred"]
-    label = Label(preference, row["source"], reason=row["rationale"] or "", annotator=row["annotator"])
-    values = {
-        "id": f"{row['item']}/{row['annotator']}/{row['pass_number']}",
-        "prompt": {"messages": row["prompt"]},
-        "first": row["responses"][0],
-        "second": row["responses"][1],
-    }
-    read = from_json(Comparison, values)
-    return Comparison(read.id, read.prompt, read.first, read.second, label)
+    adjudicated = row["label_source"] == "adjudicated"
+    return [_compared(row, name, (0, 1), replace(label, preference=preference, adjudicated=adjudicated))]
 
 
-def trl(row: Mapping[str, Any]) -> Row | None:
-    """The label as a preference row of TRL; None where no answer is preferred, and for gold and repeats."""
-    if row["outcome"] != "prefer" or row["purpose"] != "ordinary" or row["pass_number"] != 1:
+def trl(row: Mapping[str, Any]) -> list[Row]:
+    """The label as preference rows of TRL; none where no answer is preferred, for gold and for repeats.
+
+    Rows that one ranking implies have its id as `ranking`. A decision stands for the votes on its pair.
+    """
+    if row["purpose"] != "ordinary" or row["pass_number"] > 1 or _superseded(row):
+        return []
+    if row["outcome"] == "prefer":
+        return [_preferred(row, row["preferred"], 1 - row["preferred"])]
+    return [
+        _preferred(row, *((first, second) if preference else (second, first))) | {"ranking": _name(row)}
+        for first, second, preference in implied(row["ranks"] or ())
+        if preference != 0.5
+    ]
+
+
+def ranking(row: Mapping[str, Any]) -> Row | None:
+    """A ranking whole, as one of the shapes that are read back; None for other labels and for repeats."""
+    if row["outcome"] != "ranked" or row["pass_number"] > 1:
         return None
-    chosen = row["preferred"]
-    return {
-        "prompt": row["prompt"],
-        "chosen": row["responses"][chosen],
-        "rejected": row["responses"][1 - chosen],
-    }
+    own = {name: row[name] for name in ("prompt", "annotator", "source", "origins")}
+    texts = ["\n".join(message["content"] for message in answer) for answer in row["responses"]]
+    return {"id": _name(row), **own, "responses": texts, "rank": row["ranks"]}
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['item']}/{row['annotator']}/{row['pass_number']}"
+
+
+def _preferred(row: Mapping[str, Any], chosen: int, rejected: int) -> Row:
+    responses = row["responses"]
+    return {"prompt": row["prompt"], "chosen": responses[chosen], "rejected": responses[rejected]}
+
+
+def _compared(row: Mapping[str, Any], name: str, places: tuple[int, int], label: Label) -> Comparison:
+    first, second = (row["responses"][place] for place in places)
+    values = {"id": name, "prompt": {"messages": row["prompt"]}, "first": first, "second": second}
+    return replace(from_json(Comparison, values), label=label)
+
+
+def _superseded(row: Mapping[str, Any]) -> bool:
+    return bool(row["decided"] and row["label_source"] == "vote")
 
 
 def _lines(found: Iterable[Row | None]) -> Iterator[bytes]:
@@ -122,17 +180,20 @@ def _lines(found: Iterable[Row | None]) -> Iterator[bytes]:
 
 
 def _comparisons(found: Iterable[Row]) -> Iterator[bytes]:
-    records = (comparison(row) for row in found)
-    yield from _lines(to_json(record) if record else None for record in records)
+    yield from _lines(to_json(record) for row in found for record in comparisons(row))
 
 
 def _trl(found: Iterable[Row]) -> Iterator[bytes]:
-    yield from _lines(trl(row) for row in found)
+    yield from _lines(pair for row in found for pair in trl(row))
+
+
+def _rankings(found: Iterable[Row]) -> Iterator[bytes]:
+    yield from _lines(ranking(row) for row in found)
 
 
 def _flat(row: Row) -> Row:
     return {
-        name: json.dumps(value, ensure_ascii=False) if name in NESTED else value
+        name: json.dumps(value, ensure_ascii=False) if name in NESTED and value is not None else value
         for name, value in row.items()
     }
 
@@ -200,5 +261,6 @@ _WRITERS: dict[Form, Callable[[Iterable[Row]], Iterator[bytes]]] = {
     "csv": _csv,
     "parquet": _parquet,
     "comparisons": _comparisons,
+    "rankings": _rankings,
     "trl": _trl,
 }

@@ -13,7 +13,7 @@ from gnomon.labelling.export import rows
 from gnomon.labelling.quality.summary import summarise
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.server import listen, serving
-from gnomon.labelling.settings import ProjectSettings
+from gnomon.labelling.settings import ProjectSettings, Role
 from gnomon.labelling.simulate import known_better
 from gnomon.labelling.store import people, projects
 from gnomon.labelling.store.database import Store
@@ -27,7 +27,7 @@ class Host:
     about how many votes it wants of how many people, and what came of it."""
 
     url: str
-    invite: Callable[[], str]
+    invite: Callable[[Role], str]
     members: Callable[[], list[str]]
     known: Mapping[str, str]
     wanted: Callable[[int], int]
@@ -55,9 +55,9 @@ def here(store: Store, slug: str, seed: int) -> Iterator[Host]:
         known = known_better(projects.known_answers(tx, project.id))
         counts = projects.count_items(tx, project.id)
 
-    def invite() -> str:
+    def invite(role: Role) -> str:
         with store.write() as tx:
-            return f"/join/{people.invite(tx, 'annotator', project.id)}"
+            return f"/join/{people.invite(tx, role, project.id)}"
 
     def members() -> list[str]:
         with store.read() as tx:
@@ -88,7 +88,7 @@ def there(url: str, key: str, slug: str) -> Iterator[Host]:
 
         yield Host(
             url=url,
-            invite=lambda: client.invite(slug).path,
+            invite=lambda role: client.invite(slug, role).path,
             members=lambda: [member.pseudonym for member in client.members(slug)],
             known={},
             wanted=_wanted(found["items"], client.settings(slug).overlap),

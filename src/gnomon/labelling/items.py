@@ -1,12 +1,12 @@
-"""What people are asked about: a prompt and two answers to it, as they travel into the application."""
+"""What people are asked about: a prompt and answers to it, as they travel into the application."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gnomon.errors import DataError
-from gnomon.labelling.settings import Purpose
-from gnomon.records import Comparison, Message, Record
+from gnomon.labelling.settings import MOST_RANKED, Purpose
+from gnomon.records import Comparison, Message, Ranking, Record
 
 
 class Response(BaseModel):
@@ -18,35 +18,71 @@ class Response(BaseModel):
     origin: str | None = Field(None, max_length=500)
 
 
+class Drawn(BaseModel):
+    """How a policy's two answers came about, for what learns from them; annotators see nothing of it.
+
+    `digest` is that of the policy's files, empty where its name says which they are. `propensity` is the
+    probability with which the prompt was drawn out of those left, `attempts` how often it was asked until
+    two answers differed. For each answer in its place: its tokens and their log-probs' sum in nats, under
+    what they were drawn from, None where a server does not tell; and whether the policy ended it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: str
+    digest: str
+    sampling: dict[str, float | None]
+    seed: int
+    propensity: float = Field(gt=0, le=1)
+    attempts: int = Field(ge=1)
+    tokens: tuple[int, int]
+    logps: tuple[float | None, float | None]
+    ended: tuple[bool, bool]
+
+
 class Item(BaseModel):
-    """A prompt with two answers. `expected` is the better one's place where that is known: 0 or 1."""
+    """A prompt with two answers, to be compared, or with three to nine, to be ranked.
+
+    `expected` is the better one's place where that is known, of two: 0 or 1. So is `drawn` told of two alone.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(min_length=1, max_length=500)
     prompt: tuple[Message, ...] = Field(min_length=1)
-    responses: tuple[Response, ...] = Field(min_length=2, max_length=2)
+    responses: tuple[Response, ...] = Field(min_length=2, max_length=MOST_RANKED)
     purpose: Purpose = "ordinary"
     expected: int | None = Field(None, ge=0, le=1)
+    drawn: Drawn | None = None
 
     @model_validator(mode="after")
-    def _known_answers_are_known(self) -> "Item":
+    def _said_of_what_it_can_be_said(self) -> "Item":
         if (self.purpose != "ordinary") != (self.expected is not None):
             raise ValueError("gold and qualification items, and only they, say which answer is expected")
+        if self.expected is not None and len(self.responses) > 2:
+            raise ValueError("which answer is expected can be said of two; rankings are ordinary items")
+        if self.drawn is not None and len(self.responses) > 2:
+            raise ValueError("how answers were drawn is said of two; leave 'drawn' out of a ranking")
         return self
 
 
 def items_of(
     records: Iterable[Record], purpose: Purpose = "ordinary", origins: Sequence[str | None] = (None, None)
 ) -> Iterator[Item]:
-    """Comparisons as items; what a record says is better is used for gold and qualification alone.
+    """Comparisons and rankings as items; what records say is better is for gold and qualification alone.
 
-    DataError for a record of another kind, and where an answer must be known and is not.
+    DataError for a record of another kind, for a ranking of more than nine, and where an answer must be known
+    and is not.
     """
     for record in records:
+        if isinstance(record, Ranking):
+            yield _to_rank(record, purpose)
+            continue
         if not isinstance(record, Comparison):
             kind = type(record).__name__.lower()
-            raise DataError(f"{record.id} is a {kind}; people are asked about comparisons of two answers")
+            raise DataError(
+                f"{record.id} is a {kind}; people are asked about comparisons of two answers and rankings"
+            )
         expected = None
         if purpose != "ordinary":
             if record.label is None or record.is_tie:
@@ -60,3 +96,22 @@ def items_of(
             purpose=purpose,
             expected=expected,
         )
+
+
+def _to_rank(record: Ranking, purpose: Purpose) -> Item:
+    if purpose != "ordinary":
+        raise DataError(f"{record.id} is a ranking, and no {purpose} item; import it as ordinary")
+    if len(record.responses) > MOST_RANKED:
+        raise DataError(
+            f"{record.id} has {len(record.responses)} answers; people rank {MOST_RANKED} at most, so split it"
+        )
+    origins = record.origins or (None,) * len(record.responses)
+    texts = [(Message("assistant", text),) for text in record.responses]
+    return Item(
+        id=record.id,
+        prompt=record.prompt.messages,
+        responses=tuple(
+            Response(messages=messages, origin=origin)
+            for messages, origin in zip(texts, origins, strict=True)
+        ),
+    )

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from gnomon.labelling import tally
 from gnomon.labelling.auth import Access, Database, MayLabel, MayManage, MayRead, SignedIn, Tasks
-from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.judgement import Judgement, Ordering
 from gnomon.labelling.queue import Idle, Queue, Task
 from gnomon.labelling.settings import GRANTS, Role
 from gnomon.labelling.store import people, projects
@@ -36,6 +36,39 @@ class Answer(BaseModel):
         values: dict[str, Any] = self.model_dump(exclude={"choice", "key", "csrf"})
         try:
             return Judgement.model_validate(values | {"choice": side, "strength": strength or None})
+        except ValidationError as problem:
+            raise HTTPException(422, problem.errors()[0]["msg"]) from problem
+
+
+class Order(BaseModel):
+    """The form under answers that are to be ranked: a rank for each as they stand there, or `skip`.
+
+    A flag is where its answer stands and its name, `2:wrong`.
+    """
+
+    key: str = Field(min_length=8, max_length=64)
+    ranks: list[str] = []
+    skip: str = ""
+    flags: list[str] = []
+    rationale: str = ""
+    active_ms: int | None = None
+    elapsed_ms: int | None = None
+    csrf: str = ""
+
+    def ordering(self) -> Ordering:
+        """What it says, gaps between ranks closed; HTTP 422 where an answer has no rank and it is no skip."""
+        if not self.skip and not all(rank.isdecimal() for rank in self.ranks):
+            raise HTTPException(422, "give each answer a rank, or skip")
+        given = [int(rank) for rank in self.ranks] if not self.skip else []
+        distinct = sorted(set(given))
+        flags: dict[str, set[str]] = {}
+        for flag in self.flags:
+            where, _, name = flag.partition(":")
+            flags.setdefault(where, set()).add(name)
+        values: dict[str, Any] = self.model_dump(include={"rationale", "active_ms", "elapsed_ms"})
+        values |= {"ranks": [distinct.index(rank) + 1 for rank in given] or None, "flags": flags}
+        try:
+            return Ordering.model_validate(values)
         except ValidationError as problem:
             raise HTTPException(422, problem.errors()[0]["msg"]) from problem
 
@@ -70,6 +103,17 @@ def answer(
     return show(request, "turn.html", caller=access.caller, **_turn(queue, access))
 
 
+@router.post("/p/{slug}/tasks/{token}/rank")
+def rank(
+    request: Request, token: str, form: Annotated[Order, Form()], queue: Tasks, access: MayLabel
+) -> Response:
+    """Keep an order and show the next task in its place; on a page of its own where no script asked."""
+    queue.submit(access.turn, token, form.ordering(), form.key)
+    if "hx-request" not in request.headers:
+        return RedirectResponse(f"/p/{access.project.slug}", 303)
+    return show(request, "turn.html", caller=access.caller, **_turn(queue, access))
+
+
 @router.post("/p/{slug}/tasks/{token}/undo")
 def undo(request: Request, token: str, queue: Tasks, access: MayLabel) -> Response:
     """Take back an answer and show its task again."""
@@ -89,7 +133,7 @@ def guidelines(request: Request, store: Database, access: MayLabel) -> Response:
 def results(request: Request, store: Database, access: MayRead) -> Response:
     """What has come in so far."""
     with store.read() as tx:
-        counts = tally.summary(tx, access.project.id)
+        counts = tally.summary(tx, access.project)
         everybody = people.members(tx, access.project.id)
     return show(
         request,
@@ -117,6 +161,10 @@ def _turn(queue: Queue, access: Access, task: Task | Idle | None = None) -> dict
         "project": access.project,
         "task": given if isinstance(given, Task) else None,
         "state": "task" if isinstance(given, Task) else given,
+        "said": None,
+        "here": f"/p/{access.project.slug}",
+        "tasks": f"/p/{access.project.slug}/tasks",
+        "verb": "label",
         "standing": queue.standing(access.turn),
         "last": queue.last(access.turn),
         "key": new_token()[:32],

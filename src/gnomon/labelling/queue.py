@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from secrets import token_hex
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from gnomon.errors import DataError
-from gnomon.labelling.judgement import Judgement, as_kept, as_shown
+from gnomon.labelling.judgement import Answer, as_answered, as_kept
 from gnomon.labelling.settings import Purpose
 from gnomon.labelling.store import journal, projects, votes, work
 from gnomon.labelling.store.database import Store, Transaction
@@ -24,6 +24,7 @@ ATTEMPTS, PAUSE = 100, (0.005, 0.02)
 """How often, and in which range of seconds, somebody is made to wait for others who are just being served."""
 
 Idle = Literal["done", "waiting", "empty", "not_qualified"]
+T = TypeVar("T")
 
 
 Chooser = Callable[[Sequence[int], Random], Draw]
@@ -51,7 +52,7 @@ class Task:
     prompt: Sequence[Any]
     responses: Sequence[Any]
     guideline_version: int | None
-    earlier: Judgement | None = None
+    earlier: Answer | None = None
 
 
 class Standing(NamedTuple):
@@ -68,6 +69,28 @@ class TaskGoneError(DataError):
     """A task that its holder cannot answer any more; the message says why."""
 
 
+def in_turn(
+    store: Store, turn: Turn, rng: Random, attempt: Callable[[Transaction], T | None]
+) -> T | Literal["waiting"]:
+    """What an attempt gives, made again while it gives None, since others are just being served.
+
+    Tasks whose time ran out go back first; one person's requests wait for each other.
+    """
+    with store.read() as tx:
+        expired = work.anything_expired(tx, turn.project.id)
+    if expired:
+        with store.write() as tx:
+            work.return_expired(tx, turn.project.id)
+    for _ in range(ATTEMPTS):
+        with store.write() as tx:
+            work.lock_annotator(tx, turn.annotator_id)
+            given = attempt(tx)
+        if given is not None:
+            return given
+        time.sleep(rng.uniform(*PAUSE))
+    return "waiting"
+
+
 @dataclass(frozen=True)
 class Queue:
     """Gives out the tasks of a store. `choose` can be replaced by a better idea of what to ask."""
@@ -78,23 +101,18 @@ class Queue:
 
     def next(self, turn: Turn) -> Task | Idle:
         """The task in somebody's hands, or else a new one, or why there is none."""
-        with self.store.read() as tx:
-            expired = work.anything_expired(tx, turn.project.id)
-        if expired:
-            with self.store.write() as tx:
-                work.return_expired(tx, turn.project.id)
-        for _ in range(ATTEMPTS):
-            with self.store.write() as tx:
-                work.lock_annotator(tx, turn.annotator_id)
-                held = work.held(tx, turn.project.id, turn.annotator_id)
-                given = held or self._draw(tx, turn)
-                if given is not None:
-                    return _task(tx, given) if isinstance(given, Assignment) else given
-            time.sleep(self.rng.uniform(*PAUSE))
-        return "waiting"
 
-    def submit(self, turn: Turn, token: str, judgement: Judgement, idempotency_key: str) -> None:
-        """Keep an answer, once however often it is sent; TaskGoneError where it cannot be kept."""
+        def attempt(tx: Transaction) -> Task | Idle | None:
+            given = work.held(tx, turn.project.id, turn.annotator_id) or self._draw(tx, turn)
+            return _task(tx, given) if isinstance(given, Assignment) else given
+
+        return in_turn(self.store, turn, self.rng, attempt)
+
+    def submit(self, turn: Turn, token: str, answer: Answer, idempotency_key: str) -> None:
+        """Keep an answer, once however often it is sent; TaskGoneError where it cannot be kept.
+
+        DataError where it is none to this task.
+        """
         with self.store.write() as tx:
             work.lock_annotator(tx, turn.annotator_id)
             assignment = _own(tx, turn, token)
@@ -106,8 +124,9 @@ class Queue:
                 raise TaskGoneError(
                     "this task took too long and was given to somebody else; go on with the next"
                 )
-            votes.record(tx, assignment.id, idempotency_key, as_kept(judgement, assignment.shown_order))
-            work.finish(tx, assignment, votes=judgement.choice != "skip")
+            kept = as_kept(answer, assignment.shown_order)
+            votes.record(tx, assignment.id, idempotency_key, kept)
+            work.finish(tx, assignment, votes=kept["outcome"] != "skip")
 
     def undo(self, turn: Turn, token: str) -> Task:
         """Take back an answer: its task is in its holder's hands again, as it was shown.
@@ -126,7 +145,7 @@ class Queue:
                         "this task was skipped and then given to somebody else; go on with the next"
                     )
                 votes.retract(tx, assignment.id, token_hex(16))
-                work.reopen(tx, assignment, _expiry(tx, turn))
+                work.reopen(tx, assignment, expiry(tx, turn))
                 journal.note(
                     tx, "label undone", actor=turn.annotator_id, project=turn.project.id, event=label["id"]
                 )
@@ -206,14 +225,15 @@ class Queue:
         self, tx: Transaction, turn: Turn, draw: Draw, order: Sequence[int] | None = None
     ) -> Assignment:
         guidelines = projects.current_guidelines(tx, turn.project.id)
+        count = work.count_answers(tx, draw.item_id)
         return work.give(
             tx,
             draw,
             (turn.project.id, turn.annotator_id),
-            self.rng.sample((0, 1), 2) if order is None else order,
+            self.rng.sample(range(count), count) if order is None else order,
             pass_number=1 if order is None else 2,
             guideline_version=guidelines.version if guidelines else None,
-            expires_at=_expiry(tx, turn),
+            expires_at=expiry(tx, turn),
         )
 
     def _take_again(self, tx: Transaction, turn: Turn, assignment: Assignment) -> bool:
@@ -230,7 +250,8 @@ def _own(tx: Transaction, turn: Turn, token: str) -> Assignment:
     return assignment
 
 
-def _expiry(tx: Transaction, turn: Turn) -> int:
+def expiry(tx: Transaction, turn: Turn) -> int:
+    """When a task that is given now goes back unless it is answered."""
     return tx.now + round(turn.project.settings.lease_minutes * 60_000)
 
 
@@ -242,5 +263,5 @@ def _task(tx: Transaction, assignment: Assignment) -> Task:
         prompt=work.content(tx, assignment.item_id),
         responses=[answers[place][0] for place in assignment.shown_order],
         guideline_version=assignment.guideline_version,
-        earlier=as_shown(earlier, assignment.shown_order) if earlier else None,
+        earlier=as_answered(earlier, assignment.shown_order) if earlier else None,
     )

@@ -10,6 +10,7 @@ import uvicorn
 
 from gnomon.errors import ConfigError
 from gnomon.labelling.app import create_app
+from gnomon.labelling.courier import Courier
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.store.database import Store
 
@@ -27,18 +28,20 @@ def listen(host: str, port: int) -> socket.socket:
     return door
 
 
-def server(store: Store, queue: Queue | None = None) -> uvicorn.Server:
+def server(store: Store, queue: Queue | None = None, courier: Courier | None = None) -> uvicorn.Server:
     """The application's server; told to stop, it finishes what is under way first."""
-    app = create_app(store, queue)
+    app = create_app(store, queue, courier)
     return uvicorn.Server(
         uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
     )
 
 
 @contextmanager
-def serving(store: Store, door: socket.socket, queue: Queue | None = None) -> Iterator[str]:
+def serving(
+    store: Store, door: socket.socket, queue: Queue | None = None, courier: Courier | None = None
+) -> Iterator[str]:
     """The address of the application while a thread serves it on a socket of `listen`."""
-    served = server(store, queue)
+    served = server(store, queue, courier)
     thread = threading.Thread(target=served.run, kwargs={"sockets": [door]})
     thread.start()
     try:

@@ -6,19 +6,28 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.records import Source
 
-Role = Literal["admin", "annotator", "viewer"]
-Permission = Literal["label", "read", "manage"]
+Role = Literal["admin", "adjudicator", "annotator", "viewer"]
+Permission = Literal["label", "adjudicate", "read", "manage"]
 Purpose = Literal["ordinary", "gold", "qualification"]
+LabelSource = Literal["vote", "adjudicated"]
+"""What a label is: one of several voices, or a decision by somebody who saw them all."""
+Event = Literal["item.finished", "project.finished"]
+"""What webhooks are told of."""
 
 GRANTS: dict[Role, frozenset[Permission]] = {
-    "admin": frozenset({"label", "read", "manage"}),
+    "admin": frozenset({"label", "adjudicate", "read", "manage"}),
+    "adjudicator": frozenset({"label", "adjudicate"}),
     "annotator": frozenset({"label"}),
     "viewer": frozenset({"read"}),
 }
-"""What each role may do. Those who label may not read, since what is read says which model wrote what."""
+"""What each role may do. Those who label may not read, since what is read says which model wrote what;
+nor may those who adjudicate."""
 
 STRENGTHS = ("slightly", "somewhat", "clearly", "much")
 """How much better, from 1 to 4."""
+
+MOST_RANKED = 9
+"""Answers that one ranking has at most."""
 
 FLAGS = ("harmful", "refuses", "wrong", "off-topic", "unreadable")
 """What an answer can be marked as, beside being better or worse."""
@@ -29,7 +38,7 @@ class ProjectSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    overlap: int = Field(1, ge=1, le=100, description="people who judge each pair")
+    overlap: int = Field(1, ge=1, le=100, description="people who judge each item")
     lease_minutes: float = Field(
         30, gt=0, le=7 * 24 * 60, description="time to judge before others are asked"
     )
@@ -40,3 +49,8 @@ class ProjectSettings(BaseModel):
         0.8, ge=0, le=1, description="share of the qualification round that must be right"
     )
     source: Source = Field("person", description="who judges here, which every exported label says")
+    adjudicate: Literal["opposed", "different", "never"] = Field(
+        "opposed",
+        description="votes that want a decision: each answer preferred by somebody, or not all the same",
+    )
+    adjudicate_flagged: bool = Field(True, description="whether pairs with a flag want a decision as well")

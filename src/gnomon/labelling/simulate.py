@@ -16,12 +16,14 @@ from typing import Any
 import httpx
 import numpy as np
 from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from gnomon.errors import DataError
 from gnomon.labelling.auth import COOKIE
 from gnomon.labelling.client import LabelClient, RefusedError
-from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.judgement import Answer, Judgement, Ordering
 from gnomon.labelling.quality.ballots import KINDS, TIE, log_ratio, text_of
+from gnomon.labelling.settings import Permission
 from gnomon.labelling.tokens import csrf_token
 from gnomon.labelling.wire import TaskSeen
 from gnomon.records import Comparison, Message, Record
@@ -73,8 +75,8 @@ def known_of(records: Iterable[Record]) -> dict[str, str]:
     return known_better(found)
 
 
-def join(url: str, link: str, name: str) -> str:
-    """Use up a one-time link by a new account with a password nobody knows, and return a key to label with.
+def join(url: str, link: str, name: str, scope: Permission = "label") -> str:
+    """Use up a one-time link by a new account with a password nobody knows, and return a key for a scope.
 
     RefusedError where the server does not let it in.
     """
@@ -84,7 +86,7 @@ def join(url: str, link: str, name: str) -> str:
         if reply.is_error or session is None:
             raise RefusedError(reply.status_code, f"{name} was not let in by the link")
         headers = {"X-CSRF-Token": csrf_token(session)}
-        made = http.post("/api/v1/keys", json={"scopes": ["label"]}, headers=headers)
+        made = http.post("/api/v1/keys", json={"scopes": [scope]}, headers=headers)
         if made.is_error:
             raise RefusedError(made.status_code, made.text[:200])
         return str(made.json()["key"])
@@ -117,8 +119,10 @@ def work(
     return sum(done)
 
 
-def judge(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> Judgement:
+def judge(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> Answer:
     """What one of the crowd says of a task as their how-manieth, and in what time."""
+    if len(task.responses) > 2:
+        return _rank(crowd, who, index, task, truth)
     left, right = task.responses
     length = log_ratio(len(text_of(left)), len(text_of(right)))
     seen = (truth.difference(task.prompt, left, right), 1.0, length, 0.0)
@@ -129,6 +133,27 @@ def judge(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> J
         return Judgement(choice="tie", active_ms=spent, elapsed_ms=spent)
     side = "left" if strength > 0 else "right"
     return Judgement(choice=side, strength=abs(strength), active_ms=spent, elapsed_ms=spent)
+
+
+def _rank(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> Ordering:
+    """An order by quality and Gumbel noise, so that each pair falls as single pairs do (Luce, 1959)."""
+    random = np.random.default_rng((crowd.seed, who, index))
+    last = task.responses[-1]
+    quality = np.array([truth.difference(task.prompt, answer, last) for answer in task.responses])
+    seen = crowd.traits[who, 0] * quality + random.gumbel(size=quality.size)
+    ranks = rankdata(-seen, "ordinal").tolist()
+    spent = round(1000 * float(crowd.seconds[who]) * len(ranks))
+    return Ordering(ranks=ranks, active_ms=spent, elapsed_ms=spent)
+
+
+def settle(client: LabelClient, project: str, truth: Truth) -> int:
+    """Let one decide every case that waits, as the truth has it; how many there were."""
+    decided = 0
+    while (case := client.next_case(project).case) is not None:
+        by = truth.difference(case.prompt, *case.responses)
+        client.decide(project, case.token, Judgement(choice="left" if by > 0 else "right", strength=2))
+        decided += 1
+    return decided
 
 
 def planted(crowd: Crowd, names: Sequence[str]) -> dict[str, dict[str, Any]]:

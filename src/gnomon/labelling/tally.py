@@ -3,16 +3,23 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from gnomon.labelling.export import rows
-from gnomon.labelling.store import projects
+from gnomon.labelling.store import cases, projects
 from gnomon.labelling.store.database import Transaction
+from gnomon.labelling.store.projects import Project
+
+T = TypeVar("T")
+NO_SIDE = ("skip", "ranked")
+"""Outcomes that say nothing of which of two answers is better."""
 
 
-def summary(tx: Transaction, project: int) -> dict[str, Any]:
-    """Items by purpose, labels by outcome, raw agreement, and what each annotator did."""
-    return {"items": projects.count_items(tx, project), **counted(rows(tx, project, with_text=False))}
+def summary(tx: Transaction, project: Project) -> dict[str, Any]:
+    """Items by purpose, labels by outcome, raw agreement, what was decided, and what each annotator did."""
+    found = counted(rows(tx, project.id, with_text=False))
+    found["adjudication"]["waiting"] = cases.count(tx, project.id, project.settings)
+    return {"items": projects.count_items(tx, project.id), **found}
 
 
 def counted(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -20,22 +27,47 @@ def counted(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
     `agreement` is the share of pairs of people that said the same of one ordinary item in their first
     pass; None where no two did. In `annotators`, `gold` and `repeats` give how many there were and how
-    many were right or the same again, `left` how many of the preferred answers stood on the left.
+    many were right or the same again, `left` how many of the preferred answers stood on the left. Of the
+    items `decided` so many have a majority of `majorities`, and `overruled` counts decisions against it.
     """
     outcomes: Counter[str] = Counter()
+    decisions: dict[str, Any] = {}
+    left_open: set[str] = set()
     said: dict[str, list[Any]] = defaultdict(list)
     people: dict[str, _Person] = defaultdict(_Person)
     for row in found:
+        if row["label_source"] == "adjudicated":
+            if row["outcome"] == "skip":
+                left_open.add(row["item"])
+            else:
+                decisions[row["item"]] = (row["outcome"], row["preferred"])
+            continue
         outcomes[row["outcome"]] += 1
         people[row["annotator"]].add(row)
-        if row["purpose"] == "ordinary" and row["pass_number"] == 1 and row["outcome"] != "skip":
+        if row["purpose"] == "ordinary" and row["pass_number"] == 1 and row["outcome"] not in NO_SIDE:
             said[row["item"]].append((row["outcome"], row["preferred"]))
     return {
         "labels": outcomes.total(),
         "outcomes": dict(outcomes),
         "agreement": _agreement(said.values()),
+        "adjudication": {"open": len(left_open - decisions.keys()), **_decided(decisions, said)},
         "annotators": {name: person.summary() for name, person in sorted(people.items())},
     }
+
+
+def plurality(said: Iterable[T]) -> T | None:
+    """What was said most often; None for nothing, and where two things were as often."""
+    often = Counter(said).most_common(2)
+    if not often or (len(often) > 1 and often[0][1] == often[1][1]):
+        return None
+    return often[0][0]
+
+
+def _decided(decisions: Mapping[str, Any], said: Mapping[str, list[Any]]) -> dict[str, int]:
+    majorities = {item: plurality(said.get(item, ())) for item in decisions}
+    known = {item: most for item, most in majorities.items() if most is not None}
+    overruled = sum(decisions[item] != most for item, most in known.items())
+    return {"decided": len(decisions), "majorities": len(known), "overruled": overruled}
 
 
 def _agreement(groups: Iterable[list[Any]]) -> float | None:
@@ -65,7 +97,7 @@ class _Person:
         if row["expected"] is not None:
             self.gold[0] += 1
             self.gold[1] += row["preferred"] == row["expected"]
-        answer = (row["outcome"], row["preferred"])
+        answer = (row["outcome"], row["preferred"], row["ranks"])
         if row["pass_number"] == 1:
             self.first[row["item"]] = answer
         else:

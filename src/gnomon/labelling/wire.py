@@ -1,11 +1,11 @@
 """What goes over the wire, as the REST interface says it and the client reads it."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gnomon.labelling.judgement import Judgement
-from gnomon.labelling.settings import Permission, ProjectSettings, Role
+from gnomon.labelling.judgement import Answer, Choice, Judgement
+from gnomon.labelling.settings import Event, Permission, ProjectSettings, Role
 
 
 class Body(BaseModel):
@@ -31,13 +31,16 @@ class ProjectSeen(BaseModel):
 
 
 class TaskSeen(BaseModel):
-    """A task as an annotator may see it: answers from left to right, and nothing on where they come from."""
+    """A task as an annotator may see it: answers from left to right, and nothing on where they come from.
+
+    Two are to be judged, three and more to be ranked.
+    """
 
     token: str
     prompt: list[dict[str, Any]]
     responses: list[list[dict[str, Any]]]
     guideline_version: int | None
-    earlier: Judgement | None
+    earlier: Answer | None
 
 
 class Next(BaseModel):
@@ -45,6 +48,44 @@ class Next(BaseModel):
 
     task: TaskSeen | None
     state: Literal["task", "done", "waiting", "empty", "not_qualified"]
+
+
+class RationaleSeen(BaseModel):
+    """Why somebody said what they said; `swapped` where what they call A stands on the right here."""
+
+    choice: Choice
+    swapped: bool
+    text: str
+
+
+class SaidSeen(BaseModel):
+    """How often each thing was said; `left` and `right` by strength, from slightly to much."""
+
+    left: list[int]
+    right: list[int]
+    tie: int
+    both_bad: int
+    skip: int
+    left_flags: dict[str, int]
+    right_flags: dict[str, int]
+    rationales: list[RationaleSeen]
+
+
+class CaseSeen(BaseModel):
+    """A case as whoever decides may see it: what was said, and nothing on who said or wrote it."""
+
+    token: str
+    prompt: list[dict[str, Any]]
+    responses: list[list[dict[str, Any]]]
+    said: SaidSeen
+    earlier: Judgement | None
+
+
+class NextCase(BaseModel):
+    """The next case, or why there is none."""
+
+    case: CaseSeen | None
+    state: Literal["case", "done", "waiting"]
 
 
 class StandingSeen(BaseModel):
@@ -68,7 +109,7 @@ class GuidelinesSeen(BaseModel):
 
 
 class Invited(Body):
-    """Whom to invite."""
+    """What somebody may do in a project."""
 
     role: Role
 
@@ -91,3 +132,35 @@ class MemberSeen(BaseModel):
 
     pseudonym: str
     role: Role
+
+
+class NewWebhook(Body):
+    """An address, and the events it is told of: all of them if none are named."""
+
+    url: str = Field(min_length=1, max_length=2000)
+    events: frozenset[Event] = Field(frozenset(get_args(Event)), min_length=1)
+
+
+class WebhookMade(BaseModel):
+    """A new webhook and the secret that signs what it is told."""
+
+    id: int
+    secret: str
+
+
+class Paused(Body):
+    """Whether messages wait."""
+
+    paused: bool
+
+
+class WebhookSeen(BaseModel):
+    """A webhook, with how many messages wait and how many were given up."""
+
+    id: int
+    url: str
+    events: list[Event]
+    paused: bool
+    created_at: int
+    waiting: int
+    dead: int

@@ -1,9 +1,9 @@
 """What people said of pairs, as comparisons that train: soft labels and weights, all that was said beside."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,12 @@ from gnomon.config import LabelSettings
 from gnomon.data.checks import usable
 from gnomon.data.files import BadRow
 from gnomon.data.formats import OnBad
+from gnomon.data.implied import weight
 from gnomon.data.sources import Labelled
 from gnomon.errors import DataError
-from gnomon.pipeline.votes import Judged, Laid, lay_out
+from gnomon.pipeline.votes import SAYING, Judged, Laid, lay_out
 from gnomon.records import Comparison, Label, Source, to_json
+from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.labels import AGGREGATES, Labels
 from gnomon.store import content_id
 
@@ -25,6 +27,7 @@ DIGITS = 4
 """Of what is kept: the last ones of a fit differ between machines, and other rows train other models."""
 
 SILENT = "no vote says which answer is better"
+BOTH_BAD = "decided: both answers are bad"
 
 
 def labelled(judged: Sequence[Judged], settings: LabelSettings, on_bad_row: OnBad = "stop") -> Labelled:
@@ -35,17 +38,85 @@ def labelled(judged: Sequence[Judged], settings: LabelSettings, on_bad_row: OnBa
     told = [pair for pair in judged if pair.saying]
     if all(pair.gold for pair in told):
         raise DataError("no vote says yet which of two answers is better; have some pairs judged first")
+    voted = _voted([pair for pair in told if not pair.ranked], settings)
+    made = voted.rows | {pair.comparison.id: _implied(pair) for pair in told if pair.ranked}
+    ordinary = [pair for pair in judged if not pair.gold]
+    rows = _decided(ordinary, made) if settings.adjudicated == "instead" else made
+    kept = tuple(_kept(pair, rows.get(pair.comparison.id)) for pair in ordinary)
+    train, dropped = _usable(list(rows.values()), on_bad_row)
+    dropped.update(_left_out(ordinary, rows))
+    report = _report(judged, voted) | {"method": settings.method, "rows": len(train)}
+    report |= {
+        "adjudicated": sum(_is_decision(row) for row in train),
+        "implied": sum(pair.ranked > 0 for pair in ordinary),
+    }
+    return Labelled(tuple(train), kept, _flips(voted.flips, rows), report, dropped, _digest(judged))
+
+
+class Voted(NamedTuple):
+    """The rows that votes make, by id, what is known of who voted, and the share of flips."""
+
+    rows: dict[str, Comparison]
+    annotators: dict[str, dict[str, Any]]
+    flips: Estimate | None
+
+
+def _voted(told: Sequence[Judged], settings: LabelSettings) -> Voted:
+    """What votes on pairs come to; nothing where there are rankings alone."""
+    if not told:
+        return Voted({}, {}, None)
     laid = lay_out(told)
     labels = AGGREGATES[settings.method](laid.votes, laid.pairs)
     values = zip(told, labels.preferences.tolist(), labels.weights.tolist(), strict=True)
     rows = {pair.comparison.id: _labelled(pair, *own) for pair, *own in values if not pair.gold}
-    ordinary = [pair for pair in judged if not pair.gold]
-    kept = tuple(_kept(pair, rows.get(pair.comparison.id)) for pair in ordinary)
-    train, dropped = _usable(list(rows.values()), on_bad_row)
-    dropped.update({SILENT: len(ordinary) - len(rows)} if len(ordinary) > len(rows) else {})
-    report = _report(judged, laid, labels) | {"method": settings.method, "rows": len(train)}
-    flips = None if labels.flips is None else round(labels.flips.value, DIGITS)
-    return Labelled(tuple(train), kept, flips, report, dropped, _digest(judged))
+    return Voted(rows, _annotators(laid, labels), labels.flips)
+
+
+def _implied(pair: Judged) -> Comparison:
+    """A pair of ranked answers: the share of rankings with the first above the second, ties counting half.
+
+    Its weight is a share of a ranking's, and no model of votes looks at it: what one ranking says of each of
+    its pairs is not said independently.
+    """
+    said = [0.5 if vote.preferred is None else 1.0 - vote.preferred for vote in pair.saying]
+    row = _labelled(pair, sum(said) / len(said), weight(pair.ranked))
+    assert row.label is not None
+    return replace(row, label=replace(row.label, ranking=row.id.rpartition("/")[0]))
+
+
+def _decided(pairs: Sequence[Judged], voted: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """The rows that votes make, with decisions in the place of those on their pairs; in the order of pairs.
+
+    A pair of which somebody decided that both answers are bad is no row.
+    """
+    rows = {}
+    for pair in pairs:
+        name, decision = pair.comparison.id, pair.decision
+        if decision is None:
+            rows.update({name: voted[name]} if name in voted else {})
+        elif decision.outcome in SAYING:
+            preference = 0.5 if decision.preferred is None else 1.0 - decision.preferred
+            label = Label(preference, decision.source, adjudicated=True)
+            rows[name] = replace(pair.comparison, label=label)
+    return rows
+
+
+def _is_decision(row: Comparison) -> bool:
+    return row.label is not None and row.label.adjudicated
+
+
+def _left_out(pairs: Sequence[Judged], rows: Mapping[str, Comparison]) -> Counter[str]:
+    """How many pairs are no row, by reason."""
+    gone = [pair for pair in pairs if pair.comparison.id not in rows]
+    return Counter(BOTH_BAD if pair.decision and pair.saying else SILENT for pair in gone)
+
+
+def _flips(flips: Estimate | None, rows: Mapping[str, Comparison]) -> float | None:
+    """The share of flips among labels of rows, decisions taken to be right; None where votes cannot tell."""
+    if flips is None or not rows:
+        return None
+    voted = sum(not _is_decision(row) for row in rows.values()) / len(rows)
+    return round(flips.value * voted, DIGITS)
 
 
 def _labelled(pair: Judged, preference: float, weight: float) -> Comparison:
@@ -81,23 +152,28 @@ def _kept(pair: Judged, row: Comparison | None) -> dict[str, Any]:
         for vote in pair.votes
     ]
     made = {"preference": row.label.preference, "weight": row.label.weight} if row and row.label else {}
-    return {"id": pair.comparison.id, **pair.counts, **made, "votes": said}
+    decided = (
+        {"outcome": pair.decision.outcome, "preferred": pair.decision.preferred} if pair.decision else {}
+    )
+    return {"id": pair.comparison.id, **pair.counts, **made, "votes": said} | (
+        {"decision": decided} if decided else {}
+    )
 
 
-def _report(judged: Sequence[Judged], laid: Laid, labels: Labels) -> dict[str, Any]:
-    ordinary = [pair for pair in judged if not pair.gold]
+def _report(judged: Sequence[Judged], voted: Voted) -> dict[str, Any]:
+    ordinary = [pair for pair in judged if not pair.gold and not pair.ranked]
     said: Counter[str] = Counter()
     for pair in ordinary:
         said.update(pair.counts)
     several = [pair for pair in ordinary if len(pair.saying) > 1]
     return {
         "judged": len(ordinary),
-        "gold": len(judged) - len(ordinary),
+        "gold": sum(pair.gold != 0 for pair in judged),
         "said": dict(said),
         "judged_again": len(several),
         "disputed": sum(pair.disputed for pair in several),
-        "flips": labels.flips.to_json() if labels.flips else None,
-        "annotators": _annotators(laid, labels),
+        "flips": voted.flips.to_json() if voted.flips else None,
+        "annotators": voted.annotators,
     }
 
 
@@ -117,5 +193,10 @@ def _annotators(laid: Laid, labels: Labels) -> dict[str, dict[str, Any]]:
 
 
 def _digest(judged: Sequence[Judged]) -> str:
-    """An id of all that was said, and of what it was said."""
-    return content_id([[to_json(pair.comparison), pair.gold, pair.votes] for pair in judged])
+    """An id of all that was said and decided, and of what it was said."""
+    return content_id(
+        [
+            [to_json(pair.comparison), pair.gold, pair.votes, *([pair.decision] if pair.decision else [])]
+            for pair in judged
+        ]
+    )

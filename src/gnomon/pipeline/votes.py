@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gnomon.data.implied import implied
 from gnomon.records import Comparison, Message, Source, from_json
 from gnomon.stats.units import Floats
 from gnomon.stats.votes import Pairs, Votes
@@ -33,11 +34,17 @@ class Vote(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A pair with what was said of it, in that order; `gold` is 1 or -1 where its better answer is known."""
+    """A pair with what was said of it, in that order; `gold` is 1 or -1 where its better answer is known.
+
+    `decision` is what somebody decided who saw the votes, if anybody did. A pair that rankings imply is
+    `ranked`, of so many answers: what they say of it was not said of it alone.
+    """
 
     comparison: Comparison
     gold: int
     votes: list[Vote] = field(default_factory=list)
+    decision: Vote | None = None
+    ranked: int = 0
 
     @property
     def saying(self) -> list[Vote]:
@@ -71,18 +78,39 @@ def gather(rows: Iterable[Row], project: str) -> list[Judged]:
     """The rows of an export, texts included, by pair, in the order in which pairs were first judged.
 
     A second judgement by the same person says how sure this person is, not what another would say: it is no
-    vote.
+    vote. A decision is none either, and one that leaves its pair open says nothing. Of a ranking each pair of
+    answers is one.
     """
     found: dict[str, Judged] = {}
     for row in rows:
-        if row["pass_number"] != 1:
+        decides = row["label_source"] == "adjudicated"
+        if row["outcome"] == "skip" if decides else row["pass_number"] != 1:
             continue
-        if row["item"] not in found:
-            found[row["item"]] = Judged(_comparison(row, project), GOLD[row["expected"]])
+        if row["outcome"] == "ranked":
+            _unfold(row, project, found)
+            continue
+        pair = found.get(row["item"]) or Judged(_comparison(row, project, row["item"]), GOLD[row["expected"]])
         side = 1 if row["shown_order"][0] == 0 else -1
         said = (row["annotator"], row["outcome"], row["preferred"], row["strength"])
-        found[row["item"]].votes.append(Vote(*said, side, row["source"]))
+        vote = Vote(*said, side, row["source"])
+        if decides:
+            pair = replace(pair, decision=vote)
+        else:
+            pair.votes.append(vote)
+        found[row["item"]] = pair
     return list(found.values())
+
+
+def _unfold(row: Row, project: str, found: dict[str, Judged]) -> None:
+    """Add what a ranking says of each pair of its answers."""
+    for first, second, preference in implied(row["ranks"]):
+        name = f"{row['item']}/{first}-{second}"
+        if name not in found:
+            pair = _comparison(row, project, name, (first, second))
+            found[name] = Judged(pair, 0, ranked=len(row["ranks"]))
+        side = 1 if row["shown_order"].index(first) < row["shown_order"].index(second) else -1
+        outcome, preferred = ("tie", None) if preference == 0.5 else ("prefer", int(preference == 0))
+        found[name].votes.append(Vote(row["annotator"], outcome, preferred, None, side, row["source"]))
 
 
 def lay_out(judged: Sequence[Judged]) -> Laid:
@@ -125,10 +153,10 @@ def _size(turns: Sequence[Message]) -> int:
     return sum(len(turn.content) for turn in turns)
 
 
-def _comparison(row: Row, project: str) -> Comparison:
-    first, second = row["responses"]
+def _comparison(row: Row, project: str, name: str, places: tuple[int, int] = (0, 1)) -> Comparison:
+    first, second = (row["responses"][place] for place in places)
     values = {
-        "id": f"{project}/{row['item']}",
+        "id": f"{project}/{name}",
         "prompt": {"messages": row["prompt"]},
         "first": first,
         "second": second,

@@ -106,6 +106,19 @@ def label_notes(summary: Summary) -> Iterator[tuple[str, str]]:
     yield from ((f"not known: {what}", why) for what, why in _unknown(summary))
 
 
+def decisions_note(summary: Summary) -> str:
+    """How many disagreements were decided, and how often against the votes; empty where none was."""
+    found = summary["adjudication"]
+    if not found["decided"] and not found["open"]:
+        return ""
+    told = [
+        f"{metric(f'label/{name}').title.lower()} {cell(f'label/{name}', found[name])}".replace("\n", " ")
+        for name in ("majority", "model")
+        if "value" in found[name]
+    ]
+    return "; ".join([f"disagreements: {found['decided']} decided, {found['open']} left open", *told])
+
+
 def planted_table(summary: Summary) -> Padding:
     """What simulated annotators were planted with, beside what their votes say of them."""
     planted: Mapping[str, Person] = summary["planted"]["annotators"]

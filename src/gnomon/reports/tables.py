@@ -98,6 +98,15 @@ METRICS: dict[str, Metric] = {
     "label/tie_threshold": Metric("Tie threshold", "number", "log-odds below which a tie is likely"),
     "label/gold": Metric("Known answers", "share", "that were preferred"),
     "label/left": Metric("Left", "share", "of the preferred answers"),
+    "label/tau": Metric(
+        "Same order", "signed", "Kendall's tau-b of two people's rankings: 1 the same, 0 chance"
+    ),
+    "label/majority": Metric(
+        "Majority overruled", "share", "of decisions on pairs where one thing was said most often"
+    ),
+    "label/model": Metric(
+        "Model overruled", "share", "of decisions for one answer, where the annotators' model finds the other"
+    ),
     "label/lean": Metric("Lean to a side", "signed", "the crowd's, in log-odds"),
 }
 VERDICT = ("ends_turn", "answers", "checks", "reward/second", "kl/reference")

@@ -18,8 +18,8 @@ from gnomon.stats.votes import Pairs, Votes
 KINDS = 2 * len(STRENGTHS) + 1
 """Outcomes from the second answer much better (0) over a tie (the middle) to the first much better."""
 TIE = len(STRENGTHS)
-NO_VOTES = ("skip", "both_bad")
-"""Outcomes that say nothing of which answer is better."""
+NO_VOTES = ("skip", "both_bad", "ranked")
+"""Outcomes that say nothing of which of two answers is better."""
 
 Flags = npt.NDArray[np.bool_]
 
@@ -77,18 +77,30 @@ class Ballots:
 
 @dataclass(slots=True)
 class Counts:
-    """What came in, by outcome and by annotator, before anything is left out."""
+    """What came in, by outcome and by annotator, before anything is left out.
+
+    By item: what was decided, and the first rankings with who gave them.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     annotators: dict[str, Counter[str]] = field(default_factory=dict)
+    decisions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    rankings: dict[str, list[tuple[str, Sequence[int]]]] = field(default_factory=dict)
     until: str | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take one label into account."""
+        """Take one vote into account."""
         self.outcomes[row["outcome"]] += 1
         own = self.annotators.setdefault(row["annotator"], Counter())
         own[row["outcome"]] += 1
+        if row["outcome"] == "ranked" and row["pass_number"] == 1:
+            self.rankings.setdefault(row["item"], []).append((row["annotator"], row["ranks"]))
         self.until = row["at"]
+
+    def decide(self, row: Mapping[str, Any]) -> None:
+        """Take a decision into account; where one left it open, another counts."""
+        if row["outcome"] != "skip" or row["item"] not in self.decisions:
+            self.decisions[row["item"]] = {name: row[name] for name in ("outcome", "preferred")}
 
 
 @dataclass(slots=True)
@@ -106,10 +118,14 @@ class _Item:
 def read(rows: Iterable[Mapping[str, Any]]) -> tuple[Ballots, Counts]:
     """Rows of an export with texts, as `gnomon.labelling.export.rows` gives them, read one at a time.
 
-    Annotators who gave no vote are in the ballots too; items are there from their first vote on.
+    Annotators who gave no vote are in the ballots too; items are there from their first vote on. Decisions
+    are no votes.
     """
     counts, items, columns = Counts(), dict[str, _Item](), list[tuple[Any, ...]]()
     for row in rows:
+        if row["label_source"] == "adjudicated":
+            counts.decide(row)
+            continue
         counts.add(row)
         index = counts.annotators[row["annotator"]].total() - 1
         if row["outcome"] in NO_VOTES:

@@ -17,6 +17,8 @@ NOISE = 0.2
 ALPHA = 0.05
 """The level of tests over annotators, by Benjamini and Hochberg."""
 FEW_TRIADS = 20
+OFTEN = 0.25
+"""A share of majorities overruled above which votes on disputed pairs are no guide."""
 
 
 def findings(summary: Summary) -> list[Finding]:
@@ -139,6 +141,16 @@ def _fatigue(summary: Summary) -> Iterator[Finding]:
         )
 
 
+def _adjudication(summary: Summary) -> Iterator[Finding]:
+    found = summary["adjudication"]["majority"]
+    if known(found) and found["low"] > OFTEN:
+        yield _told(
+            f"Whoever decides disagreements overrules the majority on {found['value']:.1%} of those pairs.",
+            "Put what was decided into the guidelines, with an example; and train with "
+            "data.labels.adjudicated=instead, which takes decisions for the labels of these pairs.",
+        )
+
+
 def _outcomes(summary: Summary) -> Iterator[Finding]:
     labels = summary["labels"]
     skips, bad = (summary["outcomes"].get(key, 0) / labels if labels else 0 for key in ("skip", "both_bad"))
@@ -174,6 +186,7 @@ RULES: Sequence[Callable[[Summary], Iterator[Finding]]] = (
     _agreement,
     _consistency,
     _groups,
+    _adjudication,
     _leanings,
     _fatigue,
     _outcomes,

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gnomon.labelling.quality.adjudication import adjudication
 from gnomon.labelling.quality.agreement import agreement, divided, triads
 from gnomon.labelling.quality.annotators import LEVEL, annotators, fitted, leanings
 from gnomon.labelling.quality.ballots import read
 from gnomon.labelling.quality.findings import findings
 from gnomon.labelling.quality.groups import by_group
+from gnomon.labelling.quality.rankings import rankings
 from gnomon.labelling.quality.unknown import unknown
 
 
@@ -35,6 +37,8 @@ def summarise(
         "position": leanings(ballots, model),
         "annotators": annotators(ballots, counts, model),
         "divided": divided(ballots),
+        "adjudication": adjudication(ballots, counts, model),
+        "rankings": rankings(counts),
         "groups": by_group(ballots, groups) if groups is not None else None,
         "fit": {
             "why": model.why or None,

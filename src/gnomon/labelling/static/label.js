@@ -25,7 +25,49 @@ function restoreDraft() {
   for (const box of form().querySelectorAll("input[type=checkbox], input[type=radio]")) {
     box.checked = fields.some(([name, value]) => name === box.name && value === box.value);
   }
+  const ranks = fields.filter(([name]) => name === "ranks");
+  ranked().forEach((box, place) => { box.value = ranks[place]?.[1] ?? ""; });
   form().elements.rationale.value = fields.find(([name]) => name === "rationale")?.[1] ?? "";
+}
+
+/* Rankings: taps and keys put one answer after the other; what is sent are the selects, which work by themselves. */
+const ranked = () => [...(form()?.querySelectorAll("select[name=ranks]") ?? [])];
+const ranks = () => ranked().map((box) => Number(box.value));
+
+function place(which) {
+  const boxes = ranked(), before = ranks(), own = before[which], last = Math.max(...before);
+  if (own) {
+    boxes[which].value = "";
+    const alone = before.filter((rank) => rank === own).length === 1;
+    if (alone) boxes.forEach((box, k) => { if (before[k] > own) box.value = before[k] - 1; });
+  } else {
+    boxes[which].value = byId("level").checked && last ? last : last + 1;
+    placed.push(which);
+  }
+  byId("level").checked = false;
+  form().dispatchEvent(new Event("input"));
+}
+
+function takeBack() {
+  while (placed.length) {
+    const which = placed.pop();
+    if (ranks()[which]) return place(which);
+  }
+  const now = ranks(), worst = now.lastIndexOf(Math.max(...now));  // a draft knows the ranks, not what came last
+  if (now[worst]) place(worst);
+}
+
+function showOrder() {
+  if (!byId("order")) return;
+  const now = ranks(), steps = [];
+  now.forEach((rank, k) => { if (rank) (steps[rank] ??= []).push("ABCDEFGHI"[k]); });
+  byId("order").textContent = steps.filter(Boolean).map((step) => step.join(" = ")).join(" > ");
+  for (const button of form().querySelectorAll(".place")) {
+    const rank = now[button.dataset.place];
+    button.firstChild.data = rank ? `Rank ${rank} ` : "Next best ";
+    button.setAttribute("aria-pressed", Boolean(rank));
+    button.closest(".reply").classList.toggle("placed", Boolean(rank));
+  }
 }
 
 /* Time: all of it since the task was shown, and the part with the page in sight and in use. */
@@ -69,6 +111,7 @@ function toggleRaw() {
 const ACTIONS = {
   c: () => form()?.elements.rationale.focus(),
   z: () => byId("undo")?.click(),
+  Backspace: takeBack,
   m: toggleRaw,
   g: () => byId("guidelines").click(),
   "?": () => byId("help").showModal(),
@@ -91,7 +134,7 @@ function onKey(event) {
 }
 
 /* A new task is there. `sent` names the draft of an answer on its way. */
-let sent = null;
+let sent = null, placed = [];
 
 function begin() {
   const raw = document.documentElement.classList.contains("as-it-is");
@@ -101,7 +144,16 @@ function begin() {
   byId("notice").hidden = true;
   if (!form()) return;
   restoreDraft();
-  form().addEventListener("input", saveDraft);
+  placed = [];
+  form().addEventListener("input", () => { showOrder(); saveDraft(); });
+  for (const button of form().querySelectorAll(".place")) {
+    button.onclick = (event) => {
+      place(Number(button.dataset.place));
+      if (event.detail) byId("turn").focus({ preventScroll: true });  // a tap: Enter then sends
+    };
+  }
+  if (byId("back")) byId("back").onclick = takeBack;
+  showOrder();
   startTime();
 }
 

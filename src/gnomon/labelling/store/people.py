@@ -166,6 +166,19 @@ def join(tx: Transaction, project: int, annotator: int, role: Role) -> None:
     tx.connection.execute(insert(memberships).values(project_id=project, annotator_id=annotator, role=role))
 
 
+def set_role(tx: Transaction, project: int, pseudonym: str, role: Role, actor: int | None = None) -> bool:
+    """Give somebody in a project another role there; False where there is nobody of this pseudonym."""
+    who = select(annotators.c.id).where(annotators.c.pseudonym == pseudonym).scalar_subquery()
+    done = tx.connection.execute(
+        update(memberships)
+        .where(memberships.c.project_id == project, memberships.c.annotator_id == who)
+        .values(role=role)
+    )
+    if done.rowcount:
+        journal.note(tx, "role changed", actor=actor, project=project, member=pseudonym, role=role)
+    return bool(done.rowcount)
+
+
 def role_in(tx: Transaction, project: int, annotator: Annotator) -> Role | None:
     """The role somebody has in a project, or None; site administrators are administrators everywhere."""
     if annotator.site_admin:

@@ -190,7 +190,9 @@ def _item_values(tx: Transaction, project: int, item: Item) -> dict[str, Any]:
         "prompt": _dumped(item.prompt),
         "expected": item.expected,
         "taken": 0,
+        "answers": len(item.responses),
         "created_at": tx.now,
+        "drawn": item.drawn.model_dump(mode="json") if item.drawn else None,
     }
 
 

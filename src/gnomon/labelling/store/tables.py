@@ -1,9 +1,12 @@
-"""The tables. Times are milliseconds since 1970 in UTC; secrets are kept as digests only.
+"""The tables. Times are milliseconds since 1970 in UTC; secrets are kept as digests only, but for those of
+webhooks, which have to sign.
 
 An annotator is a pseudonym; who that is stands in `identities` alone, so that a person can be forgotten
-while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` is the view of what
-counts now: the last event of each assignment, where that is a label.
+while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` and `decisions` are the
+views of what counts now: the last event of each assignment, where that is a label, or a decision.
 """
+
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -58,12 +61,15 @@ items = Table(
     Column("prompt", JSON, nullable=False),
     Column("expected", Integer),
     Column("taken", Integer, nullable=False, default=0),
+    Column("answers", Integer, nullable=False, default=2),
     Column("created_at", BigInteger, nullable=False),
+    Column("drawn", JSON(none_as_null=True)),
     UniqueConstraint("project_id", "external_id"),
     Index(None, "project_id", "purpose", "taken"),
 )
 """`expected` is the place of the better response where it is known (gold, qualification), and `taken`
-the votes given or under way that count towards the overlap."""
+the votes given or under way that count towards the overlap. More than two `answers` are to be ranked; `drawn`
+says how a pair was sampled."""
 
 responses = Table(
     "responses",
@@ -74,6 +80,24 @@ responses = Table(
     Column("origin", Text),
 )
 """`origin` is the model that wrote it, which no annotator sees."""
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("digest", String(16), nullable=False),
+    Column("about", JSON, nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("pairs", Integer, nullable=False),
+    Column("skipped", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "digest"),
+)
+"""Collecting pairs of a policy's answers: `about` says whose and to what, and `digest` is an id of that.
+
+`asked` counts prompts, `pairs` what became items, and `skipped` the others by reason.
+"""
 
 annotators = Table(
     "annotators",
@@ -156,7 +180,8 @@ assignments = Table(
 """An item given to an annotator: `leased`, then `done`, or `returned` when the lease ran out.
 
 `shown_order` has the places of the responses from left to right; `propensity` is the probability with
-which this item was drawn out of those that could have been.
+which this item was drawn out of those that could have been. Pass 1 is somebody's judgement, 2 the same
+once more, and 0 the hearing of what others said: its event is a decision, not a vote.
 """
 
 events = Table(
@@ -174,9 +199,61 @@ events = Table(
     Column("active_ms", BigInteger),
     Column("elapsed_ms", BigInteger),
     Column("created_at", BigInteger, nullable=False),
+    Column("seen", JSON),
+    Column("ranks", JSON(none_as_null=True)),
     UniqueConstraint("assignment_id", "idempotency_key"),
     sqlite_autoincrement=True,
 )
+"""What was said, of `kind` label, decision or undo; a decision has `seen`, the labels that counted then, and
+an ordering the `ranks` of the answers by place."""
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),
+    Index(None, "project_id"),
+)
+"""Who listens to which events of a project. A deleted one stays for its log, without its secret."""
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
+    Column("message", String(64), nullable=False, unique=True),
+    Column("event", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "state", "due_at"),
+    Index(None, "webhook_id", "id"),
+)
+"""What is told to a webhook: `waiting` until `due_at`, then `delivered`, or `dead` when it was tried enough.
+
+`message` is the id by which a receiver knows what it has seen.
+"""
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("outbox_id", ForeignKey("outbox.id"), nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("took_ms", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "outbox_id"),
+)
+"""How each attempt to deliver went: the HTTP status, or why there was none."""
 
 audit = Table(
     "audit",
@@ -191,18 +268,25 @@ audit = Table(
     sqlite_autoincrement=True,
 )
 
-labels = Table(
-    "labels",
-    MetaData(),
-    Column("id", Integer, primary_key=True),
-    Column("assignment_id", Integer),
-    Column("outcome", String(16)),
-    Column("preferred", Integer),
-    Column("strength", Integer),
-    Column("flags", JSON),
-    Column("rationale", Text),
-    Column("active_ms", BigInteger),
-    Column("elapsed_ms", BigInteger),
-    Column("created_at", BigInteger),
-)
-"""The view, apart from the tables that migrations make."""
+
+def _view(name: str, *more: Column[Any]) -> Table:
+    """What events say, in a place apart from the tables that migrations make."""
+    return Table(
+        name,
+        MetaData(),
+        Column("id", Integer, primary_key=True),
+        Column("assignment_id", Integer),
+        Column("outcome", String(16)),
+        Column("preferred", Integer),
+        Column("strength", Integer),
+        Column("flags", JSON),
+        Column("rationale", Text),
+        Column("active_ms", BigInteger),
+        Column("elapsed_ms", BigInteger),
+        Column("created_at", BigInteger),
+        *more,
+    )
+
+
+labels = _view("labels", Column("ranks", JSON))
+decisions = _view("decisions", Column("seen", JSON))

@@ -1,13 +1,15 @@
-"""Label events: what was said, in the order it was said, and what counts of it now."""
+"""Label events: what was said, in the order it was said, and what counts of it now; decisions beside it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import insert, select
+from sqlalchemy import Table, insert, select
 
 from gnomon.labelling.store.database import Transaction
-from gnomon.labelling.store.tables import annotators, assignments, events, items, labels
+from gnomon.labelling.store.tables import annotators, assignments, decisions, events, items, labels
 
+Kind = Literal["label", "decision"]
+VIEWS: Mapping[Kind, Table] = {"label": labels, "decision": decisions}
 CHUNK = 500
 """Labels fetched together when all are read."""
 
@@ -20,37 +22,41 @@ def known(tx: Transaction, assignment: int, idempotency_key: str) -> bool:
     return tx.connection.execute(query).first() is not None
 
 
-def record(tx: Transaction, assignment: int, idempotency_key: str, kept: Mapping[str, Any]) -> None:
-    """Add a label."""
-    _add(tx, assignment, idempotency_key, {"kind": "label", **kept})
+def record(
+    tx: Transaction, assignment: int, idempotency_key: str, kept: Mapping[str, Any], kind: Kind = "label"
+) -> int:
+    """Add a label, or a decision, and return its number."""
+    return _add(tx, assignment, idempotency_key, {"kind": kind, **kept})
 
 
 def retract(tx: Transaction, assignment: int, idempotency_key: str) -> None:
-    """Add that the last label does not count any more."""
+    """Add that the last label or decision does not count any more."""
     _add(tx, assignment, idempotency_key, {"kind": "undo"})
 
 
-def current(tx: Transaction, assignment: int) -> Mapping[str, Any] | None:
-    """The label that counts, or None."""
-    row = tx.connection.execute(select(labels).where(labels.c.assignment_id == assignment)).one_or_none()
+def current(tx: Transaction, assignment: int, kind: Kind = "label") -> Mapping[str, Any] | None:
+    """The label or decision that counts, or None."""
+    view = VIEWS[kind]
+    row = tx.connection.execute(select(view).where(view.c.assignment_id == assignment)).one_or_none()
     return row._asdict() if row else None
 
 
-def retracted(tx: Transaction, assignment: int) -> Mapping[str, Any] | None:
-    """The newest label of an assignment whether or not it was taken back, or None where there was none."""
-    query = select(events).where(events.c.assignment_id == assignment, events.c.kind == "label")
+def retracted(tx: Transaction, assignment: int, kind: Kind = "label") -> Mapping[str, Any] | None:
+    """The newest of an assignment whether or not it was taken back, or None where there was none."""
+    query = select(events).where(events.c.assignment_id == assignment, events.c.kind == kind)
     row = tx.connection.execute(query.order_by(events.c.id.desc()).limit(1)).one_or_none()
     return row._asdict() if row else None
 
 
-def all_labels(tx: Transaction, project: int) -> Iterator[Mapping[str, Any]]:
-    """Every label that counts, in the order they were given, with its item and its circumstances.
+def all_of(tx: Transaction, project: int, kind: Kind) -> Iterator[Mapping[str, Any]]:
+    """Every label, or decision, that counts, in the order they were given, with its item and circumstances.
 
     Read a few at a time: memory does not grow with their number.
     """
+    view = VIEWS[kind]
     query = (
         select(
-            *(labels.c[name] for name in labels.c.keys() if name != "assignment_id"),  # noqa: SIM118
+            *(view.c[name] for name in view.c.keys() if name != "assignment_id"),  # noqa: SIM118
             assignments.c.item_id,
             assignments.c.pass_number,
             assignments.c.shown_order,
@@ -62,21 +68,19 @@ def all_labels(tx: Transaction, project: int) -> Iterator[Mapping[str, Any]]:
             items.c.purpose,
             items.c.expected,
             items.c.prompt,
+            items.c.drawn,
         )
-        .join(assignments, assignments.c.id == labels.c.assignment_id)
+        .join(assignments, assignments.c.id == view.c.assignment_id)
         .join(annotators, annotators.c.id == assignments.c.annotator_id)
         .join(items, items.c.id == assignments.c.item_id)
         .where(assignments.c.project_id == project)
-        .order_by(labels.c.id)
+        .order_by(view.c.id)
         .execution_options(yield_per=CHUNK)
     )
     for row in tx.connection.execute(query):
         yield row._asdict()
 
 
-def _add(tx: Transaction, assignment: int, idempotency_key: str, values: Mapping[str, Any]) -> None:
-    tx.connection.execute(
-        insert(events).values(
-            assignment_id=assignment, idempotency_key=idempotency_key, created_at=tx.now, **values
-        )
-    )
+def _add(tx: Transaction, assignment: int, idempotency_key: str, values: Mapping[str, Any]) -> int:
+    row = {"assignment_id": assignment, "idempotency_key": idempotency_key, "created_at": tx.now, **values}
+    return int(tx.connection.execute(insert(events).values(row).returning(events.c.id)).scalar_one())

@@ -4,13 +4,16 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, or_, select, update
 
 from gnomon.labelling.settings import Purpose
+from gnomon.labelling.store import outbox
 from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.tables import annotators, assignments, events, items, labels
 
 ORDINARY: Purpose = "ordinary"
+HEARING = 0
+"""The pass in which somebody decides on what others said."""
 
 
 class Assignment(NamedTuple):
@@ -69,11 +72,12 @@ def give_back(tx: Transaction, assignment: Assignment) -> None:
         _shift_taken(tx, assignment.item_id, -1)
 
 
-def held(tx: Transaction, project: int, annotator: int) -> Assignment | None:
-    """What somebody has been given and not answered yet, the oldest first."""
+def held(tx: Transaction, project: int, annotator: int, *, hearing: bool = False) -> Assignment | None:
+    """What somebody has been given to judge, or to decide, and not answered yet, the oldest first."""
     query = _assignments().where(
         assignments.c.project_id == project,
         assignments.c.annotator_id == annotator,
+        _is_hearing(hearing),
         assignments.c.state == "leased",
         assignments.c.expires_at > tx.now,
     )
@@ -81,9 +85,12 @@ def held(tx: Transaction, project: int, annotator: int) -> Assignment | None:
     return Assignment(*row) if row else None
 
 
-def of_token(tx: Transaction, project: int, annotator: int, token: str) -> Assignment | None:
+def of_token(
+    tx: Transaction, project: int, annotator: int, token: str, *, hearing: bool = False
+) -> Assignment | None:
     """Somebody's own assignment in a project, locked until the transaction ends; None for any other token."""
     query = _assignments().where(
+        _is_hearing(hearing),
         assignments.c.token == token,
         assignments.c.project_id == project,
         assignments.c.annotator_id == annotator,
@@ -196,9 +203,16 @@ def give(
 
 
 def finish(tx: Transaction, assignment: Assignment, *, votes: bool) -> None:
-    """Mark as answered; a skipped one does not count as a vote, so that somebody else is asked."""
+    """Mark as answered; a skipped one does not count as a vote, so that somebody else is asked.
+
+    Repeats and decisions are no votes, whatever was said.
+    """
     _set_state(tx, assignment.id, "done")
-    if not votes and assignment.pass_number == 1:
+    if assignment.pass_number != 1:
+        return
+    if votes:
+        outbox.note_vote(tx, assignment.project_id, assignment.item_id)
+    else:
         _shift_taken(tx, assignment.item_id, -1)
 
 
@@ -211,15 +225,21 @@ def reopen(tx: Transaction, assignment: Assignment, expires_at: int) -> None:
     )
 
 
+def count_answers(tx: Transaction, item: int) -> int:
+    """How many answers an item has."""
+    return int(tx.connection.execute(select(items.c.answers).where(items.c.id == item)).scalar_one())
+
+
 def content(tx: Transaction, item: int) -> Any:
     """The prompt of an item."""
     return tx.connection.execute(select(items.c.prompt).where(items.c.id == item)).scalar_one()
 
 
-def last_done(tx: Transaction, project: int, annotator: int) -> Assignment | None:
-    """What somebody answered last."""
+def last_done(tx: Transaction, project: int, annotator: int, *, hearing: bool = False) -> Assignment | None:
+    """What somebody judged, or decided, last."""
     query = _assignments().join(events, events.c.assignment_id == assignments.c.id)
     query = query.where(
+        _is_hearing(hearing),
         assignments.c.project_id == project,
         assignments.c.annotator_id == annotator,
         assignments.c.state == "done",
@@ -228,9 +248,10 @@ def last_done(tx: Transaction, project: int, annotator: int) -> Assignment | Non
     return Assignment(*row) if row else None
 
 
-def count_done(tx: Transaction, project: int, annotator: int) -> int:
-    """How many tasks somebody answered."""
+def count_done(tx: Transaction, project: int, annotator: int, *, hearing: bool = False) -> int:
+    """How many tasks somebody judged, or decided."""
     query = select(func.count()).where(
+        _is_hearing(hearing),
         assignments.c.project_id == project,
         assignments.c.annotator_id == annotator,
         assignments.c.state == "done",
@@ -239,14 +260,21 @@ def count_done(tx: Transaction, project: int, annotator: int) -> int:
 
 
 def _open_to(project: int, annotator: int, purpose: Purpose, overlap: int | None) -> Any:
-    """Items that somebody does not hold, has not answered, and that want more votes."""
+    """Items that somebody does not hold, has not answered, and that want more votes.
+
+    Who was ever shown what others said of one is not asked about it any more.
+    """
     own = exists().where(
         assignments.c.item_id == items.c.id,
         assignments.c.annotator_id == annotator,
-        assignments.c.state != "returned",
+        or_(assignments.c.state != "returned", _is_hearing(hearing=True)),
     )
     wanted = and_(items.c.project_id == project, items.c.purpose == purpose, ~own)
     return wanted if overlap is None else and_(wanted, items.c.taken < overlap)
+
+
+def _is_hearing(hearing: bool) -> ColumnElement[bool]:  # noqa: FBT001  one question, one answer
+    return assignments.c.pass_number == HEARING if hearing else assignments.c.pass_number > HEARING
 
 
 def _expired(tx: Transaction, project: int) -> Any:

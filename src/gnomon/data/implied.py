@@ -1,0 +1,28 @@
+"""The pairs that a ranking implies, each of which knows that it is one of several."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+
+class Implied(NamedTuple):
+    """Two places of a ranking's answers; `preference` is 1 where the first ranks above, 0 below, else 0.5."""
+
+    first: int
+    second: int
+    preference: float
+
+
+def implied(ranks: Sequence[int]) -> Iterator[Implied]:
+    """Every pair of answers, from the rank of each by place; 1 is the best, equal ranks are ties."""
+    for first, second in combinations(range(len(ranks)), 2):
+        one, other = ranks[first], ranks[second]
+        yield Implied(first, second, 0.5 if one == other else float(one < other))
+
+
+def weight(count: int) -> float:
+    """What each pair of a ranking of so many answers weighs: 2 / count.
+
+    All count (count - 1) / 2 of them weigh as much as the count - 1 neighbours, from which the others follow.
+    """
+    return 2 / count
