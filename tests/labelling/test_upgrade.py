@@ -72,14 +72,8 @@ def test_people_go_on_where_they_were(database, revision):
         before = list(rows(tx, talk.id))
         counts = tally.summary(tx, talk)
     assert counts["adjudication"]["waiting"] == counts["adjudication"]["decided"] == (step >= 1)
-    votes = [
-        "tie",
-        "prefer",
-        "both_bad",
-        *(["prefer"] * 4 if step >= 1 else []),
-        *(["ranked"] if step >= 2 else []),
-    ]
-    decided = ["prefer"] if step >= 1 else []
+    votes = ["tie", "prefer", "both_bad"] + ["prefer"] * 4 * (step >= 1) + ["ranked"] * (step >= 2)
+    decided = ["prefer"] * (step >= 1)
     assert counts["outcomes"] == Counter(votes)
     assert [row["outcome"] for row in before] == votes + decided
     queue, turn = Queue(store), Turn(talk, 1)
