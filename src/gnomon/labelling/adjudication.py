@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Any, Literal
 
 from gnomon.labelling.judgement import Judgement, as_kept, as_shown
-from gnomon.labelling.queue import Standing, TaskGoneError, Turn, expiry, in_turn
+from gnomon.labelling.queue import Standing, TaskGoneError, Turn, expiry, give, in_turn
 from gnomon.labelling.said import Said, told
 from gnomon.labelling.store import cases, journal, projects, votes, work
 from gnomon.labelling.store.database import Store, Transaction
@@ -120,21 +120,10 @@ class Bench:
         while waiting:
             item = self.rng.choice(waiting)
             if cases.take(tx, item, wait=False):
-                return self._give(tx, turn, Draw(item, "adjudication", 1 / len(waiting)))
+                drawn = Draw(item, "adjudication", 1 / len(waiting))
+                return give(tx, turn, drawn, self.rng.sample((0, 1), 2), pass_number=HEARING)
             waiting.remove(item)
         return None
-
-    def _give(self, tx: Transaction, turn: Turn, draw: Draw) -> Assignment:
-        guidelines = projects.current_guidelines(tx, turn.project.id)
-        return work.give(
-            tx,
-            draw,
-            (turn.project.id, turn.annotator_id),
-            self.rng.sample((0, 1), 2),
-            pass_number=HEARING,
-            guideline_version=guidelines.version if guidelines else None,
-            expires_at=expiry(tx, turn),
-        )
 
     def _note(self, tx: Transaction, turn: Turn, hearing: Assignment, action: str, **detail: Any) -> None:
         item = cases.name_of(tx, hearing.item_id)

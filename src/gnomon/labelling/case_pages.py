@@ -3,13 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
-from fastapi.responses import RedirectResponse
 
 from gnomon.labelling.adjudication import Bench, Case, Rest
 from gnomon.labelling.auth import Access, Cases, MayAdjudicate
-from gnomon.labelling.pages import Answer
-from gnomon.labelling.tokens import new_token
-from gnomon.labelling.views import show
+from gnomon.labelling.pages import Answer, beside
+from gnomon.labelling.views import after_answer, show
 
 router = APIRouter()
 
@@ -26,9 +24,7 @@ def decide(
 ) -> Response:
     """Keep a decision and show the next case in its place; on a page of its own where no script asked."""
     bench.decide(access.turn, token, form.judgement(), form.key)
-    if "hx-request" not in request.headers:
-        return RedirectResponse(f"/p/{access.project.slug}/adjudicate", 303)
-    return show(request, "turn.html", caller=access.caller, **_hearing(bench, access))
+    return after_answer(request, _here(access), access.caller, lambda: _hearing(bench, access))
 
 
 @router.post("/p/{slug}/adjudicate/{token}/undo")
@@ -40,16 +36,15 @@ def undo(request: Request, token: str, bench: Cases, access: MayAdjudicate) -> R
 
 def _hearing(bench: Bench, access: Access, case: Case | Rest | None = None) -> dict[str, Any]:
     given = case or bench.next(access.turn)
-    return {
-        "project": access.project,
+    return beside(access, bench) | {
         "task": given if isinstance(given, Case) else None,
         "state": "task" if isinstance(given, Case) else "nothing to decide",
         "said": given.said if isinstance(given, Case) else None,
-        "here": f"/p/{access.project.slug}/adjudicate",
-        "tasks": f"/p/{access.project.slug}/adjudicate",
+        "here": _here(access),
+        "tasks": _here(access),
         "verb": "decide",
-        "standing": bench.standing(access.turn),
-        "last": bench.last(access.turn),
-        "key": new_token()[:32],
-        "reads": access.may("read"),
     }
+
+
+def _here(access: Access) -> str:
+    return f"/p/{access.project.slug}/adjudicate"

@@ -7,13 +7,14 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field, ValidationError
 
 from gnomon.labelling import tally
+from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.auth import Access, Database, MayLabel, MayManage, MayRead, SignedIn, Tasks
 from gnomon.labelling.judgement import Judgement, Ordering
 from gnomon.labelling.queue import Idle, Queue, Task
 from gnomon.labelling.settings import GRANTS, Role
 from gnomon.labelling.store import people, projects
 from gnomon.labelling.tokens import new_token
-from gnomon.labelling.views import show
+from gnomon.labelling.views import after_answer, show
 
 router = APIRouter()
 
@@ -98,9 +99,7 @@ def answer(
 ) -> Response:
     """Keep an answer and show the next task in its place; on a page of its own where no script asked."""
     queue.submit(access.turn, token, form.judgement(), form.key)
-    if "hx-request" not in request.headers:
-        return RedirectResponse(f"/p/{access.project.slug}", 303)
-    return show(request, "turn.html", caller=access.caller, **_turn(queue, access))
+    return after_answer(request, _here(access), access.caller, lambda: _turn(queue, access))
 
 
 @router.post("/p/{slug}/tasks/{token}/rank")
@@ -109,9 +108,7 @@ def rank(
 ) -> Response:
     """Keep an order and show the next task in its place; on a page of its own where no script asked."""
     queue.submit(access.turn, token, form.ordering(), form.key)
-    if "hx-request" not in request.headers:
-        return RedirectResponse(f"/p/{access.project.slug}", 303)
-    return show(request, "turn.html", caller=access.caller, **_turn(queue, access))
+    return after_answer(request, _here(access), access.caller, lambda: _turn(queue, access))
 
 
 @router.post("/p/{slug}/tasks/{token}/undo")
@@ -157,16 +154,26 @@ def invite(request: Request, store: Database, access: MayManage, role: Annotated
 
 def _turn(queue: Queue, access: Access, task: Task | Idle | None = None) -> dict[str, Any]:
     given = task or queue.next(access.turn)
-    return {
-        "project": access.project,
+    return beside(access, queue) | {
         "task": given if isinstance(given, Task) else None,
         "state": "task" if isinstance(given, Task) else given,
         "said": None,
-        "here": f"/p/{access.project.slug}",
-        "tasks": f"/p/{access.project.slug}/tasks",
+        "here": _here(access),
+        "tasks": f"{_here(access)}/tasks",
         "verb": "label",
-        "standing": queue.standing(access.turn),
-        "last": queue.last(access.turn),
+    }
+
+
+def _here(access: Access) -> str:
+    return f"/p/{access.project.slug}"
+
+
+def beside(access: Access, given_by: Queue | Bench) -> dict[str, Any]:
+    """What a screen shows beside a task or a case: how far somebody is, what an undo takes back."""
+    return {
+        "project": access.project,
+        "standing": given_by.standing(access.turn),
+        "last": given_by.last(access.turn),
         "key": new_token()[:32],
         "reads": access.may("read"),
     }

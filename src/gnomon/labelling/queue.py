@@ -224,17 +224,10 @@ class Queue:
     def _give(
         self, tx: Transaction, turn: Turn, draw: Draw, order: Sequence[int] | None = None
     ) -> Assignment:
-        guidelines = projects.current_guidelines(tx, turn.project.id)
+        if order is not None:
+            return give(tx, turn, draw, order, pass_number=2)
         count = work.count_answers(tx, draw.item_id)
-        return work.give(
-            tx,
-            draw,
-            (turn.project.id, turn.annotator_id),
-            self.rng.sample(range(count), count) if order is None else order,
-            pass_number=1 if order is None else 2,
-            guideline_version=guidelines.version if guidelines else None,
-            expires_at=expiry(tx, turn),
-        )
+        return give(tx, turn, draw, self.rng.sample(range(count), count), pass_number=1)
 
     def _take_again(self, tx: Transaction, turn: Turn, assignment: Assignment) -> bool:
         """Whether a task that had gone back can be had again by who comes late."""
@@ -248,6 +241,20 @@ def _own(tx: Transaction, turn: Turn, token: str) -> Assignment:
     if assignment is None:
         raise TaskGoneError("there is no such task in your hands; go on with the next")
     return assignment
+
+
+def give(tx: Transaction, turn: Turn, draw: Draw, order: Sequence[int], *, pass_number: int) -> Assignment:
+    """Put what was drawn into somebody's hands, its answers in an order, under the newest guidelines."""
+    guidelines = projects.current_guidelines(tx, turn.project.id)
+    return work.give(
+        tx,
+        draw,
+        (turn.project.id, turn.annotator_id),
+        order,
+        pass_number=pass_number,
+        guideline_version=guidelines.version if guidelines else None,
+        expires_at=expiry(tx, turn),
+    )
 
 
 def expiry(tx: Transaction, turn: Turn) -> int:

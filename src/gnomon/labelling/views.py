@@ -1,10 +1,10 @@
 """Pages from templates: what every page is given, and the filters that make model text safe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -20,6 +20,15 @@ def show(
     """A page, or a part of one, for whoever is signed in."""
     values = {"nonce": request.state.nonce, "caller": caller, "csrf": caller.csrf if caller else ""}
     return HTMLResponse(_PAGES.get_template(template).render(values | context), status)
+
+
+def after_answer(
+    request: Request, here: str, caller: Caller, screen: Callable[[], Mapping[str, Any]]
+) -> Response:
+    """What `screen` gives, in the place of what was answered; the page `here` anew where no script asked."""
+    if "hx-request" not in request.headers:
+        return RedirectResponse(here, 303)
+    return show(request, "turn.html", caller=caller, **screen())
 
 
 def _text(messages: Sequence[Mapping[str, Any]]) -> str:
