@@ -26,14 +26,15 @@ def attention(
     """
     queries, keys = query.shape[2], key.shape[2]
     able = not any(more.get(name) for name in BEYOND)
+    able = able and (attention_mask is None or attention_mask.shape[1] == 1)
     scale = more.get("scaling") or query.shape[-1] ** -0.5
-    if able and queries == 1 and (attention_mask is None or attention_mask.shape[1] == 1):
+    if able and queries == 1:
         return attend_once(query, key, value, attention_mask, scale), None
-    able = able and queries > 1 and keys <= LONGEST
+    able = able and keys <= LONGEST
     causally = getattr(module, "is_causal", True) if more.get("is_causal") is None else more["is_causal"]
     if attention_mask is None and able and causally and queries == keys:
         attention_mask = causal(queries, keys, query.device)[None, None]
-    if attention_mask is None or attention_mask.shape[1] > 1 or not able:
+    if attention_mask is None or not able:
         found: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **more)[0]
         return found, None
     if not attention_mask.is_floating_point():
