@@ -5,7 +5,9 @@ from engines import engine, passes, random_prompts, same
 
 from gnomon.errors import DataError
 from gnomon.records import Conversation
+from gnomon.rollouts.decoding import Limits
 from gnomon.rollouts.engine import Sampling
+from gnomon.rollouts.local import LocalEngine
 
 PROMPTS = random_prompts(3, 17, 1, 9, 17, 5)
 SEEDS = list(range(40, 48))
@@ -124,3 +126,16 @@ def test_a_stream_is_the_answer_in_pieces(seed):
     pieces = list(it.stream(talk, sampling, seed))
     assert "".join(pieces) == it.answer([talk], sampling, seed)[0].text
     assert sum(map(bool, pieces)) > 3
+
+
+def test_it_tells_how_many_are_done_of_all_that_were_asked_for():
+    """Two rows at a time: those that have left are counted with those of the batch that are done."""
+    heard = []
+    lm = engine(stops=()).lm
+    it = LocalEngine(lm, Limits(rows=2), told=lambda done, total: heard.append((done, total)))
+    it.sample(PROMPTS, SAMPLING, SEEDS)
+    counts = [done for done, _ in heard]
+    assert {total for _, total in heard} == {len(PROMPTS)}
+    assert counts == sorted(counts)
+    assert 0 in counts
+    assert max(counts) >= len(PROMPTS) - 2
