@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from gnomon import SPINS
 from gnomon.config import DEFAULT_MODEL
 from gnomon.errors import ConfigError, ModelError
@@ -43,16 +45,12 @@ PLAIN = {"bf16": False, "gradient_checkpointing": False}
 """Weights are bfloat16 already, and memory does not ask for checkpoints."""
 HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 QUARTERS = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
-SYSTEMS = {
-    "env": {
-        "MALLOC_MMAP_MAX_": "65536",
-        "MALLOC_MMAP_THRESHOLD_": "33554432",
-        "MALLOC_TRIM_THRESHOLD_": "67108864",
-        "MALLOC_TOP_PAD_": "131072",
-    }
-}
-"""The system's allocator as it comes to be in a long run: a sampler's growing caches leave holes of so many
-sizes that a heap which gives nothing back outgrows the memory."""
+GIVES_BACK = {"gives_back": True}
+"""Between its steps, outside the time, a peer gives back memory that was freed in pieces: a sampler's growing
+caches leave holes of so many sizes that a heap which keeps all of it outgrows the machine."""
+OURS = 3 << 30
+"""Bytes left to Gnomon and the system: a peer that asks for more than the rest is refused, where it would
+have brought the machine to a standstill."""
 INTEL = {"LD_PRELOAD": "../.venv-vllm/lib/libiomp5.so", "KMP_BLOCKTIME": "1"}
 """Threads as vLLM recommends them, told to wait without spinning for longer than a millisecond."""
 CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
@@ -61,10 +59,9 @@ CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
         "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
         "dpo": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"precompute_ref_log_probs": True}),
         "policy": (
-            PLAIN | SYSTEMS,
-            PLAIN | SYSTEMS | {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 2},
-            PLAIN | SYSTEMS | {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
-            PLAIN | {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 8},
+            PLAIN | GIVES_BACK,
+            PLAIN | GIVES_BACK | {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
+            PLAIN | GIVES_BACK | {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 8},
         ),
         "sampling": ({}, {"cache_implementation": "static"}),
     },
@@ -79,7 +76,9 @@ CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
         ),
     },
 }
-"""What each library is tried with, by the kinds of work that it does; `env` are variables of its process."""
+"""What each library is tried with, by the kinds of work that it does; `env` are variables of its process, and
+`gives_back` is for the coordinator."""
+NOT_ITS_OWN = ("env", "gives_back")
 SEARCHED_STEPS = 2
 """Steps each candidate takes; the faster one counts."""
 COARSE = {"reward": 1e-1, "dpo": 1e-1}
@@ -114,9 +113,15 @@ class Link:
     """A worker as the coordinator sees it."""
 
     ask: Callable[[dict[str, Any]], dict[str, Any]]
+    gives_back: bool = False
 
     def do(self, what: str) -> dict[str, Any]:
         return self.ask({"do": what})
+
+    def step(self) -> dict[str, Any]:
+        if self.gives_back:
+            self.do("trim")
+        return self.do("step")
 
 
 @contextmanager
@@ -134,6 +139,9 @@ def worker(
         stderr=log,
         text=True,
     )
+    if side != "gnomon":
+        room = psutil.virtual_memory().total - OURS
+        psutil.Process(process.pid).rlimit(psutil.RLIMIT_DATA, (room, room))
 
     def ask(message: dict[str, Any]) -> dict[str, Any]:
         assert process.stdin is not None
@@ -151,8 +159,8 @@ def worker(
         return answer
 
     try:
-        link = Link(ask)
-        own = {name: value for name, value in settings.items() if name != "env"}
+        link = Link(ask, settings.get("gives_back", False))
+        own = {name: value for name, value in settings.items() if name not in NOT_ITS_OWN}
         yield link, ask({"do": "prepare", "job": str(job), "settings": own, "threads": threads})
     finally:
         process.communicate()  # its input ends, and so does it
@@ -232,7 +240,7 @@ def search(
             with worker(side, Path(job["folder"]), settings, threads) as (link, _):
                 check(differences(own, link.do("compare")), limit(job), str(settings))
                 link.do("memory")  # what the comparison left is given back
-                seconds = [link.do("step")["seconds"] for _ in range(SEARCHED_STEPS)]
+                seconds = [link.step()["seconds"] for _ in range(SEARCHED_STEPS)]
             tried.append({"settings": settings, "seconds": round(min(seconds), 3)})
         except ModelError as problem:
             tried.append({"settings": settings, "refused": str(problem).splitlines()[0]})
@@ -246,7 +254,7 @@ def alone(ours: Link, told: Mapping[str, Any], pairs: int) -> dict[str, Any]:
     """Gnomon's figures where no peer is at hand."""
     values = ours.do("compare")
     ours.do("memory")
-    steps = take_turns({"gnomon": lambda: ours.do("step")}, pairs, WARM_UP)["gnomon"]
+    steps = take_turns({"gnomon": ours.step}, pairs, WARM_UP)["gnomon"]
     return {"values": values, **figures(steps, ours.do("memory")["peak"] - told["loaded"])}
 
 
@@ -256,7 +264,7 @@ def against(
     """Both sides' figures, Gnomon's speed over the peer's, and its share of the peer's memory."""
     for link in (ours, theirs):
         link.do("memory")
-    sides = {"gnomon": lambda: ours.do("step"), "peer": lambda: theirs.do("step")}
+    sides = {"gnomon": ours.step, "peer": theirs.step}
     steps = take_turns(sides, pairs, WARM_UP)
     found = {
         "gnomon": figures(steps["gnomon"], ours.do("memory")["peak"] - told["loaded"]),

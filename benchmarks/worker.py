@@ -1,8 +1,8 @@
 """A side of a benchmark as a process that works only when it is told to. Nothing here but Python's own
 library, as both environments import it.
 
-Messages are JSON lines: `{"do": "prepare", ...}` first, then `compare`, `step`, `memory` in any order, and
-`stop`; each but the last is answered by one line. A side blocks while it waits, so that others can work.
+Messages are JSON lines: `{"do": "prepare", ...}` first, then `compare`, `step`, `memory`, `trim` in any
+order, and `stop`; each but the last is answered by one line. A side blocks while it waits, so that others can work.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Side:
     """A prepared side: what it answers, the loop it runs (which calls the boundary between steps), what it
     told when it was prepared, and the units (tokens, pairs, samples) of the latest step."""
 
-    answers: Mapping[str, Callable[[], Message]]
+    answers: dict[str, Callable[[], Message]]
     run: Callable[[Callable[[], None]], None]
     told: Message
     units: Callable[[], float]
@@ -68,7 +68,7 @@ class Turns:
         while (asked := self.channel.receive()["do"]) != "step":
             if asked == "stop":
                 raise Stopped
-            self.channel.send(memory() if asked == "memory" else self.side.answers[asked]())
+            self.channel.send((COMMON | self.side.answers)[asked]())
         self.began = time.perf_counter(), os.times()
 
 
@@ -121,6 +121,15 @@ def resident(field: str = "VmRSS") -> int:
     """Bytes held now (or VmHWM: at most, since that was reset)."""
     found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
     return int(found[1]) * 1024 if found else 0
+
+
+def trim() -> Message:
+    """Give back what was freed in pieces; the count of the most that was held goes on."""
+    return {"held": held()}
+
+
+COMMON = {"memory": memory, "trim": trim}
+"""What every side answers."""
 
 
 def distinct_words(text: str) -> float:
