@@ -2,7 +2,8 @@
 library, as both environments import it.
 
 Messages are JSON lines: `{"do": "prepare", ...}` first, then `compare`, `step`, `memory`, `trim` in any
-order, and `stop`; each but the last is answered by one line. A side blocks while it waits, so that others can work.
+order, and `stop`; each but the last is answered by one line. A side blocks while it waits, so that others can
+work.
 """
 
 import ctypes

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import page
@@ -36,6 +37,9 @@ class Scripted:
         if what == "memory":
             return {"peak": self.peak}
         return {"seconds": next(self.seconds), "system": 0.5, "processor": 2.0, "units": 8}
+
+    def step(self) -> dict[str, Any]:
+        return self.do("step")
 
 
 def test_sides_are_compared_pair_by_pair_after_the_warm_up():
@@ -126,6 +130,46 @@ def test_a_candidates_variables_reach_its_process_and_no_setting(
     with run.worker("vllm", tmp_path, settings, threads=3) as (_, told):
         assert told["settings"] == {"max_num_seqs": 16}
         assert told["variables"] == {"KMP_BLOCKTIME": "1", "OMP_NUM_THREADS": "3"}
+
+
+ASKED = """#!{python}
+import json
+wanted = []
+while True:
+    wanted.append(json.loads(input())["do"])
+    print(json.dumps({{"wanted": wanted}}), flush=True)
+"""
+
+
+@pytest.mark.parametrize(("settings", "wanted"), [({}, ["step"]), ({"gives_back": True}, ["trim", "step"])])
+def test_memory_in_pieces_is_given_back_before_the_time_of_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], wanted: list[str]
+):
+    python = tmp_path / "python"
+    python.write_text(ASKED.format(python=sys.executable))
+    python.chmod(0o755)
+    monkeypatch.setattr(run, "PYTHONS", {"trl": python})
+    with run.worker("trl", tmp_path, settings, threads=1) as (link, _):
+        assert link.step()["wanted"] == ["prepare", *wanted]
+
+
+GREEDY = """#!{python}
+input()
+held = bytearray(2 << 30)
+"""
+
+
+def test_a_peer_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    python = tmp_path / "python"
+    python.write_text(GREEDY.format(python=sys.executable))
+    python.chmod(0o755)
+    monkeypatch.setattr(run, "PYTHONS", {"trl": python})
+    monkeypatch.setattr(run, "OURS", psutil.virtual_memory().total - (1 << 30))
+    with (
+        pytest.raises(ModelError, match="MemoryError"),
+        run.worker("trl", tmp_path, {}, threads=1),
+    ):
+        pass
 
 
 def test_the_page_shows_what_was_measured():
