@@ -1,7 +1,8 @@
 """Pages from templates: what every page is given, and the filters that make model text safe."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, get_args
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -10,7 +11,7 @@ from markupsafe import Markup
 
 from gnomon.labelling.auth import Caller
 from gnomon.labelling.rendering import to_html
-from gnomon.labelling.settings import FLAGS, STRENGTHS
+from gnomon.labelling.settings import FLAGS, STRENGTHS, Event
 from gnomon.markup import visible
 
 
@@ -40,6 +41,11 @@ def _text(messages: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _moment(milliseconds: int) -> str:
+    """A time in UTC, to the second."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _pages() -> Environment:
     pages = Environment(
         loader=PackageLoader("gnomon.labelling"),
@@ -52,8 +58,9 @@ def _pages() -> Environment:
         "rendered": lambda text: Markup(to_html(text)),
         "raw": visible,
         "text": _text,
+        "moment": _moment,
     }
-    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS}
+    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS, "EVENTS": get_args(Event)}
     return pages
 
 

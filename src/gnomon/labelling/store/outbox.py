@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from secrets import token_urlsafe
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, exists, func, insert, select, update
+from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
 
 from gnomon.labelling.settings import Event, ProjectSettings
 from gnomon.labelling.store.database import Transaction
@@ -128,6 +128,30 @@ def settle(tx: Transaction, message: Message, attempt: Attempt, again_in_ms: int
         values = {"due_at": tx.now + again_in_ms}
     same = and_(outbox.c.id == message.id, outbox.c.attempts == message.attempts)
     tx.connection.execute(update(outbox).where(same).values(values))
+
+
+def anything_old(tx: Transaction, before: int) -> bool:
+    """Whether `forget` would find something."""
+    return tx.connection.execute(_old(before).limit(1)).first() is not None
+
+
+def forget(tx: Transaction, before: int, most: int) -> int:
+    """Delete messages that arrived before a moment, and all that old of deleted webhooks; how many there were,
+    which is no more than `most`. What was given up stays with its webhook."""
+    query = _old(before).limit(most).with_for_update(skip_locked=True, of=outbox)
+    found = list(tx.connection.execute(query).scalars())
+    tx.connection.execute(delete(attempts).where(attempts.c.outbox_id.in_(found)))
+    tx.connection.execute(delete(outbox).where(outbox.c.id.in_(found)))
+    return len(found)
+
+
+def _old(before: int) -> Select[Any]:
+    """A message's `due_at` is that of its last attempt, and some seconds."""
+    gone = exists().where(webhooks.c.id == outbox.c.webhook_id, webhooks.c.deleted_at.is_not(None))
+    settled = or_(outbox.c.state == "delivered", and_(outbox.c.state == "dead", gone))
+    return select(outbox.c.id).where(
+        outbox.c.state.in_(("delivered", "dead")), outbox.c.due_at < before, settled
+    )
 
 
 def _due(tx: Transaction) -> Select[Any]:
