@@ -89,7 +89,7 @@ class Courier:
         return True
 
     def tidy(self) -> int:
-        """Forget what arrived more than `keep_days` ago, once an hour at most; how many messages there were."""
+        """Forget what arrived more than `keep_days` ago, at most once an hour; how many messages it was."""
         with self._tidying:
             now = self.store.clock()
             if now < self._tidy_at:

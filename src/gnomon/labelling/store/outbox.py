@@ -136,8 +136,10 @@ def anything_old(tx: Transaction, before: int) -> bool:
 
 
 def forget(tx: Transaction, before: int, most: int) -> int:
-    """Delete messages that arrived before a moment, and all that old of deleted webhooks; how many there were,
-    which is no more than `most`. What was given up stays with its webhook."""
+    """Delete messages that arrived before a moment, at most so many, and return how many it was.
+
+    What was given up is kept as long as its webhook, and then goes as well.
+    """
     query = _old(before).limit(most).with_for_update(skip_locked=True, of=outbox)
     found = list(tx.connection.execute(query).scalars())
     tx.connection.execute(delete(attempts).where(attempts.c.outbox_id.in_(found)))
