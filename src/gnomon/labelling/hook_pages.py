@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gnomon.labelling.auth import Access, Database, MayManage
 from gnomon.labelling.hooks import NO_MESSAGE, NO_SUCH
@@ -23,7 +23,7 @@ SHOWN = 50
 class Address(BaseModel):
     """The form for another webhook: where it is, and what it is told of; all if nothing is ticked."""
 
-    url: str
+    url: str = Field(min_length=1, max_length=2000)
     events: list[Event] = []
     csrf: str = ""
 
