@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gnomon.cli.console import out, print_json
-from gnomon.cli.label import DEFAULT, Allowed, Db, Project, opened
+from gnomon.cli.label import DEFAULT, Allowed, Db, Project, needing_extra, opened
 from gnomon.cli.options import AsJson
 from gnomon.errors import ConfigError
 from gnomon.markup import visible
@@ -42,14 +42,13 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Have an address told, and print the secret that signs, which is not shown again."""
-    with _changing(db, project) as (tx, key):
+    with needing_extra():
         from gnomon.labelling.reach import Reach  # noqa: PLC0415  an extra
+        from gnomon.labelling.settings import EVENTS  # noqa: PLC0415
         from gnomon.labelling.store import webhooks  # noqa: PLC0415
-        from gnomon.labelling.wire import NewWebhook  # noqa: PLC0415
-
-        asked = NewWebhook(url=url, events=frozenset(event)) if event else NewWebhook(url=url)
-        Reach.of(allow_target or []).resolve(url)
-        hook, secret = webhooks.add(tx, key, url, asked.events)
+    Reach.of(allow_target or []).resolve(url)  # may take long, so not while others wait to write
+    with _changing(db, project) as (tx, key):
+        hook, secret = webhooks.add(tx, key, url, event or EVENTS)
     if as_json:
         print_json({"id": hook, "secret": secret})
     else:
@@ -74,8 +73,8 @@ def list_(project: Project, db: Db = DEFAULT, as_json: AsJson = False) -> None:
     _show(("id", "address", "events", "waiting", "dead", "state"), rows, f"nobody is told of {project}")
 
 
-@webhook_app.command()
-def test(project: Project, hook: Hook, db: Db = DEFAULT) -> None:
+@webhook_app.command("test")
+def send_test(project: Project, hook: Hook, db: Db = DEFAULT) -> None:
     """Have the server send a message that tells of nothing."""
     with _changing(db, project) as (tx, key):
         from gnomon.labelling.store import outbox, webhooks  # noqa: PLC0415  an extra

@@ -9,10 +9,9 @@ from pydantic import BaseModel, Field
 from gnomon.labelling.auth import Access, Database, MayManage
 from gnomon.labelling.hooks import NO_MESSAGE, NO_SUCH
 from gnomon.labelling.reach import Reach
-from gnomon.labelling.settings import Event
+from gnomon.labelling.settings import EVENTS, Event
 from gnomon.labelling.store import outbox, webhooks
 from gnomon.labelling.views import show
-from gnomon.labelling.wire import NewWebhook
 
 router = APIRouter()
 
@@ -40,17 +39,18 @@ def list_hooks(request: Request, store: Database, access: MayManage) -> Response
 def add(request: Request, form: Annotated[Address, Form()], store: Database, access: MayManage) -> Response:
     """Have an address told, and show the secret that signs, this once."""
     reach: Reach = request.app.state.reach
-    asked = NewWebhook.model_validate({"url": form.url} | ({"events": form.events} if form.events else {}))
-    reach.resolve(asked.url)
+    reach.resolve(form.url)
     with store.write() as tx:
-        key, secret = webhooks.add(tx, access.project.id, asked.url, asked.events, access.caller.annotator.id)
+        key, secret = webhooks.add(
+            tx, access.project.id, form.url, form.events or EVENTS, access.caller.annotator.id
+        )
     return show(
         request,
         "webhook_added.html",
         caller=access.caller,
         project=access.project,
         key=key,
-        url=asked.url,
+        url=form.url,
         secret=secret,
     )
 
@@ -77,7 +77,7 @@ def log(
 
 
 @router.post("/p/{slug}/webhooks/{hook}/test")
-def test(hook: int, store: Database, access: MayManage) -> Response:
+def send_test(hook: int, store: Database, access: MayManage) -> Response:
     """Send a message that tells of nothing."""
     with store.write() as tx:
         if not webhooks.has(tx, access.project.id, hook):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from gnomon.labelling.auth import Caller
 from gnomon.labelling.rendering import to_html
-from gnomon.labelling.settings import FLAGS, STRENGTHS, Event
+from gnomon.labelling.settings import EVENTS, FLAGS, STRENGTHS
 from gnomon.markup import visible
 
 
@@ -60,7 +60,7 @@ def _pages() -> Environment:
         "text": _text,
         "moment": _moment,
     }
-    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS, "EVENTS": get_args(Event)}
+    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS, "EVENTS": EVENTS}
     return pages
 
 
