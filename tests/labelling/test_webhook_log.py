@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from gnomon.labelling import courier as couriers
 from gnomon.labelling.client import LabelClient, RefusedError
+from gnomon.labelling.courier import Pace
 from gnomon.labelling.store import journal, webhooks
 from gnomon.labelling.store.tables import attempts, outbox
 
@@ -82,7 +83,26 @@ def test_what_arrived_is_forgotten_after_its_days(store, clock):
         clock.pass_minutes(100 * DAY)
         assert sender.tidy() == 0
         assert sender.deliver()
+        clock.pass_minutes(61)
         assert (sender.tidy(), counted(store)) == (0, (1, 1)), "it arrived just now"
+
+
+def test_a_message_that_is_discarded_on_its_way_leaves_nothing(store):
+    made = project(store, pairs(1))
+    with receiving() as receiver:
+        number, _ = hook(store, made, receiver.url, ["item.finished"])
+        vote(store, turn(store, made))
+
+        def discard(handler) -> None:
+            with store.write() as tx:
+                assert webhooks.discard(tx, made.id, number, log(store, number)[0]["id"])
+            status(204)(handler)
+
+        receiver.replies.append(discard)
+        sender = courier(store)
+        assert sender.deliver()
+        assert len(receiver.seen) == 1
+    assert counted(store) == (0, 0)
 
 
 def test_what_is_old_is_looked_for_once_an_hour_and_forgotten_a_batch_at_a_time(store, clock, monkeypatch):
@@ -96,7 +116,7 @@ def test_what_is_old_is_looked_for_once_an_hour_and_forgotten_a_batch_at_a_time(
         while sender.deliver():
             pass
     clock.pass_minutes(59)
-    sender.pace = sender.pace.__class__(keep_days=0)
+    sender.pace = Pace(keep_days=0)
     assert (sender.tidy(), counted(store)) == (0, (5, 5))
     clock.pass_minutes(1)
     assert (sender.tidy(), counted(store)) == (5, (0, 0))

@@ -116,7 +116,13 @@ def claim(tx: Transaction, hold_ms: int) -> Message | None:
 
 
 def settle(tx: Transaction, message: Message, attempt: Attempt, again_in_ms: int | None) -> None:
-    """Keep how an attempt went: delivered, or due again, or, without a time for that, dead."""
+    """Keep how an attempt went: delivered, or due again, or, without a time for that, dead.
+
+    Of a message that was discarded meanwhile nothing is kept.
+    """
+    there = select(outbox.c.id).where(outbox.c.id == message.id).with_for_update()
+    if tx.connection.execute(there).first() is None:
+        return
     tx.connection.execute(
         insert(attempts).values(outbox_id=message.id, created_at=tx.now, **attempt._asdict())
     )
