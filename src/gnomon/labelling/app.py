@@ -30,7 +30,7 @@ API = "/api/"
 
 
 def create_app(store: Store, queue: Queue | None = None, courier: Courier | None = None) -> FastAPI:
-    """The application on a store; `queue` decides what is asked next (uniformly drawn if not given).
+    """The application on a store; `queue` decides what is asked next (drawn by lot if not given).
 
     While it is served, `courier` tells webhooks (on the public internet if not given) of what happens.
     """

@@ -56,7 +56,7 @@ class Standing(NamedTuple):
     """How far somebody is: tasks answered, and about how many are left (in tens, rounded up).
 
     A finer number would tell which tasks were gold: those after which it stays. From `MOST_LEFT` on it is
-    that or more.
+    at least that.
     """
 
     done: int

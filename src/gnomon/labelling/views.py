@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gnomon.labelling.auth import Caller
+from gnomon.labelling.queue import MOST_LEFT
 from gnomon.labelling.rendering import to_html
 from gnomon.labelling.settings import EVENTS, FLAGS, STRENGTHS
 from gnomon.markup import visible
@@ -60,7 +61,7 @@ def _pages() -> Environment:
         "text": _text,
         "moment": _moment,
     }
-    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS, "EVENTS": EVENTS}
+    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS, "EVENTS": EVENTS, "MOST_LEFT": MOST_LEFT}
     return pages
 
 

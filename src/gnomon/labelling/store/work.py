@@ -42,7 +42,9 @@ class Draw(NamedTuple):
 
 
 def lock_annotator(tx: Transaction, annotator: int) -> None:
-    """Let one person's requests wait for each other (SQLite has one writer anyway)."""
+    """Let one person's requests wait for each other, as all that write do on SQLite."""
+    if tx.connection.dialect.name == "sqlite":
+        return
     tx.connection.execute(select(annotators.c.id).where(annotators.c.id == annotator).with_for_update())
 
 
@@ -227,13 +229,13 @@ def give(
         assignments.c.annotator_id == annotator,
         assignments.c.pass_number == pass_number,
     )
-    key = tx.connection.execute(select(assignments.c.id).where(same)).scalar_one_or_none()
-    if key is None:
+    columns = [assignments.c[name] for name in Assignment._fields]
+    again = update(assignments).where(same).values(values).returning(*columns)
+    if (row := tx.connection.execute(again).one_or_none()) is None:
         values |= {"project_id": project, "item_id": draw.item_id, "annotator_id": annotator}
-        tx.connection.execute(insert(assignments).values(pass_number=pass_number, **values))
-    else:
-        tx.connection.execute(update(assignments).where(assignments.c.id == key).values(values))
-    return Assignment(*tx.connection.execute(_assignments().where(same)).one())
+        new = insert(assignments).values(pass_number=pass_number, **values).returning(*columns)
+        row = tx.connection.execute(new).one()
+    return Assignment(*row)
 
 
 def finish(tx: Transaction, assignment: Assignment, event: int, *, votes: bool) -> None:
