@@ -124,7 +124,8 @@ def labelling(folder: Path = HERE) -> str:
         "",
         f"{size['at_human_speed']} people at human speed and {size['at_full_speed']} at full speed for "
         f"{load['seconds']:g} seconds: {load['labels_per_second']:g} labels a second, "
-        f"{load['errors']} errors; {load['lost']} labels were lost and {load['doubled']} doubled. After `kill -9` under load, of "
+        f"{load['errors']} errors; {load['lost']} labels were lost and {load['doubled']} doubled. "
+        "After `kill -9` under load, of "
         f"{after['acknowledged']:,} that had been acknowledged {after['lost']} were lost. "
         "A claim takes, by lot and from a list of all: "
         + "; ".join(

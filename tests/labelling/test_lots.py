@@ -1,11 +1,13 @@
 """Draws by lot: with the probability that is kept, and at a cost that does not grow with what there is."""
 
+import re
 import sqlite3
 from collections import Counter
 from math import sqrt
 from random import Random
 
 import pytest
+from listening import hook
 from office import PLAIN, all_of, pair, pairs, project, turn
 from sqlalchemy import event, true, update
 
@@ -189,6 +191,52 @@ def test_a_task_takes_no_more_work_among_ten_times_as_many_items_and_answers(tmp
     for act in (0, 1, 3):
         assert 0 < many[act] < 1.3 * few[act], (few, many)
     assert many[2] < 1.3 * MOST_LEFT / 300 * few[2], "what is left is counted up to a bound"
+
+
+def plans(store, act) -> list[str]:
+    """How SQLite looks things up in what is done: a line for each table of each statement."""
+    said = []
+
+    def keep(connection, cursor, statement, parameters, context, many) -> None:
+        said.append((statement, parameters))
+
+    event.listen(store.engine, "before_cursor_execute", keep)
+    act()
+    event.remove(store.engine, "before_cursor_execute", keep)
+    with store.engine.connect() as connection:
+        return [
+            line[3]
+            for statement, parameters in said
+            if not statement.startswith("BEGIN")
+            for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+
+
+def test_everything_on_the_way_of_a_task_is_looked_up_by_more_than_its_project(tmp_path):
+    """With repeats, gold, and a webhook that is told of every vote."""
+    store = open_store(tmp_path / "labels.db")
+    exam = [pair(f"exam-{number}", "qualification", 0) for number in range(3)]
+    gold = [pair(f"gold-{number}", "gold", 0) for number in range(3)]
+    settings = ProjectSettings(gold_rate=0.3, repeat_rate=0.3, repeat_gap=1, qualification_pass=0)
+    made = project(store, pairs(60) + exam + gold, settings)
+    hook(store, made)
+    who, queue = turn(store, made), Queue(store, rng=Random(0))
+
+    def live() -> None:
+        while not isinstance(task := queue.next(who), str):
+            queue.submit(who, task.token, TIE, "key-12345")
+            queue.standing(who)
+            queue.last(who)
+
+    found = {line for line in plans(store, live) if re.search(r"\b(items|assignments|events|later)", line)}
+    assert len(found) > 8
+    assert {row["chosen_by"] for row in all_of(store, assignments)} >= {"lot", "repeat", "gold"}
+    bad = re.compile(r"^SCAN|\(project_id=\?\)$|\(project_id=\? AND purpose=\?\)$|\(state=\?\)$")
+    few = re.compile(
+        r"ix_assignments_state|ix_items_project_id_purpose_lot \(project_id=\? AND purpose=\?\)$"
+    )
+    assert [line for line in found if bad.search(line) and not few.search(line)] == []
+    store.close()
 
 
 def asking(who: Turn, **settings) -> Turn:

@@ -130,7 +130,8 @@ def count_unseen(tx: Transaction, project: int, annotator: int, purpose: Purpose
 def may_come_back(tx: Transaction, project: int, annotator: int) -> bool:
     """Whether others hold an ordinary item that somebody could still be asked about."""
     out = assignments.alias()
-    theirs = and_(out.c.project_id == project, out.c.state == "leased", out.c.pass_number == 1)
+    held = and_(out.c.project_id == project, out.c.state == "leased", out.c.expires_at > tx.now)
+    theirs = and_(held, out.c.pass_number == 1)
     could = and_(items.c.id == out.c.item_id, items.c.purpose == ORDINARY, ~_took_part(annotator))
     return bool(tx.connection.execute(select(exists().where(theirs, could))).scalar())
 
