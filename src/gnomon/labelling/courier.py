@@ -101,7 +101,10 @@ class Courier:
                 if not outbox.anything_old(tx, before):
                     return total
             with self.store.write() as tx:
-                total += outbox.forget(tx, before, BATCH)
+                forgotten = outbox.forget(tx, before, BATCH)
+            total += forgotten
+            if forgotten < BATCH:
+                return total
 
     @contextmanager
     def running(self) -> Iterator[None]:
