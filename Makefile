@@ -73,6 +73,7 @@ bench: $(INSTALLED) peers ## time Gnomon against its peers, with and without eac
 	cd benchmarks && ../$(BIN)/python -m scaling.run
 	cd benchmarks && ../$(BIN)/python -m techniques.run
 	cd benchmarks && ../$(BIN)/python -m annotators.run
+	cd benchmarks && ../$(BIN)/python -m labelling.run
 	cd benchmarks && ../$(BIN)/python page.py
 
 docs: $(INSTALLED) ## check the documentation: its links, and what it says of commands, metrics and formats

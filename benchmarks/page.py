@@ -104,9 +104,42 @@ def techniques(folder: Path = HERE) -> str:
     return "\n".join(lines) + "\n"
 
 
+def labelling(folder: Path = HERE) -> str:
+    """How long requests to the labelling application take under load, where that was measured."""
+    path = folder / "labelling" / "results.json"
+    if not path.exists():
+        return ""
+    found = json.loads(path.read_text())
+    lines = [
+        "",
+        "| labelling under load | requests | median | p95 | p99 |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for what, own in found["load"]["latency_ms"].items():
+        lines.append(
+            f"| `{what}` | {own['requests']:,} | {own['p50']:g} ms | {own['p95']:g} ms | {own['p99']:g} ms |"
+        )
+    size, load, after = found["size"], found["load"], found["killed"]
+    lines += [
+        "",
+        f"{size['at_human_speed']} people at human speed and {size['at_full_speed']} at full speed for "
+        f"{load['seconds']:g} seconds: {load['labels_per_second']:g} labels a second, "
+        f"{load['errors']} errors; {load['lost']} labels were lost and {load['doubled']} doubled. "
+        "After `kill -9` under load, of "
+        f"{after['acknowledged']:,} that had been acknowledged {after['lost']} were lost. "
+        "A claim takes, by lot and from a list of all: "
+        + "; ".join(
+            f"{own['by_lot']:g} and {own['from_a_list']:g} ms among {int(items):,} open items"
+            for items, own in found["claim_ms"].items()
+        )
+        + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def made() -> str:
     """All that the page has from the committed results."""
-    return table(measured()) + techniques() + plots()
+    return table(measured()) + labelling() + techniques() + plots()
 
 
 def plots() -> str:

@@ -224,8 +224,35 @@ WEBHOOKS = {
     ],
 }
 
-ROWS = {"0001": FIRST, "0002": ADJUDICATION, "0003": RANKINGS, "0004": ROUNDS, "0005": WEBHOOKS}
+LOTS = {
+    "items": [item(9, purpose="gold", expected=0, taken=0)],
+    "responses": responses(9),
+    "assignments": [assignment(13, 9, chosen_by="gold", propensity=0.5)],
+    "events": [event(16, 13, outcome="prefer", preferred=0, strength=1, flags={}, rationale="")],
+}
+
+ROWS = {
+    "0001": FIRST,
+    "0002": ADJUDICATION,
+    "0003": RANKINGS,
+    "0004": ROUNDS,
+    "0005": WEBHOOKS,
+    "0006": LOTS,
+}
 """What each step has rows for beside those before it. A step that is released keeps its rows as they are."""
+
+
+def drawable(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row with what step 0006 keeps in it: votes that are missing, a place on the circle, a last answer."""
+    if name == "items":
+        wanted = SETTINGS["overlap"] - row["taken"] if row["purpose"] == "ordinary" else 1
+        lot = int(sha256(row["external_id"].encode()).hexdigest()[:16], 16) % 2**53
+        return row | {"wanted": wanted, "lot": lot}
+    if name == "assignments" and row["state"] == "done":
+        told = (rows["id"] for step in ROWS.values() for rows in step.get("events", ())
+                if rows["assignment_id"] == row["id"])  # fmt: skip
+        return row | {"answered_by": max(told)}
+    return row
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -257,7 +284,9 @@ def populate(database: str, revision: str) -> None:
     with engine.begin() as connection:
         for step in steps()[: steps().index(revision) + 1]:
             for name, rows in ROWS[step].items():
-                connection.execute(insert(known.tables[name]), rows)
+                for row in rows:  # one by one: not all rows of a table have the same columns
+                    values = drawable(name, row) if revision >= "0006" else row
+                    connection.execute(insert(known.tables[name]), values)
         if engine.dialect.name == "postgresql":
             for table in known.tables.values():
                 if "id" in table.c:

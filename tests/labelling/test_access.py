@@ -47,7 +47,7 @@ def site(tmp_path_factory):
 
 
 def ask(url: str, method: str, path: str, key: str | None = None) -> httpx.Response:
-    where = path.format(slug="p", token="a-token", key="1", hook="1", pseudonym="a-one")
+    where = path.format(slug="p", token="a-token", key="1", hook="1", number="1", pseudonym="a-one")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     headers |= {"Idempotency-Key": "key-12345", "Sec-Fetch-Site": "same-origin"}
     return httpx.request(method, f"{url}{where}", headers=headers, json={} if method != "GET" else None)

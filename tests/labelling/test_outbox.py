@@ -111,8 +111,8 @@ def test_votes_at_one_moment_finish_an_item_and_a_project_once(store):
 def finish(tx, who: Turn, token: str) -> None:
     """A vote inside a transaction that is still open."""
     assignment = work.of_token(tx, who.project.id, who.annotator_id, token)
-    votes.record(tx, assignment.id, "key-12345", as_kept(TIE, assignment.shown_order))
-    work.finish(tx, assignment, votes=True)
+    event = votes.record(tx, assignment.id, "key-12345", as_kept(TIE, assignment.shown_order))
+    work.finish(tx, assignment, event, votes=True)
 
 
 @pytest.mark.parametrize(("count", "overlap"), [(1, 2), (2, 1)])

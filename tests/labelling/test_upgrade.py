@@ -8,7 +8,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from populated import ROWS, digests, engine_of, populate, steps, tables, version, views
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from gnomon.labelling import tally
@@ -18,7 +18,8 @@ from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue, Task, Turn
 from gnomon.labelling.store import projects
 from gnomon.labelling.store.database import open_store
-from gnomon.labelling.store.tables import metadata
+from gnomon.labelling.store.lots import lot_of
+from gnomon.labelling.store.tables import assignments, events, items, metadata
 
 HEAD = steps()[-1]
 OLDER = steps()[:-1]
@@ -73,6 +74,7 @@ def test_people_go_on_where_they_were(database, revision):
         counts = tally.summary(tx, talk)
     assert counts["adjudication"]["waiting"] == counts["adjudication"]["decided"] == (step >= 1)
     votes = ["tie", "prefer", "both_bad"] + ["prefer"] * 4 * (step >= 1) + ["ranked"] * (step >= 2)
+    votes += ["prefer"] * (step >= 5)
     decided = ["prefer"] * (step >= 1)
     assert counts["outcomes"] == Counter(votes)
     assert [row["outcome"] for row in before] == votes + decided
@@ -89,6 +91,23 @@ def test_people_go_on_where_they_were(database, revision):
     untouched = [row for row in before if row["item"] != "pair-6"]
     assert [after[row["id"]] for row in untouched] == untouched
     assert len(after) == len(before) + 1 + len(decided)
+    store.close()
+
+
+@pytest.mark.parametrize("revision", steps())
+def test_what_was_there_can_be_drawn_as_what_is_new(database, revision):
+    populate(database, revision)
+    store = open_store(database)
+    with store.read() as tx:
+        kept = {row.external_id: row for row in tx.connection.execute(select(items))}
+        last = select(assignments.c.answered_by, func.max(events.c.id)).join_from(assignments, events)
+        done = last.where(assignments.c.state == "done").group_by(assignments.c.id)
+        assert all(answered == newest for answered, newest in tx.connection.execute(done))
+    missing = {name: row.wanted for name, row in kept.items()}
+    expected = {"pair-1": 1, "pair-2": 1, "pair-3": 2, "pair-4": 1}
+    expected |= {"pair-5": 0, "pair-6": 0} if revision >= "0002" else {}
+    assert missing.items() >= expected.items()
+    assert all(row.lot == lot_of(name) for name, row in kept.items())
     store.close()
 
 

@@ -3,7 +3,7 @@
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,6 +26,14 @@ Db = Annotated[
     str, typer.Option("--db", envvar="GNOMON_LABEL_DB", help="A file, or postgresql://USER@HOST/NAME.")
 ]
 Project = Annotated[str, typer.Argument(metavar="PROJECT", help="The project's name in addresses.")]
+Allowed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-target",
+        envvar="GNOMON_LABEL_ALLOW_TARGETS",
+        help="A network that webhooks may be in, beside the public internet, as 10.1.0.0/16.",
+    ),
+]
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="A setting as key=value; may be given several times.")
 ]
@@ -63,46 +71,44 @@ def serve(
     demo: Annotated[
         bool, typer.Option("--demo", help="Sample pairs in a database that is thrown away.")
     ] = False,
-    allow_target: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="GNOMON_LABEL_ALLOW_TARGETS",
-            help="A network that webhooks may be in, beside the public internet, as 10.1.0.0/16.",
-        ),
-    ] = None,
+    allow_target: Allowed = None,
+    keep_days: Annotated[
+        float, typer.Option(min=0, help="Days that messages which arrived stay in a webhook's log.")
+    ] = 30,
     db: Db = DEFAULT,
 ) -> None:
     """Serve the application, until Ctrl-C."""
-    if demo:
-        with tempfile.TemporaryDirectory(prefix="gnomon-demo-") as folder:
-            _serve(str(Path(folder) / "demo.db"), host, port, allow_target or [], demo=True)
-    else:
-        _serve(db, host, port, allow_target or [])
-
-
-def _serve(db: str, host: str, port: int, allowed: list[str], *, demo: bool = False) -> None:
-    with opened(db) as store:
+    with ExitStack() as until_then:
+        if demo:
+            folder = until_then.enter_context(tempfile.TemporaryDirectory(prefix="gnomon-demo-"))
+            db = str(Path(folder) / "demo.db")
+        store = until_then.enter_context(opened(db))
         from gnomon.labelling import demo as demonstration  # noqa: PLC0415  an extra
-        from gnomon.labelling.courier import Courier  # noqa: PLC0415
+        from gnomon.labelling.courier import Courier, Pace  # noqa: PLC0415
         from gnomon.labelling.reach import Reach  # noqa: PLC0415
         from gnomon.labelling.server import listen, server  # noqa: PLC0415
-        from gnomon.labelling.store import people  # noqa: PLC0415
 
-        courier = Courier(store, Reach.of(allowed))
+        courier = Courier(store, Reach.of(allow_target or []), Pace(keep_days=keep_days))
         door = listen(host, port)
         address = f"http://{host if host != '0.0.0.0' else 'localhost'}:{door.getsockname()[1]}"
         if demo:
             demonstration.fill(store)
-        with store.write() as tx:
-            first = None
-            if not people.has_site_admin(tx):
-                people.withdraw_site_invitations(tx)
-                first = people.invite(tx, "admin")
-        if first:
+        if first := _first_link(store):
             say("nobody has an account yet; this link makes the administrator, once:")
             out.print(Text(f"{address}/join/{first}"), soft_wrap=True)
         say(f"serving {address}, Ctrl-C to stop")
         server(store, courier=courier).run(sockets=[door])
+
+
+def _first_link(store: "Store") -> str | None:
+    """The token that makes an administrator where there is none; earlier ones are worth nothing then."""
+    from gnomon.labelling.store import people  # noqa: PLC0415  an extra
+
+    with store.write() as tx:
+        if people.has_site_admin(tx):
+            return None
+        people.withdraw_site_invitations(tx)
+        return people.invite(tx, "admin")
 
 
 @label_app.command()

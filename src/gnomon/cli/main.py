@@ -21,6 +21,7 @@ from gnomon.cli.data import data_app
 from gnomon.cli.harness import harness_app
 from gnomon.cli.label import label_app
 from gnomon.cli.label_quality import simulate, stats
+from gnomon.cli.label_webhooks import webhook_app
 from gnomon.cli.train import train_app
 from gnomon.errors import INTERRUPTED, GnomonError, StorageError
 from gnomon.runs import FULL, full_disk
@@ -62,6 +63,7 @@ app.command()(chat.chat)
 app.command()(collect.collect)
 label_app.command()(stats)
 label_app.command()(simulate)
+label_app.add_typer(webhook_app, name="webhook")
 app.add_typer(label_app, name="label")
 app.command()(report.report)
 app.command()(export.export)

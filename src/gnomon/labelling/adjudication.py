@@ -66,7 +66,7 @@ class Bench:
             seen = [vote["id"] for vote in cases.votes_on(tx, hearing.item_id)]
             kept = as_kept(judgement, hearing.shown_order) | {"seen": seen}
             event = votes.record(tx, hearing.id, idempotency_key, kept, "decision")
-            work.finish(tx, hearing, votes=True)
+            work.finish(tx, hearing, event, votes=True)
             self._note(tx, turn, hearing, "item adjudicated", event=event, outcome=kept["outcome"], seen=seen)
 
     def undo(self, turn: Turn, token: str) -> Case:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 import gnomon
 from gnomon.errors import GnomonError, StorageError
-from gnomon.labelling import case_pages, doors, pages
+from gnomon.labelling import case_pages, doors, hook_pages, pages
 from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.api import api
 from gnomon.labelling.api_adjudication import adjudication_api
@@ -30,7 +30,7 @@ API = "/api/"
 
 
 def create_app(store: Store, queue: Queue | None = None, courier: Courier | None = None) -> FastAPI:
-    """The application on a store; `queue` decides what is asked next (uniformly drawn if not given).
+    """The application on a store; `queue` decides what is asked next (drawn by lot if not given).
 
     While it is served, `courier` tells webhooks (on the public internet if not given) of what happens.
     """
@@ -59,6 +59,7 @@ def create_app(store: Store, queue: Queue | None = None, courier: Courier | None
     app.include_router(doors.router, include_in_schema=False)
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(case_pages.router, include_in_schema=False)
+    app.include_router(hook_pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=str(files("gnomon.labelling") / "static")), name="static")
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)

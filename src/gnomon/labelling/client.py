@@ -198,6 +198,14 @@ class LabelClient:
         found: list[dict[str, Any]] = self._json("GET", f"/projects/{project}/webhooks/{hook}/deliveries")
         return found
 
+    def redeliver(self, project: str, hook: int, number: int) -> None:
+        """Send a webhook a message once more, by its number (`id`) in the log."""
+        self._json("POST", f"/projects/{project}/webhooks/{hook}/deliveries/{number}/again")
+
+    def discard(self, project: str, hook: int, number: int) -> None:
+        """Take a message out of a webhook's log, and do not send it any more."""
+        self._json("DELETE", f"/projects/{project}/webhooks/{hook}/deliveries/{number}")
+
     @contextmanager
     def export(self, project: str, form: str = "jsonl", *, text: bool = True) -> Iterator[Iterator[bytes]]:
         """The labels as a stream of pieces, in one of the forms of `gnomon label export`."""

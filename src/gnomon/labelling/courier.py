@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from random import Random, SystemRandom
 from ssl import SSLContext
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 import httpx
 
@@ -29,6 +29,11 @@ THREADS = 4
 """Messages under way at a time."""
 HOLD_MS = 60_000
 """How much longer than an attempt may take others wait before they take its message for lost."""
+TIDY_MS = 3600 * 1000
+"""How long the outbox is left alone after what is old in it was looked for."""
+DAY_MS = 24 * TIDY_MS
+BATCH = 200
+"""Old messages forgotten in one transaction, which keeps others from writing."""
 
 LOST = Attempt(None, "given up: whoever tried it last did not come back", 0)
 
@@ -36,13 +41,14 @@ LOST = Attempt(None, "given up: whoever tried it last did not come back", 0)
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How often a message is tried, and seconds: the first wait, which grows by `factor`, the time a receiver
-    has to reply, and between two looks into the outbox."""
+    has to reply, and between two looks into the outbox. For `keep_days` what arrived stays in the log."""
 
     attempts: int = 8
     first_wait: float = 10.0
     factor: float = 4.0
     timeout: float = 10.0
     look: float = 2.0
+    keep_days: float = 30.0
 
 
 def signature(secret: str, message: str, timestamp: int, body: str) -> str:
@@ -61,6 +67,8 @@ class Courier:
     pace: Pace = field(default_factory=Pace)
     rng: Random = field(default_factory=SystemRandom)
     _context: SSLContext = field(default_factory=httpx.create_ssl_context)
+    _tidying: Lock = field(default_factory=Lock)
+    _tidy_at: int = 0
 
     def deliver(self) -> bool:
         """Try the message that has been due longest; whether there was one.
@@ -79,6 +87,24 @@ class Courier:
         with self.store.write() as tx:
             outbox.settle(tx, message, attempt, self._again(message))
         return True
+
+    def tidy(self) -> int:
+        """Forget what arrived more than `keep_days` ago, at most once an hour; how many messages it was."""
+        with self._tidying:
+            now = self.store.clock()
+            if now < self._tidy_at:
+                return 0
+            self._tidy_at = now + TIDY_MS
+        before, total = now - round(self.pace.keep_days * DAY_MS), 0
+        while True:
+            with self.store.read() as tx:
+                if not outbox.anything_old(tx, before):
+                    return total
+            with self.store.write() as tx:
+                forgotten = outbox.forget(tx, before, BATCH)
+            total += forgotten
+            if forgotten < BATCH:
+                return total
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -99,6 +125,8 @@ class Courier:
         while not stop.is_set():
             try:
                 busy = self.deliver()
+                if not busy:
+                    self.tidy()
             except Exception:  # a full disk or a server that restarts is no reason never to deliver again
                 logging.getLogger(__name__).exception("messages to webhooks could not be delivered")
                 busy = False

@@ -12,6 +12,7 @@ from gnomon.labelling.wire import NewWebhook, Paused, WebhookMade, WebhookSeen
 hooks = APIRouter(prefix="/api/v1/projects/{slug}/webhooks")
 
 NO_SUCH = HTTPException(404, "this project has no such webhook")
+NO_MESSAGE = HTTPException(404, "this webhook has no such message")
 
 
 @hooks.get("")
@@ -70,3 +71,21 @@ def list_deliveries(
         if not webhooks.has(tx, access.project.id, hook):
             raise NO_SUCH
         return webhooks.deliveries(tx, hook, min(max(limit, 1), 1000), before)
+
+
+@hooks.post("/{hook}/deliveries/{number}/again", status_code=202)
+def redeliver(hook: int, number: int, store: Database, access: MayManage) -> Response:
+    """Send a message once more, under its id, whatever became of it."""
+    with store.write() as tx:
+        if not webhooks.again(tx, access.project.id, hook, number, access.caller.annotator.id):
+            raise NO_MESSAGE
+    return Response(status_code=202)
+
+
+@hooks.delete("/{hook}/deliveries/{number}")
+def discard(hook: int, number: int, store: Database, access: MayManage) -> Response:
+    """Take a message out of the log, and do not send it any more."""
+    with store.write() as tx:
+        if not webhooks.discard(tx, access.project.id, hook, number, access.caller.annotator.id):
+            raise NO_MESSAGE
+    return Response(status_code=204)

@@ -6,7 +6,7 @@ task once more with its sides swapped, or one whose answer is known; otherwise a
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from secrets import token_hex
@@ -29,11 +29,8 @@ T = TypeVar("T")
 
 Chooser = Callable[[Sequence[int], Random], Draw]
 """Chooses one of the items that may be asked next; there is at least one."""
-
-
-def uniform(candidates: Sequence[int], rng: Random) -> Draw:
-    """Each of the candidates with the same probability."""
-    return Draw(rng.choice(candidates), "uniform", 1 / len(candidates))
+MOST_LEFT = 1000
+"""Tasks that are counted to tell somebody how many are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,8 @@ class Task:
 class Standing(NamedTuple):
     """How far somebody is: tasks answered, and about how many are left (in tens, rounded up).
 
-    A finer number would tell which tasks were gold: those after which it stays.
+    A finer number would tell which tasks were gold: those after which it stays. From `MOST_LEFT` on it is
+    at least that.
     """
 
     done: int
@@ -93,10 +91,11 @@ def in_turn(
 
 @dataclass(frozen=True)
 class Queue:
-    """Gives out the tasks of a store. `choose` can be replaced by a better idea of what to ask."""
+    """Gives out the tasks of a store, drawn by lot or chosen by a better idea of what to ask, which is shown
+    all that may be asked."""
 
     store: Store
-    choose: Chooser = uniform
+    choose: Chooser | None = None
     rng: Random = field(default_factory=SystemRandom)
 
     def next(self, turn: Turn) -> Task | Idle:
@@ -120,13 +119,13 @@ class Queue:
                 return
             if assignment.state == "done":
                 raise TaskGoneError("this task was answered already; undo that first")
-            if assignment.state == "returned" and not self._take_again(tx, turn, assignment):
+            if assignment.state == "returned" and not _take_again(tx, assignment):
                 raise TaskGoneError(
                     "this task took too long and was given to somebody else; go on with the next"
                 )
             kept = as_kept(answer, assignment.shown_order)
-            votes.record(tx, assignment.id, idempotency_key, kept)
-            work.finish(tx, assignment, votes=kept["outcome"] != "skip")
+            event = votes.record(tx, assignment.id, idempotency_key, kept)
+            work.finish(tx, assignment, event, votes=kept["outcome"] != "skip")
 
     def undo(self, turn: Turn, token: str) -> Task:
         """Take back an answer: its task is in its holder's hands again, as it was shown.
@@ -140,7 +139,7 @@ class Queue:
             if label is None and assignment.state != "leased":
                 raise TaskGoneError("this task took too long and went back; go on with the next")
             if label is not None:
-                if label["outcome"] == "skip" and not self._take_again(tx, turn, assignment):
+                if label["outcome"] == "skip" and not _take_again(tx, assignment):
                     raise TaskGoneError(
                         "this task was skipped and then given to somebody else; go on with the next"
                     )
@@ -160,10 +159,10 @@ class Queue:
 
     def standing(self, turn: Turn) -> Standing:
         """How far somebody is."""
-        project, settings = turn.project.id, turn.project.settings
+        project, annotator = turn.project.id, turn.annotator_id
         with self.store.read() as tx:
-            done = work.count_done(tx, project, turn.annotator_id)
-            left = work.count_unseen(tx, project, turn.annotator_id, "ordinary", settings.overlap)
+            done = work.count_done(tx, project, annotator)
+            left = work.count_unseen(tx, project, annotator, "ordinary", MOST_LEFT)
         return Standing(done, -(-left // 10) * 10)
 
     def last(self, turn: Turn) -> str | None:
@@ -173,13 +172,10 @@ class Queue:
         return done.token if done else None
 
     def _draw(self, tx: Transaction, turn: Turn) -> Assignment | Idle | None:
-        project, annotator = turn.project.id, turn.annotator_id
-        settings = turn.project.settings
-        round_left = work.unseen(tx, project, annotator, "qualification")
-        if round_left:
-            return self._give(tx, turn, self._among(round_left, "qualification"))
-        answered, right = work.qualification(tx, project, annotator)
-        if answered and right < settings.qualification_pass * answered:
+        if exam := self._by_lot(tx, turn, "qualification"):
+            return exam
+        answered, right = work.qualification(tx, turn.project.id, turn.annotator_id)
+        if answered and right < turn.project.settings.qualification_pass * answered:
             return "not_qualified"
         return self._repeat(tx, turn) or self._gold(tx, turn) or self._ordinary(tx, turn)
 
@@ -190,36 +186,44 @@ class Queue:
         again = work.repeatable(tx, turn.project.id, turn.annotator_id, settings.repeat_gap)
         if not again:
             return None
-        item, order = again[self.rng.randrange(len(again))]
+        item = self.rng.choice(again)
+        order = work.shown_first(tx, item, turn.annotator_id)
         return self._give(tx, turn, Draw(item, "repeat", 1 / len(again)), list(reversed(order)))
 
     def _gold(self, tx: Transaction, turn: Turn) -> Assignment | None:
         if self.rng.random() >= turn.project.settings.gold_rate:
             return None
-        unseen = work.unseen(tx, turn.project.id, turn.annotator_id, "gold")
-        return self._give(tx, turn, self._among(unseen, "gold")) if unseen else None
+        return self._by_lot(tx, turn, "gold")
+
+    def _by_lot(self, tx: Transaction, turn: Turn, purpose: Purpose) -> Assignment | None:
+        drawn = work.draw(tx, (turn.project.id, turn.annotator_id), purpose, self.rng)
+        return self._give(tx, turn, Draw(drawn.item_id, purpose, drawn.propensity)) if drawn else None
 
     def _ordinary(self, tx: Transaction, turn: Turn) -> Assignment | Idle | None:
         """An item with votes left; None where others are just being given all there are.
 
         Who waited for those with locks of one's own could wait in a circle: it is tried again instead.
         """
-        project, overlap = turn.project.id, turn.project.settings.overlap
-        candidates = work.unseen(tx, project, turn.annotator_id, "ordinary", overlap)
-        contested = bool(candidates)
-        while candidates:
-            choice = self.choose(candidates, self.rng)
-            if work.reserve(tx, choice.item_id, overlap, wait=False):
+        refused: set[int] = set()
+        while (choice := self._choice(tx, turn, refused)) is not None:
+            if work.reserve(tx, choice.item_id, wait=False):
                 return self._give(tx, turn, choice)
-            candidates.remove(choice.item_id)
-        if contested:
+            refused.add(choice.item_id)
+        if refused:
             return None
-        if not projects.count_items(tx, project):
+        if not projects.has_items(tx, turn.project.id):
             return "empty"
-        return "waiting" if work.may_come_back(tx, project, turn.annotator_id) else "done"
+        return "waiting" if work.may_come_back(tx, turn.project.id, turn.annotator_id) else "done"
 
-    def _among(self, items: Sequence[int], purpose: Purpose) -> Draw:
-        return Draw(self.rng.choice(items), purpose, 1 / len(items))
+    def _choice(self, tx: Transaction, turn: Turn, refused: Collection[int]) -> Draw | None:
+        who = (turn.project.id, turn.annotator_id)
+        if self.choose is None:
+            drawn = work.draw(tx, who, "ordinary", self.rng, refused)
+            return (
+                Draw(drawn.item_id, "uniform" if drawn.even else "lot", drawn.propensity) if drawn else None
+            )
+        candidates = [item for item in work.unseen(tx, *who, "ordinary") if item not in refused]
+        return self.choose(candidates, self.rng) if candidates else None
 
     def _give(
         self, tx: Transaction, turn: Turn, draw: Draw, order: Sequence[int] | None = None
@@ -229,11 +233,10 @@ class Queue:
         count = work.count_answers(tx, draw.item_id)
         return give(tx, turn, draw, self.rng.sample(range(count), count), pass_number=1)
 
-    def _take_again(self, tx: Transaction, turn: Turn, assignment: Assignment) -> bool:
-        """Whether a task that had gone back can be had again by who comes late."""
-        if assignment.pass_number > 1:
-            return True
-        return work.reserve(tx, assignment.item_id, turn.project.settings.overlap, wait=True)
+
+def _take_again(tx: Transaction, assignment: Assignment) -> bool:
+    """Whether a task that had gone back can be had again by who comes late."""
+    return assignment.pass_number > 1 or work.reserve(tx, assignment.item_id, wait=True)
 
 
 def _own(tx: Transaction, turn: Turn, token: str) -> Assignment:
@@ -245,14 +248,13 @@ def _own(tx: Transaction, turn: Turn, token: str) -> Assignment:
 
 def give(tx: Transaction, turn: Turn, draw: Draw, order: Sequence[int], *, pass_number: int) -> Assignment:
     """Put what was drawn into somebody's hands, its answers in an order, under the newest guidelines."""
-    guidelines = projects.current_guidelines(tx, turn.project.id)
     return work.give(
         tx,
         draw,
         (turn.project.id, turn.annotator_id),
         order,
         pass_number=pass_number,
-        guideline_version=guidelines.version if guidelines else None,
+        guideline_version=projects.guideline_version(tx, turn.project.id),
         expires_at=expiry(tx, turn),
     )
 

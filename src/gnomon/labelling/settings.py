@@ -1,6 +1,6 @@
 """How a project asks: each setting with its unit and meaning."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,7 @@ LabelSource = Literal["vote", "adjudicated"]
 """What a label is: one of several voices, or a decision by somebody who saw them all."""
 Event = Literal["item.finished", "project.finished"]
 """What webhooks are told of."""
+EVENTS: tuple[Event, ...] = get_args(Event)
 
 GRANTS: dict[Role, frozenset[Permission]] = {
     "admin": frozenset({"label", "adjudicate", "read", "manage"}),

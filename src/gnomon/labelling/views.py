@@ -1,6 +1,7 @@
 """Pages from templates: what every page is given, and the filters that make model text safe."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import Request, Response
@@ -9,8 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gnomon.labelling.auth import Caller
+from gnomon.labelling.queue import MOST_LEFT
 from gnomon.labelling.rendering import to_html
-from gnomon.labelling.settings import FLAGS, STRENGTHS
+from gnomon.labelling.settings import EVENTS, FLAGS, STRENGTHS
 from gnomon.markup import visible
 
 
@@ -40,6 +42,11 @@ def _text(messages: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _moment(milliseconds: int) -> str:
+    """A time in UTC, to the second."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _pages() -> Environment:
     pages = Environment(
         loader=PackageLoader("gnomon.labelling"),
@@ -52,8 +59,9 @@ def _pages() -> Environment:
         "rendered": lambda text: Markup(to_html(text)),
         "raw": visible,
         "text": _text,
+        "moment": _moment,
     }
-    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS}
+    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS, "EVENTS": EVENTS, "MOST_LEFT": MOST_LEFT}
     return pages
 
 

@@ -1,11 +1,11 @@
 """What goes over the wire, as the REST interface says it and the client reads it."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.labelling.judgement import Answer, Choice, Judgement
-from gnomon.labelling.settings import Event, Permission, ProjectSettings, Role
+from gnomon.labelling.settings import EVENTS, Event, Permission, ProjectSettings, Role
 
 
 class Body(BaseModel):
@@ -138,7 +138,7 @@ class NewWebhook(Body):
     """An address, and the events it is told of: all of them if none are named."""
 
     url: str = Field(min_length=1, max_length=2000)
-    events: frozenset[Event] = Field(frozenset(get_args(Event)), min_length=1)
+    events: frozenset[Event] = Field(frozenset(EVENTS), min_length=1)
 
 
 class WebhookMade(BaseModel):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from secrets import token_urlsafe
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, exists, func, insert, select, update
+from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
 
 from gnomon.labelling.settings import Event, ProjectSettings
 from gnomon.labelling.store.database import Transaction
@@ -116,7 +116,13 @@ def claim(tx: Transaction, hold_ms: int) -> Message | None:
 
 
 def settle(tx: Transaction, message: Message, attempt: Attempt, again_in_ms: int | None) -> None:
-    """Keep how an attempt went: delivered, or due again, or, without a time for that, dead."""
+    """Keep how an attempt went: delivered, or due again, or, without a time for that, dead.
+
+    Of a message that was discarded meanwhile nothing is kept.
+    """
+    there = select(outbox.c.id).where(outbox.c.id == message.id).with_for_update()
+    if tx.connection.execute(there).first() is None:
+        return
     tx.connection.execute(
         insert(attempts).values(outbox_id=message.id, created_at=tx.now, **attempt._asdict())
     )
@@ -128,6 +134,32 @@ def settle(tx: Transaction, message: Message, attempt: Attempt, again_in_ms: int
         values = {"due_at": tx.now + again_in_ms}
     same = and_(outbox.c.id == message.id, outbox.c.attempts == message.attempts)
     tx.connection.execute(update(outbox).where(same).values(values))
+
+
+def anything_old(tx: Transaction, before: int) -> bool:
+    """Whether `forget` would find something."""
+    return tx.connection.execute(_old(before).limit(1)).first() is not None
+
+
+def forget(tx: Transaction, before: int, most: int) -> int:
+    """Delete messages that arrived before a moment, at most so many, and return how many it was.
+
+    What was given up is kept as long as its webhook, and then goes as well.
+    """
+    query = _old(before).limit(most).with_for_update(skip_locked=True, of=outbox)
+    found = list(tx.connection.execute(query).scalars())
+    tx.connection.execute(delete(attempts).where(attempts.c.outbox_id.in_(found)))
+    tx.connection.execute(delete(outbox).where(outbox.c.id.in_(found)))
+    return len(found)
+
+
+def _old(before: int) -> Select[Any]:
+    """A message's `due_at` is that of its last attempt, and some seconds."""
+    gone = exists().where(webhooks.c.id == outbox.c.webhook_id, webhooks.c.deleted_at.is_not(None))
+    settled = or_(outbox.c.state == "delivered", and_(outbox.c.state == "dead", gone))
+    return select(outbox.c.id).where(
+        outbox.c.state.in_(("delivered", "dead")), outbox.c.due_at < before, settled
+    )
 
 
 def _due(tx: Transaction) -> Select[Any]:

@@ -6,13 +6,14 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, and_, exists, func, insert, select, update
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.labelling.items import Item
 from gnomon.labelling.settings import ProjectSettings, Role
 from gnomon.labelling.store import journal
 from gnomon.labelling.store.database import Transaction
+from gnomon.labelling.store.lots import lot_of
 from gnomon.labelling.store.people import Annotator
 from gnomon.labelling.store.tables import guidelines, items, memberships, projects, responses
 from gnomon.records import Message, Source
@@ -88,15 +89,19 @@ def of_annotator(tx: Transaction, annotator: Annotator) -> list[tuple[Project, R
 
 def source_of(tx: Transaction, project: int) -> Source:
     """Who judges in a project, as its settings say."""
-    kept = tx.connection.execute(select(projects.c.settings).where(projects.c.id == project)).scalar_one()
-    return ProjectSettings.model_validate(kept).source
+    return _settings_of(tx, project).source
 
 
 def settle(tx: Transaction, project: Project, settings: ProjectSettings, actor: int | None = None) -> None:
     """Change how a project asks, from the next task on."""
-    tx.connection.execute(
-        update(projects).where(projects.c.id == project.id).values(settings=settings.model_dump())
-    )
+    kept = projects.c.id == project.id
+    tx.connection.execute(update(projects).where(kept).values(settings=settings.model_dump()))
+    ordinary = and_(items.c.project_id == project.id, items.c.purpose == "ordinary")
+    other = items.c.wanted != settings.overlap - items.c.taken
+    # locked in the order in which others lock several, so that nobody waits in a circle
+    tx.connection.execute(select(items.c.id).where(ordinary, other).order_by(items.c.id).with_for_update())
+    wanted = settings.overlap - items.c.taken
+    tx.connection.execute(update(items).where(ordinary, other).values(wanted=wanted))
     journal.note(tx, "settings changed", actor=actor, project=project.id, settings=settings.model_dump())
 
 
@@ -123,12 +128,20 @@ def current_guidelines(tx: Transaction, project: int) -> Guidelines | None:
     return Guidelines(*row) if row else None
 
 
+def guideline_version(tx: Transaction, project: int) -> int | None:
+    """The number of the newest version, or None where there is none yet."""
+    query = select(func.max(guidelines.c.version)).where(guidelines.c.project_id == project)
+    found: int | None = tx.connection.execute(query).scalar_one()
+    return found
+
+
 def add_items(tx: Transaction, project: int, new: Iterable[Item], actor: int | None = None) -> int:
     """Store items and return how many; DataError where an id is there already, and then none is stored."""
     source, total = iter(new), 0
+    overlap = _settings_of(tx, project, hold=True).overlap
     while batch := list(islice(source, BATCH)):
         _refuse_known(tx, project, [item.id for item in batch])
-        tx.connection.execute(insert(items), [_item_values(tx, project, item) for item in batch])
+        tx.connection.execute(insert(items), [_item_values(tx, project, item, overlap) for item in batch])
         keys = _keys(tx, project, [item.id for item in batch])
         rows = [
             {
@@ -144,6 +157,11 @@ def add_items(tx: Transaction, project: int, new: Iterable[Item], actor: int | N
         total += len(batch)
     journal.note(tx, "items imported", actor=actor, project=project, items=total)
     return total
+
+
+def has_items(tx: Transaction, project: int) -> bool:
+    """Whether there is an item of any purpose."""
+    return bool(tx.connection.execute(select(exists().where(items.c.project_id == project))).scalar())
 
 
 def count_items(tx: Transaction, project: int) -> dict[str, int]:
@@ -182,7 +200,14 @@ def _project(row: Any) -> Project:
     return Project(row.id, row.slug, row.title, ProjectSettings.model_validate(row.settings))
 
 
-def _item_values(tx: Transaction, project: int, item: Item) -> dict[str, Any]:
+def _settings_of(tx: Transaction, project: int, *, hold: bool = False) -> ProjectSettings:
+    """A project's settings, which nobody changes until the transaction ends if it is to `hold` them."""
+    query = select(projects.c.settings).where(projects.c.id == project)
+    kept = tx.connection.execute(query.with_for_update(read=True) if hold else query).scalar_one()
+    return ProjectSettings.model_validate(kept)
+
+
+def _item_values(tx: Transaction, project: int, item: Item, overlap: int) -> dict[str, Any]:
     return {
         "project_id": project,
         "external_id": item.id,
@@ -193,6 +218,8 @@ def _item_values(tx: Transaction, project: int, item: Item) -> dict[str, Any]:
         "answers": len(item.responses),
         "created_at": tx.now,
         "drawn": item.drawn.model_dump(mode="json") if item.drawn else None,
+        "lot": lot_of(item.id),
+        "wanted": overlap if item.purpose == "ordinary" else 1,
     }
 
 

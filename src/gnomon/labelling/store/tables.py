@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 NAMES = {
@@ -31,6 +32,9 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 metadata = MetaData(naming_convention=NAMES)
+
+OPEN = text("wanted > 0")
+"""Items that want votes: an index has these alone, and is read where a query says it in these very words."""
 
 projects = Table(
     "projects",
@@ -64,12 +68,16 @@ items = Table(
     Column("answers", Integer, nullable=False, default=2),
     Column("created_at", BigInteger, nullable=False),
     Column("drawn", JSON(none_as_null=True)),
+    Column("lot", BigInteger, nullable=False),
+    Column("wanted", Integer, nullable=False),
     UniqueConstraint("project_id", "external_id"),
     Index(None, "project_id", "purpose", "taken"),
+    Index(None, "project_id", "purpose", "lot", sqlite_where=OPEN, postgresql_where=OPEN),
 )
-"""`expected` is the place of the better response where it is known (gold, qualification), and `taken`
-the votes given or under way that count towards the overlap. More than two `answers` are to be ranked; `drawn`
-says how a pair was sampled."""
+"""`expected` is the place of the better response where it is known (gold, qualification). `taken` counts the
+votes given or under way towards the overlap, and `wanted` those that are missing, always 1 where everybody is
+asked. An item is drawn by its `lot`. More than two `answers` are to be ranked; `drawn` says how a pair was
+sampled."""
 
 responses = Table(
     "responses",
@@ -173,15 +181,17 @@ assignments = Table(
     Column("state", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("answered_by", Integer),
     UniqueConstraint("item_id", "annotator_id", "pass_number"),
-    Index(None, "project_id", "annotator_id", "state"),
+    Index("ix_assignments_answered", "project_id", "annotator_id", "state", "answered_by", "pass_number"),
     Index(None, "state", "expires_at"),
 )
 """An item given to an annotator: `leased`, then `done`, or `returned` when the lease ran out.
 
 `shown_order` has the places of the responses from left to right; `propensity` is the probability with
-which this item was drawn out of those that could have been. Pass 1 is somebody's judgement, 2 the same
-once more, and 0 the hearing of what others said: its event is a decision, not a vote.
+which this item was drawn out of those that could have been, and `answered_by` the event that made it done.
+Pass 1 is somebody's judgement, 2 the same once more, and 0 the hearing of what others said: its event is a
+decision, not a vote.
 """
 
 events = Table(

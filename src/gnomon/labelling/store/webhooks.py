@@ -5,7 +5,8 @@ import secrets
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, select, update
+from sqlalchemy import delete as delete_from
 
 from gnomon.labelling.settings import Event
 from gnomon.labelling.store import journal
@@ -94,6 +95,32 @@ def deliveries(tx: Transaction, hook: int, limit: int, before: int | None = None
             {"at": row.created_at, "status": row.status, "error": row.error, "took_ms": row.took_ms}
         )
     return list(found.values())
+
+
+def again(tx: Transaction, project: int, hook: int, number: int, actor: int | None = None) -> bool:
+    """Send a message once more, at once and as often as a new one; False where there is none."""
+    values = {"state": "waiting", "attempts": 0, "due_at": tx.now}
+    done = tx.connection.execute(
+        update(outbox).where(_message(project, hook, number)).values(values)
+    ).rowcount
+    if done:
+        journal.note(tx, "message sent again", actor=actor, project=project, webhook=hook, number=number)
+    return bool(done)
+
+
+def discard(tx: Transaction, project: int, hook: int, number: int, actor: int | None = None) -> bool:
+    """Forget a message and how it went; False where there is none."""
+    if tx.connection.execute(select(outbox.c.id).where(_message(project, hook, number))).first() is None:
+        return False
+    tx.connection.execute(delete_from(attempts).where(attempts.c.outbox_id == number))
+    tx.connection.execute(delete_from(outbox).where(outbox.c.id == number))
+    journal.note(tx, "message discarded", actor=actor, project=project, webhook=hook, number=number)
+    return True
+
+
+def _message(project: int, hook: int, number: int) -> ColumnElement[bool]:
+    own = exists().where(_own(project, hook), webhooks.c.id == outbox.c.webhook_id)
+    return and_(outbox.c.id == number, own)
 
 
 def _own(project: int, hook: int) -> Any:

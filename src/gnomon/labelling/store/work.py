@@ -1,15 +1,17 @@
 """Assignments: which items could be given to somebody, giving them, and taking them back."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from random import Random
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, or_, select, update
 
 from gnomon.labelling.settings import Purpose
-from gnomon.labelling.store import outbox
+from gnomon.labelling.store import lots, outbox
 from gnomon.labelling.store.database import Transaction
-from gnomon.labelling.store.tables import annotators, assignments, events, items, labels
+from gnomon.labelling.store.lots import Drawn
+from gnomon.labelling.store.tables import OPEN, annotators, assignments, events, items, labels
 
 ORDINARY: Purpose = "ordinary"
 HEARING = 0
@@ -40,7 +42,9 @@ class Draw(NamedTuple):
 
 
 def lock_annotator(tx: Transaction, annotator: int) -> None:
-    """Let one person's requests wait for each other (SQLite has one writer anyway)."""
+    """Let one person's requests wait for each other, as all that write do on SQLite."""
+    if tx.connection.dialect.name == "sqlite":
+        return
     tx.connection.execute(select(annotators.c.id).where(annotators.c.id == annotator).with_for_update())
 
 
@@ -99,68 +103,101 @@ def of_token(
     return Assignment(*row) if row else None
 
 
-def unseen(
-    tx: Transaction, project: int, annotator: int, purpose: Purpose, overlap: int | None = None
-) -> list[int]:
-    """Items of a purpose that somebody has not answered, with fewer than `overlap` votes where given."""
-    query = select(items.c.id).where(_open_to(project, annotator, purpose, overlap))
+def draw(
+    tx: Transaction,
+    who: tuple[int, int],
+    purpose: Purpose,
+    rng: Random,
+    refused: Collection[int] = (),
+) -> Drawn | None:
+    """One of the items of a purpose that somebody (project, annotator) can be asked, but for some."""
+    is_open = _open_to(*who, purpose)
+    return lots.draw(tx, and_(is_open, items.c.id.not_in(refused)) if refused else is_open, rng)
+
+
+def unseen(tx: Transaction, project: int, annotator: int, purpose: Purpose) -> list[int]:
+    """All items of a purpose that somebody can be asked."""
+    query = select(items.c.id).where(_open_to(project, annotator, purpose))
     return list(tx.connection.execute(query.order_by(items.c.id)).scalars().all())
 
 
-def count_unseen(tx: Transaction, project: int, annotator: int, purpose: Purpose, overlap: int) -> int:
-    """How many `unseen` would give."""
-    query = select(func.count()).where(_open_to(project, annotator, purpose, overlap))
-    return int(tx.connection.execute(query).scalar_one())
+def count_unseen(tx: Transaction, project: int, annotator: int, purpose: Purpose, most: int) -> int:
+    """How many `unseen` would give; `most` where it is more than that."""
+    found = select(items.c.id).where(_open_to(project, annotator, purpose)).limit(most)
+    return int(tx.connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
 
 
 def may_come_back(tx: Transaction, project: int, annotator: int) -> bool:
     """Whether others hold an ordinary item that somebody could still be asked about."""
-    theirs = exists().where(
-        assignments.c.item_id == items.c.id, assignments.c.state == "leased", assignments.c.pass_number == 1
+    out = assignments.alias()
+    held = and_(out.c.project_id == project, out.c.state == "leased", out.c.expires_at > tx.now)
+    theirs = and_(held, out.c.pass_number == 1)
+    could = and_(items.c.id == out.c.item_id, items.c.purpose == ORDINARY, ~_took_part(annotator))
+    return bool(tx.connection.execute(select(exists().where(theirs, could))).scalar())
+
+
+def repeatable(tx: Transaction, project: int, annotator: int, gap: int) -> list[int]:
+    """Ordinary items somebody judged at least `gap` tasks ago and only once, as they were judged."""
+    mine = and_(
+        assignments.c.project_id == project,
+        assignments.c.annotator_id == annotator,
+        assignments.c.state == "done",
+        assignments.c.pass_number == 1,
     )
-    wanted = _open_to(project, annotator, ORDINARY, None)
-    return bool(tx.connection.execute(select(exists().where(wanted, theirs))).scalar())
+    newest = select(assignments.c.answered_by).where(mine).order_by(assignments.c.answered_by.desc())
+    last_early = tx.connection.execute(newest.offset(gap).limit(1)).scalar_one_or_none()
+    if last_early is None:
+        return []
+    again = assignments.alias()
+    repeated = exists().where(
+        again.c.item_id == assignments.c.item_id,
+        again.c.annotator_id == annotator,
+        again.c.pass_number > 1,
+    )
+    query = (
+        select(assignments.c.item_id)
+        .join(events, events.c.id == assignments.c.answered_by)
+        .join(items, items.c.id == assignments.c.item_id)
+        .where(mine, assignments.c.answered_by <= last_early, ~repeated)
+        .where(items.c.purpose == ORDINARY, events.c.outcome != "skip")
+        .order_by(assignments.c.answered_by)
+    )
+    return list(tx.connection.execute(query).scalars())
 
 
-def repeatable(tx: Transaction, project: int, annotator: int, gap: int) -> list[tuple[int, Sequence[int]]]:
-    """Ordinary items somebody judged at least `gap` tasks ago and only once, with the order they were in."""
-    own = select(assignments.c.item_id, assignments.c.shown_order, labels.c.outcome, items.c.purpose)
-    own = own.join(labels, labels.c.assignment_id == assignments.c.id)
-    own = own.join(items, items.c.id == assignments.c.item_id)
-    mine = and_(assignments.c.project_id == project, assignments.c.annotator_id == annotator)
-    rows = tx.connection.execute(own.where(mine, assignments.c.pass_number == 1).order_by(labels.c.id)).all()
-    again = select(assignments.c.item_id).where(mine, assignments.c.pass_number > 1)
-    repeated = set(tx.connection.execute(again).scalars())
-    early = rows[: max(0, len(rows) - gap)]
-    return [
-        (row.item_id, row.shown_order)
-        for row in early
-        if row.purpose == ORDINARY and row.outcome != "skip" and row.item_id not in repeated
-    ]
+def shown_first(tx: Transaction, item: int, annotator: int) -> Sequence[int]:
+    """The order in which somebody was shown an item's responses the first time."""
+    query = select(assignments.c.shown_order).where(
+        assignments.c.item_id == item,
+        assignments.c.annotator_id == annotator,
+        assignments.c.pass_number == 1,
+    )
+    found: Sequence[int] = tx.connection.execute(query).scalar_one()
+    return found
 
 
 def qualification(tx: Transaction, project: int, annotator: int) -> tuple[int, int]:
     """How many items of the qualification round somebody answered, and how many of them as expected."""
     query = (
         select(func.count(), func.count().filter(labels.c.preferred == items.c.expected))
-        .select_from(labels)
-        .join(assignments, assignments.c.id == labels.c.assignment_id)
-        .join(items, items.c.id == assignments.c.item_id)
+        .select_from(items)
+        .join(assignments, assignments.c.item_id == items.c.id)
+        .join(labels, labels.c.assignment_id == assignments.c.id)
         .where(
-            assignments.c.project_id == project,
-            assignments.c.annotator_id == annotator,
+            items.c.project_id == project,
             items.c.purpose == "qualification",
+            assignments.c.annotator_id == annotator,
         )
     )
     answered, right = tx.connection.execute(query).one()
     return int(answered), int(right)
 
 
-def reserve(tx: Transaction, item: int, overlap: int, *, wait: bool) -> bool:
+def reserve(tx: Transaction, item: int, *, wait: bool) -> bool:
     """Take one of an item's votes; False where all are taken, or others are at it and `wait` is off."""
-    query = select(items.c.taken).where(items.c.id == item).with_for_update(skip_locked=not wait)
-    taken = tx.connection.execute(query).scalar_one_or_none()
-    if taken is None or taken >= overlap:
+    query = select(items.c.wanted).where(items.c.id == item).with_for_update(skip_locked=not wait)
+    wanted = tx.connection.execute(query).scalar_one_or_none()
+    if wanted is None or wanted <= 0:
         return False
     _shift_taken(tx, item, 1)
     return True
@@ -193,21 +230,22 @@ def give(
         assignments.c.annotator_id == annotator,
         assignments.c.pass_number == pass_number,
     )
-    key = tx.connection.execute(select(assignments.c.id).where(same)).scalar_one_or_none()
-    if key is None:
+    columns = [assignments.c[name] for name in Assignment._fields]
+    again = update(assignments).where(same).values(values).returning(*columns)
+    if (row := tx.connection.execute(again).one_or_none()) is None:
         values |= {"project_id": project, "item_id": draw.item_id, "annotator_id": annotator}
-        tx.connection.execute(insert(assignments).values(pass_number=pass_number, **values))
-    else:
-        tx.connection.execute(update(assignments).where(assignments.c.id == key).values(values))
-    return Assignment(*tx.connection.execute(_assignments().where(same)).one())
+        new = insert(assignments).values(pass_number=pass_number, **values).returning(*columns)
+        row = tx.connection.execute(new).one()
+    return Assignment(*row)
 
 
-def finish(tx: Transaction, assignment: Assignment, *, votes: bool) -> None:
-    """Mark as answered; a skipped one does not count as a vote, so that somebody else is asked.
+def finish(tx: Transaction, assignment: Assignment, event: int, *, votes: bool) -> None:
+    """Mark as answered by an event; a skip does not count as a vote, so that somebody else is asked.
 
     Repeats and decisions are no votes, whatever was said.
     """
-    _set_state(tx, assignment.id, "done")
+    same = assignments.c.id == assignment.id
+    tx.connection.execute(update(assignments).where(same).values(state="done", answered_by=event))
     if assignment.pass_number != 1:
         return
     if votes:
@@ -237,14 +275,14 @@ def content(tx: Transaction, item: int) -> Any:
 
 def last_done(tx: Transaction, project: int, annotator: int, *, hearing: bool = False) -> Assignment | None:
     """What somebody judged, or decided, last."""
-    query = _assignments().join(events, events.c.assignment_id == assignments.c.id)
-    query = query.where(
+    query = _assignments().where(
         _is_hearing(hearing),
         assignments.c.project_id == project,
         assignments.c.annotator_id == annotator,
         assignments.c.state == "done",
     )
-    row = tx.connection.execute(query.order_by(events.c.id.desc()).limit(1)).one_or_none()
+    newest = query.order_by(assignments.c.answered_by.desc()).limit(1)
+    row = tx.connection.execute(newest).one_or_none()
     return Assignment(*row) if row else None
 
 
@@ -259,18 +297,19 @@ def count_done(tx: Transaction, project: int, annotator: int, *, hearing: bool =
     return int(tx.connection.execute(query).scalar_one())
 
 
-def _open_to(project: int, annotator: int, purpose: Purpose, overlap: int | None) -> Any:
-    """Items that somebody does not hold, has not answered, and that want more votes.
+def _open_to(project: int, annotator: int, purpose: Purpose) -> ColumnElement[bool]:
+    """Items that want votes, and that somebody does not hold and has not answered."""
+    wanted = and_(items.c.project_id == project, items.c.purpose == purpose, OPEN)
+    return and_(wanted, ~_took_part(annotator))
 
-    Who was ever shown what others said of one is not asked about it any more.
-    """
-    own = exists().where(
+
+def _took_part(annotator: int) -> ColumnElement[bool]:
+    """Whether somebody holds or has answered an item, or was ever shown what others said of it."""
+    return exists().where(
         assignments.c.item_id == items.c.id,
         assignments.c.annotator_id == annotator,
         or_(assignments.c.state != "returned", _is_hearing(hearing=True)),
     )
-    wanted = and_(items.c.project_id == project, items.c.purpose == purpose, ~own)
-    return wanted if overlap is None else and_(wanted, items.c.taken < overlap)
 
 
 def _is_hearing(hearing: bool) -> ColumnElement[bool]:  # noqa: FBT001  one question, one answer
@@ -295,6 +334,5 @@ def _set_state(tx: Transaction, assignment: int, state: str) -> None:
 
 def _shift_taken(tx: Transaction, item: int, by: int) -> None:
     """Only ordinary items have a limited number of votes; the others are asked of everybody."""
-    tx.connection.execute(
-        update(items).where(items.c.id == item, items.c.purpose == ORDINARY).values(taken=items.c.taken + by)
-    )
+    taken = update(items).where(items.c.id == item, items.c.purpose == ORDINARY)
+    tx.connection.execute(taken.values(taken=items.c.taken + by, wanted=items.c.wanted - by))
