@@ -101,7 +101,7 @@ class PreferenceSettings(Settings):
         return self.loss not in REFERENCE_FREE
 
     @property
-    def a_token(self) -> bool:
+    def averages(self) -> bool:
         """Whether the loss compares answers by their mean log-prob a token."""
         return self.loss in ("simpo", "orpo") or bool(self.own.get("average"))
 

@@ -1,4 +1,4 @@
-"""What holds for every loss of preferences: it is the formula, soft labels are means, answers may be swapped."""
+"""What holds for every loss of preferences: it is its formula, a soft label is a mean, answers may swap."""
 
 import plain_losses as plain
 import pytest

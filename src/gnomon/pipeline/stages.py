@@ -17,6 +17,7 @@ from gnomon.models.lora import freeze_reference, has_adapters, interpolate, load
 from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_scorer
 from gnomon.models.save import save_model
 from gnomon.models.shards import shard
+from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.card import model_card
 from gnomon.pipeline.project import read_for, settled, write_votes
 from gnomon.pipeline.rows import read_records, write_records
@@ -357,7 +358,7 @@ def _train(
     return result
 
 
-def seen(settings: SftSettings | RewardSettings | PolicySettings) -> dict[str, Any]:
+def seen(settings: SftSettings | RewardSettings | PolicySettings | PreferenceSettings) -> dict[str, Any]:
     """A stage's own settings, as far as they can change what it makes."""
     return settings.model_dump(mode="json", exclude={"optim": UNSEEN, "evaluate_every": True})
 

@@ -67,7 +67,7 @@ class PreferenceOptimisation:
         self.mismatched = mismatched(data.pairs, seed) if settings.loss == "kto" else {}
         self.ref_mismatched = torch.zeros_like(unknown)
         """The same of the answers after other prompts."""
-        self.ref_mismatched[list(self.mismatched)] = torch.nan
+        self.ref_mismatched[torch.tensor(list(self.mismatched), dtype=torch.long)] = torch.nan
 
     def prepare(self, step: int) -> StepWork:
         """The step's pairs, cut into micro-batches of like length, their reference log-probs known."""
@@ -82,15 +82,16 @@ class PreferenceOptimisation:
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the step's mean."""
         batch: PairBatch = micro.tensors
-        answers = answer_logps(self.lm, batch)
+        answers, common = answer_logps(self.lm, batch), self.settings.common
         whole = summed(answers)
-        seen = summed(answers, self.settings.common["tail_weight"])
-        known = self.ref_logps[list(batch.indices)].to(seen.device)
-        logps = _pair(seen, known, batch.tokens)
+        known = self.ref_logps[list(batch.indices)].to(whole.device)
+        logps = _pair(summed(answers, common["tail_weight"]), known, batch.tokens)
         nll = preferred_nll(_pair(whole, known, batch.tokens), self._labels(batch))
-        losses = self._losses(logps, batch) + self.settings.common["sft_weight"] * nll
+        losses = self._losses(logps, batch)
+        if common["sft_weight"]:
+            losses = losses + common["sft_weight"] * nll
         metrics = self._metrics(logps, batch) | _log_probs(whole, batch) | {"loss/sft": nll.detach()}
-        means = torch.stack([(batch.weights * value).sum() for value in metrics.values()])
+        means = torch.stack([(batch.weights * value).sum().to(whole.dtype) for value in metrics.values()])
         return (batch.weights * losses).sum(), dict(zip(metrics, means.tolist(), strict=True))
 
     def rewards(self, pairs: Sequence[EncodedPair]) -> tuple[list[float], list[float]]:
@@ -167,7 +168,7 @@ class PreferenceOptimisation:
 def implicit_rewards(logps: PairLogps, settings: PreferenceSettings) -> tuple[Tensor, Tensor]:
     """What a loss compares of both answers: `beta` times log pi - log pi_ref (a token's mean where the loss
     averages, without a reference where it has none), and what r_dpo takes the answer's length to be worth."""
-    own, seen = settings.arguments, logps.averaged() if settings.a_token else logps
+    own, seen = settings.arguments, logps.averaged() if settings.averages else logps
     beta, a_token = own.get("beta", 1.0), own.get("length_penalty", 0.0)
     return (
         beta * seen.first_ratio + a_token * logps.first_tokens,
