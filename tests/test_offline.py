@@ -8,7 +8,8 @@ from gnomon.offline import COMMON, OWN, REFERENCE_FREE, Loss, PreferenceSettings
 
 
 def settings(*overrides: str) -> PreferenceSettings:
-    found = load_recipe(None, [f"preference.{override}" for override in overrides]).preference
+    given = ["preference={}", *(f"preference.{override}" for override in overrides)]
+    found = load_recipe(None, given).preference
     assert found is not None
     return found
 
