@@ -264,7 +264,8 @@ def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Reci
         _apply(values, override)
     try:
         # Merged first: a section given in part keeps its stage's defaults, not those of its class.
-        return Recipe.model_validate(_merge(Recipe().model_dump(), values))
+        defaults = Recipe(preference=PreferenceSettings() if "preference" in values else None)
+        return Recipe.model_validate(_merge(defaults.model_dump(), values))
     except ValidationError as problem:
         where = f"{path}: " if path else ""
         raise ConfigError(f"{where}{describe(problem, Recipe)}") from problem
