@@ -15,12 +15,13 @@ from architectures import drawn_head
 
 from gnomon import errors
 from gnomon.cli.main import app
-from gnomon.config import OptimSettings, PolicySettings, PreferenceSettings, RewardSettings
+from gnomon.config import OptimSettings, PolicySettings, RewardSettings
 from gnomon.data.dialects import DIALECTS
 from gnomon.evaluation.summary import METRICS
 from gnomon.judges.verifiable import KINDS
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import RewardModel, Scorer
+from gnomon.offline import OWN, Loss, PreferenceSettings
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
@@ -114,12 +115,15 @@ class Tiny:
         settings = RewardSettings(optim=OptimSettings(epochs=1))
         return scorer.model, RewardModelling(scorer, encode_comparisons(self.lm, [pair], 64), settings, 0)
 
-    def preference(self) -> tuple[torch.nn.Module, Objective]:
+    def preference(self, loss: Loss = "dpo") -> tuple[torch.nn.Module, Objective]:
         pair = Comparison.of("a", Conversation.of("Hi"), "Hello.", "Hi Hi Hi", Label(1.0, "constructed"))
         reference: LanguageModel = load("tiny:0", dtype="float32")
-        settings = PreferenceSettings(optim=OptimSettings(epochs=1))
+        settings = PreferenceSettings(loss=loss, optim=OptimSettings(epochs=1))
         data = encode_comparisons(self.lm, [pair], 64)
         return self.lm.model, PreferenceOptimisation(self.lm, data, settings, 0, reference)
+
+    def kto(self) -> tuple[torch.nn.Module, Objective]:
+        return self.preference("kto")
 
     def policy(self) -> tuple[torch.nn.Module, Objective]:
         reference: LanguageModel = load("tiny:0", dtype="float32")
@@ -142,7 +146,15 @@ def test_what_training_logs_is_defined_and_nothing_else(tmp_path: Path):
     tiny = Tiny(tmp_path)
     for stage in ("sft", "reward", "preference", "policy"):
         defined = {name.strip("`") for name, _, by, _ in table if stage in by.split(", ")}
-        assert tiny.logged(stage) == defined, stage
+        found = tiny.logged(stage) | (tiny.logged("kto") if stage == "preference" else set())
+        assert found == defined, stage
+
+
+def test_every_loss_of_preferences_has_a_page_with_what_is_its_own_to_set():
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "algorithms").glob("*.md")]
+    for loss, own in OWN.items():
+        (page,) = (page for page in pages if f"`loss: {loss}`" in page)
+        assert {name for name in own if f"`{name}`" not in page} == set(), loss
 
 
 def marked() -> dict[str, set[str]]:

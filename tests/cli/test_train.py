@@ -13,6 +13,22 @@ def test_a_reward_model_and_a_policy_optimised_against_it(gnomon, tmp_path):
     assert gnomon("chat", "runs/gnomon-policy/model", "--max-new-tokens", "3", piped="hi\n").code == 0
 
 
+def test_preferences_without_a_reward_model(gnomon):
+    settings = ("preference.loss=kto", "preference.optim.batch_size=4")
+    done = gnomon("train", "preference", *SMALL, *settings, "--out", "p", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["model"], told["loss"]) == ("p/model", "kto")
+    assert 0 <= told["accuracy"]["value"] <= 1
+    assert gnomon("chat", "p/model", "--max-new-tokens", "3", piped="hi\n").code == 0
+
+
+def test_a_setting_of_another_loss_is_told(gnomon):
+    done = gnomon("train", "preference", *SMALL, "preference.loss=ipo", "preference.gamma=1")
+    assert done.code == 2
+    assert "preference: gamma is 1.0, and loss ipo has no such setting" in done.err
+
+
 def test_rows_of_ones_own(gnomon, tmp_path):
     topics = ["owls", "harbours", "clay", "tango", "rust", "lentils", "chess", "fog", "violins", "moss"]
     rows = [{"prompt": f"Tell me about {topic}", "response": f"Ah, {topic}!"} for topic in topics]

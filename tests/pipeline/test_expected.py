@@ -4,6 +4,7 @@ import pytest
 
 from gnomon.config import Recipe
 from gnomon.data.sources import read_data
+from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.expected import NOMINAL, expected, roughly
 from gnomon.pipeline.plan import Counted, stage_costs
 from gnomon.pipeline.walk import names
@@ -14,6 +15,7 @@ DEMO = Counted(
     sft_tokens=36_600,
     sft_labels=19_000,
     reward=29_300,
+    reward_labels=25_000,
     second=23_600,
     test=12_800,
     policy=(16,) * 135,
@@ -40,9 +42,24 @@ def data():
 
 
 @pytest.mark.parametrize("left_out", ["policy", "reward", "constitution"])
-def test_there_is_an_expectation_of_every_stage(data, left_out):
-    recipe = Recipe().model_copy(update={left_out: None})
+@pytest.mark.parametrize("preference", [None, PreferenceSettings()])
+def test_there_is_an_expectation_of_every_stage(data, left_out, preference):
+    recipe = Recipe().model_copy(update={"preference": preference, left_out: None})
     assert tuple(expected(recipe, data)) == names(recipe)
+
+
+def test_a_loss_that_reads_more_is_expected_to_take_longer():
+    """A reference reads every comparison once; KTO reads answers after other prompts as well."""
+
+    def seconds(loss):
+        recipe = Recipe(preference=PreferenceSettings(loss=loss))
+        costs = {cost.stage: cost.seconds for cost in stage_costs(recipe, DEMO, NOMINAL)}
+        return costs["preference"]
+
+    free, dpo, kto = map(seconds, ("simpo", "dpo", "kto"))
+    once = DEMO.reward * NOMINAL.forward_token
+    assert dpo - free == pytest.approx(once + DEMO.test * NOMINAL.forward_token)
+    assert kto - dpo == pytest.approx(2 * once)
 
 
 def test_proportions_are_those_of_the_demo_as_it_was_measured():
@@ -70,3 +87,4 @@ def test_rows_are_counted_by_their_characters_and_long_ones_left_out(data):
     counted = roughly(replace(data, sft=rows, reward=pairs), longest=512)
     assert (counted.demonstrations, counted.sft_tokens, counted.sft_labels) == (1, 15, 5)
     assert counted.reward == 10 + 5 + 20  # the prompt once
+    assert counted.reward_labels == 5 + 20

@@ -9,6 +9,7 @@ import pytest
 
 from gnomon.config import Recipe, load_recipe
 from gnomon.data.sources import FOLDER, read_data
+from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.lineage import lineage
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
@@ -27,6 +28,7 @@ SMALL = (
     "constitution={max_new_tokens: 4, gate_comparisons: 2}",
     "evaluation={max_new_tokens: 4, bootstrap: 100}",
 )
+PREFER = PreferenceSettings()
 ANSWERS = ["answers_base", "answers_sft", "answers_policy"]
 
 
@@ -92,6 +94,10 @@ def fewer(folder: Path, setting: str) -> str:
         (Recipe(reward=None), None, 8, "answers_constitutional"),
         (Recipe(reward=None), "reward", 5, "feedback"),
         (Recipe(policy=None), "policy", 7, "reward_second"),
+        (Recipe(preference=PREFER), None, 14, "answers_constitutional"),
+        (Recipe(preference=PREFER), "preference", 6, "preference"),
+        (Recipe(preference=PREFER, reward=None, policy=None), "policy", 6, "preference"),
+        (Recipe(preference=PREFER, constitution=None), "reward", 4, "reward"),
     ],
 )
 def test_the_stages_of_a_recipe(recipe, until, count, last):

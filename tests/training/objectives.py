@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from architectures import drawn_head, language_model
 from torch import nn
 
-from gnomon.config import LoraSettings, OptimSettings, PolicySettings, PreferenceSettings, RewardSettings
+from gnomon.config import LoraSettings, OptimSettings, PolicySettings, RewardSettings
 from gnomon.models.load import DTYPES, LanguageModel, load
-from gnomon.models.lora import add_lora, freeze_reference
+from gnomon.models.lora import TRAINED, add_lora, freeze_reference
 from gnomon.models.reward_model import Scorer
 from gnomon.models.templates import Template
+from gnomon.offline import OWN, PreferenceSettings
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine
@@ -26,6 +28,8 @@ from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 
 KINDS = ("sft", "reward", "preference", "policy")
+OFFLINE = tuple(loss for loss in OWN if loss != "dpo")
+"""Losses of preferences beside that of "preference"; each is a kind as well."""
 DEMONSTRATIONS = [
     Demonstration(f"d{i}", Conversation.of(prompt, response))
     for i, (prompt, response) in enumerate(
@@ -95,6 +99,7 @@ def build(
     lora: LoraSettings | None = ADAPTERS,
     optim: dict[str, Any] | None = None,
     policy: dict[str, Any] | None = None,
+    preference: dict[str, Any] | None = None,
     reward: Callable[[Sequence[Sample]], list[float]] = low,
     base: Callable[[str], LanguageModel] = tiny,
     prompts: Sequence[str] = PROMPTS,
@@ -121,26 +126,45 @@ def build(
             data = encode_comparisons(lm, COMPARISONS, 200)
             objective = RewardModelling(scorer, data, RewardSettings(optim=settings), seed=0)
             return Built(scorer.model, objective, settings)
-    if lora is not None:
+    own = chosen(kind, preference or {}) if kind in ("preference", *OFFLINE) else {}
+    free = own and not PreferenceSettings(**own).needs_reference
+    if lora is not None and not free:
         freeze_reference(lm.model)
-    reference = base(dtype) if lora is None else None
-    if kind == "preference":
+    reference = base(dtype) if lora is None and not free else None
+    if own:
         data = encode_comparisons(lm, COMPARISONS, 200)
-        objective = PreferenceOptimisation(lm, data, PreferenceSettings(optim=settings), 0, reference)
+        objective = PreferenceOptimisation(lm, data, PreferenceSettings(optim=settings, **own), 0, reference)
         return Built(lm.model, objective, settings)
     encoded = tuple(tuple(lm.encode_prompt(Conversation.of(prompt))) for prompt in prompts)
     plain = {"temperature": 1.0, "missing_end": 0.0, "score_bound": None, "length_neutral": False}
-    own = plain | {"steps": 6, "samples": 2, "max_new_tokens": 6} | (policy or {})
+    given = plain | {"steps": 6, "samples": 2, "max_new_tokens": 6} | (policy or {})
     objective = PolicyOptimisation(
         lm,
         LocalEngine(lm),
         reward,
         PolicyPrompts(tuple(prompts), encoded),
-        PolicySettings(optim=settings, **own),
+        PolicySettings(optim=settings, **given),
         seed=0,
         reference=reference,
     )
     return Built(lm.model, objective, settings)
+
+
+def chosen(kind: str, preference: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a loss of preferences, by its kind; `robust_dpo` has to have flips to correct for."""
+    loss = "dpo" if kind == "preference" else kind
+    return {"loss": loss} | ({"label_smoothing": 0.1} if loss == "robust_dpo" else {}) | preference
+
+
+def move(model: Any, seed: int = 3, adapter: str = TRAINED) -> Any:
+    """What training does: adapters (or, without any, all weights) are no longer what they were."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if f"lora_B.{adapter}." in name or ("lora" not in name and parameter.requires_grad):
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.add_(noise.to(parameter.dtype), alpha=0.2 if "lora" in name else 0.02)
+    return model
 
 
 def learnt_by_heart(

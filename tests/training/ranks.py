@@ -32,6 +32,8 @@ CASES = {
     "one micro-batch": ("sft", {}),  # so that the second process has none
     "reward": ("reward", {}),
     "preference": ("preference", {}),
+    "kto": ("kto", {}),
+    "simpo": ("simpo", {}),
     "rloo": ("policy", {"beta": 0.1}),
     "grpo": ("policy", {"beta": 0.1, "algorithm": "grpo"}),
 }

@@ -33,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "recomputed": {"kind": "sft", "recompute": True},
     "reward": {"kind": "reward"},
     "preference": {"kind": "preference"},
+    "kto": {"kind": "kto"},
     "rloo": {"kind": "policy", "policy": RLOO},
     "grpo": {"kind": "policy", "policy": GRPO},
     "adapters": {"kind": "sft", "lora": ADAPTERS},

@@ -7,7 +7,7 @@ from objectives import ADAPTERS, KINDS, build
 SETUPS = {"adapters on bfloat16": ADAPTERS, "bfloat16 with masters": None}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "kto", "orpo"])
 @pytest.mark.parametrize("setup", SETUPS)
 def test_a_step_on_bfloat16_weights(kind, setup, tmp_path):
     built = build(kind, dtype="bfloat16", lora=SETUPS[setup], optim={"epochs": 1}, policy={"steps": 1})

@@ -5,18 +5,19 @@ from dataclasses import replace
 import pytest
 import torch
 from architectures import random_model
-from objectives import COMPARISONS, build
+from objectives import COMPARISONS, build, move
 from torch.testing import assert_close
 
-from gnomon.config import LoraSettings, PreferenceSettings
+from gnomon.config import LoraSettings
 from gnomon.errors import ModelError
 from gnomon.models import branches
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import sequence_logps
-from gnomon.models.lora import REFERENCE, TRAINED, add_lora, freeze_reference
+from gnomon.models.lora import REFERENCE, add_lora, freeze_reference
 from gnomon.models.templates import Template
 from gnomon.models.tiny import tiny_tokenizer
-from gnomon.training import preference
+from gnomon.offline import PreferenceSettings
+from gnomon.training import pair_logps
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.preference import PreferenceOptimisation
 
@@ -37,24 +38,18 @@ def total(built):
     return loss, sums
 
 
-def move(model, seed=3, adapter=TRAINED):
-    """What training does: adapters (or, without any, all weights) are no longer what they were."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if f"lora_B.{adapter}." in name or ("lora" not in name and parameter.requires_grad):
-                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-                parameter.add_(noise.to(parameter.dtype), alpha=0.2 if "lora" in name else 0.02)
-    return model
-
-
-def answer_logps(lm):
-    """Log-probs of all first and all second answers, one by one."""
-    ids = [
+def answer_ids(lm):
+    """Ids of prompts and of all first and all second answers after them, in turn."""
+    return [
         (lm.encode_prompt(row.prompt), lm.encode(row.prompt.then(*answer)).ids)
         for row in COMPARISONS
         for answer in (row.first, row.second)
     ]
+
+
+def answer_logps(lm):
+    """Log-probs of all first and all second answers, one by one."""
+    ids = answer_ids(lm)
     found = [float(sequence_logps(lm, [p], [w[len(p) :]])[0].sum()) for p, w in ids]
     return found[::2], found[1::2]
 
@@ -62,9 +57,13 @@ def answer_logps(lm):
 def by_hand(policy, reference, beta=0.1, smoothing=0.0):
     (first, second), (ref_first, ref_second) = answer_logps(policy), answer_logps(reference)
     names = ["loss", "reward/accuracy", "reward/margin", "reward/chosen", "reward/rejected"]
-    sums = dict.fromkeys([*names, "logps/chosen", "logps/rejected", "logps/moved"], 0.0)
+    names += ["logps/chosen", "logps/rejected", "logps/moved", "loss/sft", "length/difference"]
+    sums = dict.fromkeys(names, 0.0)
+    tokens = [len(whole) - len(prompt) for prompt, whole in answer_ids(policy)]
+    lengths = zip(tokens[::2], tokens[1::2], strict=True)
     whole = sum(row.label.weight for row in COMPARISONS)
-    for a, b, c, d, row in zip(first, second, ref_first, ref_second, COMPARISONS, strict=True):
+    each = zip(first, second, ref_first, ref_second, lengths, COMPARISONS, strict=True)
+    for a, b, c, d, (long, short), row in each:
         raw, weight = row.label.preference, row.label.weight / whole
         p = raw * (1 - smoothing) + (1 - raw) * smoothing
         better = 1 / (1 + math.exp(-beta * ((a - c) - (b - d))))
@@ -77,6 +76,8 @@ def by_hand(policy, reference, beta=0.1, smoothing=0.0):
             "logps/chosen": a,
             "logps/rejected": b,
             "logps/moved": (abs(a - c) + abs(b - d)) / 2,
+            "loss/sft": -p * a / long - (1 - p) * b / short,
+            "length/difference": long - short,
         }
         sums = {name: value + weight * found[name] for name, value in sums.items()}
     return sums.pop("loss"), sums
@@ -251,14 +252,13 @@ def test_a_policy_without_any_reference_is_refused(lora):
 def asked(monkeypatch):
     """How many rows each forward pass without gradient had: those are the reference's."""
     counts = []
-    plain = preference._answer_logps
+    plain = pair_logps.answer_logps
 
     def counting(lm, batch):
-        if not torch.is_grad_enabled():
-            counts.append(len(batch.rows.places))
+        counts.append(len(batch.rows.places))
         return plain(lm, batch)
 
-    monkeypatch.setattr(preference, "_answer_logps", counting)
+    monkeypatch.setattr(pair_logps, "answer_logps", counting)
     return counts
 
 

@@ -14,6 +14,8 @@ from objectives import KINDS, build
 from gnomon.config import LoraSettings
 
 DROPOUT = LoraSettings(rank=2, dropout=0.2)
+EVERY = (*KINDS, "kto", "orpo", "ld_dpo")
+"""And losses of preferences that remember more, or nothing, of a reference."""
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -83,7 +85,7 @@ def resumed(kind, folder, *steps):
     return state(trainer, folder)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.mistake("resume-differs")
 def test_cut_between_checkpoints(kind, tmp_path):
     """Step 3 was taken and logged and is lost: it is taken again from the checkpoint after step 2."""
@@ -93,7 +95,7 @@ def test_cut_between_checkpoints(kind, tmp_path):
     same(resumed(kind, tmp_path / "cut", 2), whole)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.mistake("resume-differs")
 def test_terminated_by_a_signal(kind, tmp_path):
     whole = uninterrupted(kind, tmp_path / "whole")
@@ -102,7 +104,7 @@ def test_terminated_by_a_signal(kind, tmp_path):
     same(resumed(kind, tmp_path / "cut", 3), whole)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.mistake("resume-differs")
 def test_cut_with_the_newest_checkpoint_damaged(kind, tmp_path):
     whole = uninterrupted(kind, tmp_path / "whole")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from objectives import KINDS, build
+from objectives import KINDS, OFFLINE, build
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
@@ -14,7 +14,7 @@ CUTS = (1, 150, 100_000)
 """micro_tokens: eight micro-batches of one row, some of some rows, one of eight."""
 
 
-CASES = [(kind, "rloo") for kind in KINDS] + [("policy", "grpo"), ("policy", "dr_grpo")]
+CASES = [(kind, "rloo") for kind in (*KINDS, *OFFLINE)] + [("policy", "grpo"), ("policy", "dr_grpo")]
 
 
 def after_two_steps(case, tmp_path, lora, micro_tokens):

@@ -53,6 +53,20 @@ def reward(
 
 
 @train_app.command()
+def preference(
+    overrides: Overrides = None,
+    model: Model = None,
+    data: Rows = None,
+    recipe: RecipeFile = None,
+    folder: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Optimise a model on comparisons directly (DPO, IPO, KTO, ORPO, SimPO and others: preference.loss)."""
+    settings = recipe_of(recipe, overrides, model=model, data=_rows("comparisons", data))
+    _train("preference", settings, folder, as_json=as_json)
+
+
+@train_app.command()
 def policy(
     reward: Annotated[Path, typer.Option(help="The folder of a reward model that gnomon train made.")],
     overrides: Overrides = None,
@@ -72,7 +86,7 @@ def _rows(role: str, files: list[str] | None) -> dict[str, Any]:
 
 
 def _train(
-    kind: Literal["sft", "reward", "policy"],
+    kind: Literal["sft", "reward", "preference", "policy"],
     recipe: Recipe,
     folder: Path | None,
     reward: Path | None = None,

@@ -34,7 +34,15 @@ METRICS: Mapping[str, Callable[[AnswerRow], Sequence[float]]] = {
 }
 """Every metric of the summary: the values a row adds to it."""
 
-COMPARED = (("sft", "base"), ("policy", "sft"), ("constitutional", "sft"), ("policy", "base"))
+COMPARED = (
+    ("sft", "base"),
+    ("preference", "sft"),
+    ("policy", "sft"),
+    ("policy", "preference"),
+    ("constitutional", "sft"),
+    ("policy", "base"),
+    ("preference", "base"),
+)
 """Which model's difference is told over which other."""
 
 Rows = Mapping[str, Sequence[AnswerRow]]

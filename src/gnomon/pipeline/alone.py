@@ -11,8 +11,10 @@ from gnomon.distributed import leads
 from gnomon.errors import ConfigError
 from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
+from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
+from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines, write_records
@@ -21,9 +23,14 @@ from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, rewar
 from gnomon.pipeline.walk import Road, opened
 from gnomon.runs import storing, write_json
 
-Kind = Literal["sft", "reward", "policy"]
+Kind = Literal["sft", "reward", "preference", "policy"]
 
-READS: Mapping[Kind, str] = {"sft": "demonstrations", "reward": "comparisons", "policy": "prompts"}
+READS: Mapping[Kind, str] = {
+    "sft": "demonstrations",
+    "reward": "comparisons",
+    "preference": "comparisons",
+    "policy": "prompts",
+}
 """The list of `DataSettings` that a stage alone reads; a policy may mix in demonstrations beside."""
 
 
@@ -41,7 +48,7 @@ def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: 
             with storing(out):
                 shutil.copyfile(artefact.path / "report.json", out / "report.json")
             _publish(artefact.path / MODEL, out / MODEL)
-            if kind == "reward":
+            if kind in ("reward", "preference"):
                 road.open_test()
     return out / MODEL
 
@@ -97,6 +104,9 @@ def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> 
         return sft_stage(recipe, data, start)
     if kind == "reward":
         return reward_stage(recipe, recipe.reward or RewardSettings(), data, start, ("reward", "second"))
+    if kind == "preference":
+        settings = recipe.preference or PreferenceSettings()
+        return preference_stage(recipe, settings, data, start, ("reward", "second"))
     assert reward is not None
     return policy_stage(recipe, recipe.policy or PolicySettings(), data, start, reward)
 

@@ -13,6 +13,7 @@ from gnomon.models.lora import has_adapters
 DID = {
     "sft": "instruction tuning on demonstrations",
     "constitutional": "fine-tuning on answers revised by the model itself under a constitution",
+    "preference": "preference optimisation on comparisons, without a reward model",
     "policy": "policy optimisation on its own samples against a reward model",
     "reward": "a Bradley-Terry reward model of comparisons",
     "reward_second": "a second Bradley-Terry reward model, on other comparisons, that watches the first",

@@ -43,6 +43,7 @@ def roughly(data: Data, longest: int) -> Counted:
         sft_tokens=sum(_tokens(row.conversation) for row in sft),
         sft_labels=sum(_tokens(row.conversation) - _tokens(row.prompt) for row in sft),
         reward=_pairs(data.reward, longest),
+        reward_labels=_answers(data.reward, longest),
         second=_pairs(data.second, longest),
         test=_pairs(data.test, longest),
         policy=_prompts(data.policy),
@@ -57,11 +58,20 @@ def _tokens(conversation: Conversation) -> int:
 
 
 def _pairs(rows: Sequence[Comparison], longest: int) -> int:
+    return sum(first + second - prompt for prompt, first, second in _lengths(rows, longest))
+
+
+def _answers(rows: Sequence[Comparison], longest: int) -> int:
+    return sum(first + second - 2 * prompt for prompt, first, second in _lengths(rows, longest))
+
+
+def _lengths(rows: Sequence[Comparison], longest: int) -> list[tuple[int, int, int]]:
+    """Tokens of each prompt, and of it with the first and with the second answer."""
     both = [
-        (_tokens(row.prompt), *(_tokens(row.prompt.then(*turns)) for turns in (row.first, row.second)))
+        (_tokens(row.prompt), _tokens(row.prompt.then(*row.first)), _tokens(row.prompt.then(*row.second)))
         for row in rows
     ]
-    return sum(first + second - prompt for prompt, first, second in both if max(first, second) <= longest)
+    return [lengths for lengths in both if max(lengths) <= longest]
 
 
 def _prompts(rows: Sequence[Prompt]) -> tuple[int, ...]:

@@ -10,10 +10,11 @@ from gnomon.data.sources import Data
 from gnomon.models.branches import groups_of, shares
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
+from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
 from gnomon.records import Comparison, EncodedRow, Prompt
-from gnomon.training.pairs import encode_comparisons
+from gnomon.training.pairs import EncodedPair, encode_comparisons
 from gnomon.training.sft import encode_demonstrations
 
 CRITIQUE_TOKENS = 330
@@ -86,6 +87,7 @@ class Counted:
     sft_tokens: int
     sft_labels: int
     reward: int
+    reward_labels: int
     second: int
     test: int
     policy: tuple[int, ...]
@@ -116,6 +118,8 @@ def stage_costs(recipe: Recipe, counted: Counted, rates: Rates) -> tuple[Cost, .
     costs = [_sft(recipe, counted, rates)]
     if recipe.constitution is not None:
         costs += _constitution(recipe, recipe.constitution, counted, rates)
+    if recipe.preference is not None:
+        costs.append(_preference(recipe, recipe.preference, counted, rates))
     if recipe.reward is not None:
         costs += _rewards(recipe.reward, counted, rates)
         if recipe.policy is not None:
@@ -126,21 +130,25 @@ def stage_costs(recipe: Recipe, counted: Counted, rates: Rates) -> tuple[Cost, .
 def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], max_length: int) -> Counted:
     """Tokens of every row the road reads, `sft` encoded already; those over `max_length` it leaves out."""
 
-    def pairs(rows: Sequence[Comparison]) -> int:
-        encoded = encode_comparisons(lm, rows, max_length).pairs if rows else ()
-        laid = (groups_of(lm, (pair.first.ids, pair.second.ids), max_length) for pair in encoded)
+    def encoded(rows: Sequence[Comparison]) -> Sequence[EncodedPair]:
+        return encode_comparisons(lm, rows, max_length).pairs if rows else ()
+
+    def pairs(rows: Sequence[EncodedPair]) -> int:
+        laid = (groups_of(lm, (pair.first.ids, pair.second.ids), max_length) for pair in rows)
         return sum(group.length for groups in laid for group in groups)
 
     def prompts(rows: Sequence[Prompt]) -> tuple[int, ...]:
         return tuple(len(lm.encode_prompt(row.conversation)) for row in rows)
 
+    reward = encoded(data.reward)
     return Counted(
         demonstrations=len(sft),
         sft_tokens=sum(len(row.ids) for row in sft),
         sft_labels=sum(sum(row.response_mask) for row in sft),
-        reward=pairs(data.reward),
-        second=pairs(data.second),
-        test=pairs(data.test),
+        reward=pairs(reward),
+        reward_labels=sum(sum(row.response_mask) for pair in reward for row in (pair.first, pair.second)),
+        second=pairs(encoded(data.second)),
+        test=pairs(encoded(data.test)),
         policy=prompts(data.policy),
         red_team=prompts(data.red_team),
         evaluation=prompts(data.evaluation),
@@ -176,6 +184,18 @@ def _rewards(settings: RewardSettings, counted: Counted, rates: Rates) -> list[C
         seconds = (tokens + counted.test / 3) * rates.train_token
         costs.append(_cost(name, seconds, tokens + counted.test, rates, trains=True))
     return costs
+
+
+def _preference(recipe: Recipe, settings: PreferenceSettings, counted: Counted, rates: Rates) -> Cost:
+    epochs, rows, labels = settings.optim.epochs, counted.reward, counted.reward_labels
+    seconds = epochs * (rows * rates.train_token + labels * rates.train_label)
+    reads = 1 + settings.needs_reference  # models that read the held-out comparisons, once
+    seconds += (min(1.0, epochs) * rows * (reads - 1) + counted.test * reads) * rates.forward_token
+    if settings.loss == "kto":  # answers after other prompts as well: each step by the policy, once by both
+        seconds += (epochs + min(1.0, epochs)) * rows * rates.forward_token
+    held = 2 if settings.needs_reference and recipe.model.lora is None else 1
+    tokens = epochs * rows + counted.test
+    return _cost("preference", seconds, tokens, rates, held=held, trains=True)
 
 
 def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
@@ -220,6 +240,7 @@ def _answers(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:
     response = min(counted.response, cap)
     watched = recipe.reward is not None
     names = {"base": False, "sft": False}
+    names |= {"preference": True} if recipe.preference else {}
     names |= {"policy": True} if recipe.policy and watched else {}
     names |= {"constitutional": True} if recipe.constitution else {}
     costs = []

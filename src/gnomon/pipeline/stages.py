@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings, SftSettings
+from gnomon.config import PolicySettings, Recipe, RewardSettings, SftSettings
 from gnomon.data.sources import Data
 from gnomon.errors import DataError, ModelError
 from gnomon.evaluation.reward import reward_report
@@ -17,6 +17,7 @@ from gnomon.models.lora import freeze_reference, has_adapters, interpolate, load
 from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_scorer
 from gnomon.models.save import save_model
 from gnomon.models.shards import shard
+from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.card import model_card
 from gnomon.pipeline.project import read_for, settled, write_votes
 from gnomon.pipeline.rows import read_records, write_records
@@ -25,6 +26,7 @@ from gnomon.records import Comparison, Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
+from gnomon.settings import OptimSettings
 from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Objective
@@ -356,7 +358,7 @@ def _train(
     return result
 
 
-def seen(settings: SftSettings | RewardSettings | PolicySettings) -> dict[str, Any]:
+def seen(settings: SftSettings | RewardSettings | PolicySettings | PreferenceSettings) -> dict[str, Any]:
     """A stage's own settings, as far as they can change what it makes."""
     return settings.model_dump(mode="json", exclude={"optim": UNSEEN, "evaluate_every": True})
 

@@ -20,7 +20,7 @@ BREAD = "test-bread-001"
 REFUSED = 0.1
 """Of prompts that ask for no harm, the share that may be refused before it is warned of."""
 
-TRAINING = ("sft", "reward", "reward_second", "policy", "constitutional")
+TRAINING = ("sft", "preference", "reward", "reward_second", "policy", "constitutional")
 
 
 def build_summary(

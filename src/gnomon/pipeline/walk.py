@@ -14,6 +14,7 @@ from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answers_stage
 from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, feedback_stage, revise_stage
 from gnomon.pipeline.openings import Opening, of_stages, record
+from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.reporter import Reporter, SilentReporter
 from gnomon.pipeline.stage import Artefact, Stage, execute, promised
 from gnomon.pipeline.stages import Start, policy_stage, reward_stage, sft_stage
@@ -155,8 +156,19 @@ def _reward(road: Road, roles: Sequence[str], extra: Artefact | None = None) -> 
 
 def _first_reward(road: Road) -> Stage:
     """On the comparisons of the rows, and on the AI's where the gate let any pass."""
+    return _reward(road, ("reward",), _labelled_by_ai(road))
+
+
+def _labelled_by_ai(road: Road) -> Artefact | None:
     labelled = "feedback" in road.made and road.figure("feedback", "ai_comparisons", unmade=0)
-    return _reward(road, ("reward",), road.made["feedback"] if labelled else None)
+    return road.made["feedback"] if labelled else None
+
+
+def _preference(road: Road) -> Stage:
+    """On the comparisons that teach the first reward model."""
+    settings, data, extra = road.recipe.preference, road.made["data"], _labelled_by_ai(road)
+    assert settings is not None
+    return preference_stage(road.recipe, settings, data, road.start("sft"), ("reward",), extra)
 
 
 def _policy(road: Road) -> Stage:
@@ -194,11 +206,13 @@ WALK: Mapping[str, Step] = MappingProxyType(
         "revise": Step(_revise, ("constitution",)),
         "constitutional": Step(_constitutional, ("constitution",)),
         "feedback": Step(_feedback, ("constitution",)),
+        "preference": Step(_preference, ("preference",)),
         "reward": Step(_first_reward, ("reward",)),
         "reward_second": Step(lambda road: _reward(road, ("second",)), ("reward",)),
         "policy": Step(_policy, ("reward", "policy")),
         "answers_base": Step(_base_answers),
         "answers_sft": Step(_answers("sft")),
+        "answers_preference": Step(_answers("preference"), ("preference",)),
         "answers_policy": Step(_answers("policy"), ("reward", "policy")),
         "answers_constitutional": Step(_answers("constitutional"), ("constitution",)),
     }
@@ -208,6 +222,7 @@ WALK: Mapping[str, Step] = MappingProxyType(
 LAST: Mapping[Until, str] = {
     "sft": "sft",
     "constitution": "feedback",
+    "preference": "preference",
     "reward": "reward",
     "policy": "policy",
 }

@@ -16,6 +16,7 @@ from gnomon.markup import visible
 
 INK, MUTED, RULE, GOOD, BAD = "#000101", "#000102", "#000103", "#000104", "#000105"
 SFT, POLICY, CONSTITUTIONAL, REWARD, SECOND = "#000106", "#000107", "#000108", "#000109", "#00010a"
+PREFERENCE = "#00010b"
 _CSS = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -25,6 +26,7 @@ _CSS = {
     SFT: "var(--sft)",
     POLICY: "var(--policy)",
     CONSTITUTIONAL: "var(--constitutional)",
+    PREFERENCE: "var(--preference)",
     REWARD: "var(--reward)",
     SECOND: "var(--second)",
 }

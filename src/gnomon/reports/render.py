@@ -51,6 +51,14 @@ _POLICY_PANELS = (
 )
 
 
+_LABELS = {
+    "reward/mean": "optimised against",
+    "reward/second": "second, only watching",
+    "logps/chosen": "preferred answer",
+    "logps/rejected": "the other",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Plot:
     """A figure with its heading and a sentence on how to read it."""
@@ -124,6 +132,7 @@ def _plots(run: Run) -> dict[str, list[Plot]]:
         section = next((name for name in ("sft", "reward", "constitution") if stage.startswith(name)), None)
         if section:
             plots[section] += _curves(stage, rows)
+    plots["preference"] = _preference(logged.get("preference", []))
     plots["policy"] = _policy(logged.get("policy", []), summary.get("policy", {}).get("kl_budget"))
     if "by_reason" in summary.get("reward", {}):
         svg = figures.accuracy_by_reason(summary["reward"], summary.get("reward_second"))
@@ -137,7 +146,12 @@ def _plots(run: Run) -> dict[str, list[Plot]]:
 
 def _curves(stage: str, rows: Sequence[Row]) -> list[Plot]:
     """Loss, and accuracy in training where it was logged, of one stage."""
-    colours = {"sft": figures.SFT, "reward": figures.REWARD, "constitution": figures.CONSTITUTIONAL}
+    colours = {
+        "sft": figures.SFT,
+        "preference": figures.PREFERENCE,
+        "reward": figures.REWARD,
+        "constitution": figures.CONSTITUTIONAL,
+    }
     second = ", second model" if stage.startswith("reward_") else ""
     plots = []
     for name, heading in (("loss", "Loss"), ("reward/accuracy", "Accuracy in training")):
@@ -145,6 +159,20 @@ def _curves(stage: str, rows: Sequence[Row]) -> list[Plot]:
         if line:
             svg = figures.curve(f"{stage}-{name.replace('/', '-')}", [line], share=name != "loss")
             plots.append(Plot(heading + second, svg))
+    return plots
+
+
+def _preference(rows: Sequence[Row]) -> list[Plot]:
+    """Loss and accuracy in training, and where the log-probs of both answers go."""
+    plots = _curves("preference", rows)
+    lines = [
+        _line("logps/chosen", rows, figures.PREFERENCE),
+        _line("logps/rejected", rows, figures.SECOND),
+    ]
+    drawn = [line for line in lines if line]
+    if drawn:
+        note = "Nats per answer. That of the preferred answer often falls too: the other one falls faster."
+        plots.append(Plot("Log-probability", figures.curve("preference-logps", drawn), note))
     return plots
 
 
@@ -167,5 +195,5 @@ def _line(name: str, rows: Sequence[Row], colour: str) -> figures.Line | None:
     if not points:
         return None
     steps, values = zip(*points, strict=True)
-    label = {"reward/mean": "optimised against", "reward/second": "second, only watching"}.get(name, name)
+    label = _LABELS.get(name, name)
     return figures.Line(label, colour, steps, values)

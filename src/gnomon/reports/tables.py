@@ -114,12 +114,14 @@ VERDICT = ("ends_turn", "answers", "checks", "reward/second", "kl/reference")
 MODELS = {
     "base": "Base",
     "sft": "Instruction-tuned",
+    "preference": "Preference-tuned",
     "policy": "Optimised",
     "constitutional": "Constitutional",
 }
 _TERMINAL_COLOURS = {
     "base": "grey62",
     "sft": "dodger_blue1",
+    "preference": "gold3",
     "policy": "dark_orange",
     "constitutional": "cyan",
 }
@@ -206,7 +208,7 @@ def summary_table(summary: Summary) -> Padding:
     table.add_column("")
     for model in models:
         # in one line it would be wider than its figures
-        heading = visible(title(model)).replace("Instruction-tuned", "Instruction-\ntuned")
+        heading = visible(title(model)).replace("-tuned", "-\ntuned")
         table.add_column(
             Text(heading, _TERMINAL_COLOURS.get(model, "magenta")),
             justify="right",

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from gnomon.config import OptimSettings
 from gnomon.distributed import add_up, agreed, check_alike, gather, leads, rank, share_out, size
 from gnomon.errors import DivergenceError
 from gnomon.models.shards import evenly, is_part, part_of, sharded_layers
 from gnomon.runs import MetricsLog
+from gnomon.settings import OptimSettings
 from gnomon.training import checkpoint
 from gnomon.training.objective import Micro, Objective, StepWork
 from gnomon.training.optim import adamw, clip, learning_rate

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.utils import clip_grads_with_norm_
 
-from gnomon.config import OptimSettings
 from gnomon.distributed import add_up
 from gnomon.kernels.head import wide
 from gnomon.models.shards import is_part, like_part, part_of
+from gnomon.settings import OptimSettings
 from gnomon.training.parts import taken
 
 

@@ -35,6 +35,10 @@ class EncodedPair:
         return max(len(self.first.ids), len(self.second.ids))
 
 
+Pairs = Sequence[EncodedPair] | Mapping[int, EncodedPair]
+"""Pairs by their places among all of them."""
+
+
 @dataclass(frozen=True)
 class EncodedPairs:
     """Pairs ready for training, and how many could not be used, by reason."""
@@ -46,7 +50,8 @@ class EncodedPairs:
 class PairBatch(NamedTuple):
     """Pairs laid out for one forward pass: rows 2k and 2k + 1 are the first and the second answer of pair k.
 
-    Weights add up to 1 over the step; `indices` are the pairs' places among all of them.
+    Weights add up to 1 over the step; `indices` are the pairs' places among all of them. `baseline` is what
+    log-ratios are measured against where a loss has such a thing (KTO).
     """
 
     rows: Branches
@@ -54,6 +59,13 @@ class PairBatch(NamedTuple):
     preference: Tensor
     weights: Tensor
     indices: tuple[int, ...]
+    baseline: float = 0.0
+
+    @property
+    def tokens(self) -> Tensor:
+        """Trained tokens [pairs, 2] of both answers."""
+        counts = [sum(trained) for trained in self.response_masks]
+        return torch.tensor(counts, device=self.weights.device).view(-1, 2)
 
 
 def encode_comparisons(lm: LanguageModel, comparisons: Iterable[Comparison], max_length: int) -> EncodedPairs:
@@ -90,7 +102,10 @@ def _encoded(lm: LanguageModel, row: Comparison, max_length: int) -> EncodedPair
 
 
 def pair_micros(
-    lm: LanguageModel, pairs: Sequence[EncodedPair], chosen: Sequence[int], micro_tokens: int
+    lm: LanguageModel,
+    pairs: Pairs,
+    chosen: Sequence[int],
+    micro_tokens: int,
 ) -> list[Micro]:
     """A step's pairs, those `chosen` of all, in micro-batches of like length; a pair is never parted."""
     total = sum(pairs[i].weight for i in chosen)
@@ -105,7 +120,10 @@ def pair_micros(
 
 
 def _micro(
-    lm: LanguageModel, pairs: Sequence[EncodedPair], laid: Mapping[int, Sequence[Group]], total: float
+    lm: LanguageModel,
+    pairs: Pairs,
+    laid: Mapping[int, Sequence[Group]],
+    total: float,
 ) -> Micro:
     chosen = [pairs[i] for i in laid]
     rows = [row for pair in chosen for row in (pair.first, pair.second)]

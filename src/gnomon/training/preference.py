@@ -1,30 +1,51 @@
-"""Preference optimisation: the policy learns from comparisons directly, measured against its reference."""
+"""Preference optimisation: the policy learns from comparisons directly, without reward model and samples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gnomon.config import PreferenceSettings
 from gnomon.data.collate import Epochs
-from gnomon.distributed import spread_over
-from gnomon.kernels.fused import token_logps
 from gnomon.kernels.head import wide
-from gnomon.losses.preference import PairLogps, dpo
+from gnomon.losses.anchored import apo_down, apo_zero, kto_baseline, kto_pairs
+from gnomon.losses.length_aware import r_dpo
+from gnomon.losses.preference import PairLogps, dpo, hinge, ipo, robust_dpo
+from gnomon.losses.reference_free import cpo, odds_ratio, preferred_nll, simpo, slic
 from gnomon.losses.reward import smoothed
-from gnomon.models.branches import branch_states
-from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import check_reference, reference_of
-from gnomon.models.shards import evenly
+from gnomon.offline import Loss, PreferenceSettings
+from gnomon.training.mismatched import mismatched
 from gnomon.training.objective import Micro, StepWork
-from gnomon.training.pairs import EncodedPairs, PairBatch, pair_micros
+from gnomon.training.pair_logps import answer_logps, read_logps, summed
+from gnomon.training.pairs import EncodedPair, EncodedPairs, PairBatch, Pairs, pair_micros
+
+LOSSES: Mapping[Loss, Callable[..., Tensor]] = {
+    "dpo": dpo,
+    "robust_dpo": robust_dpo,
+    "ipo": ipo,
+    "hinge": hinge,
+    "slic": slic,
+    "kto": kto_pairs,
+    "orpo": odds_ratio,
+    "simpo": simpo,
+    "cpo": cpo,
+    "ld_dpo": dpo,
+    "r_dpo": r_dpo,
+    "apo_zero": apo_zero,
+    "apo_down": apo_down,
+}
+"""What each pair of log-probs costs; `ld_dpo` differs in what the log-probs are sums of."""
 
 
 class PreferenceOptimisation:
-    """Weighted mean over the step's pairs of DPO's loss. `reference` is a frozen model where the policy has
-    no frozen adapters of its own."""
+    """Weighted mean over the step's pairs of a loss of preferences, and of the cross-entropy beside it.
+
+    `reference` is a frozen model where the policy has no frozen adapters of its own; a loss without a
+    reference needs neither.
+    """
 
     def __init__(
         self,
@@ -34,80 +55,140 @@ class PreferenceOptimisation:
         seed: int,
         reference: LanguageModel | None = None,
     ) -> None:
-        check_reference(lm, reference)
+        if settings.needs_reference:
+            check_reference(lm, reference)
         self.lm, self.pairs, self.settings, self.reference = lm, data.pairs, settings, reference
         lengths, optim = [pair.length for pair in data.pairs], settings.optim
         self.order = Epochs(lengths, optim.batch_size, optim.epochs, seed)
         self.steps = self.order.steps
-        self.ref_logps = torch.full((len(data.pairs), 2), torch.nan, dtype=wide(lm.model.dtype))
+        unknown = torch.full((len(data.pairs), 2), torch.nan, dtype=wide(lm.model.dtype))
+        self.ref_logps = unknown if settings.needs_reference else torch.zeros_like(unknown)
         """Of both answers of each pair, NaN until they are needed; they do not change, so never again."""
+        self.mismatched = mismatched(data.pairs, seed) if settings.loss == "kto" else {}
+        self.ref_mismatched = torch.zeros_like(unknown)
+        """The same of the answers after other prompts."""
+        self.ref_mismatched[torch.tensor(list(self.mismatched), dtype=torch.long)] = torch.nan
 
     def prepare(self, step: int) -> StepWork:
         """The step's pairs, cut into micro-batches of like length, their reference log-probs known."""
-        chosen = self.order.at(step)
-        self._ask_reference(chosen)
+        chosen, metrics = self.order.at(step), {"epoch": step / self.order.per_epoch}
+        self._ask_reference(self.pairs, chosen, self.ref_logps)
         micros = pair_micros(self.lm, self.pairs, chosen, self.settings.optim.micro_tokens)
-        return StepWork(micros, {"epoch": step / self.order.per_epoch})
+        if self.settings.loss == "kto":
+            metrics["kl/baseline"] = self._baseline(chosen)
+            micros = [_measured_against(metrics["kl/baseline"], micro) for micro in micros]
+        return StepWork(micros, metrics)
 
     def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
         """This micro-batch's part of the step's mean."""
         batch: PairBatch = micro.tensors
-        own = _answer_logps(self.lm, batch)
-        known = self.ref_logps[list(batch.indices)].to(own.device)
-        logps = PairLogps(*own.unbind(dim=1), *known.unbind(dim=1))
-        preference = smoothed(batch.preference, self.settings.label_smoothing)
-        losses = dpo(logps, preference, beta=self.settings.beta)
-        return (batch.weights * losses).sum(), self._metrics(logps, batch)
+        answers, common = answer_logps(self.lm, batch), self.settings.common
+        whole = summed(answers)
+        known = self.ref_logps[list(batch.indices)].to(whole.device)
+        logps = _pair(summed(answers, common["tail_weight"]), known, batch.tokens)
+        nll = preferred_nll(_pair(whole, known, batch.tokens), self._labels(batch))
+        losses = self._losses(logps, batch)
+        if common["sft_weight"]:
+            losses = losses + common["sft_weight"] * nll
+        metrics = self._metrics(logps, batch) | _log_probs(whole, batch) | {"loss/sft": nll.detach()}
+        means = torch.stack([(batch.weights * value).sum().to(whole.dtype) for value in metrics.values()])
+        return (batch.weights * losses).sum(), dict(zip(metrics, means.tolist(), strict=True))
+
+    def rewards(self, pairs: Sequence[EncodedPair]) -> tuple[list[float], list[float]]:
+        """Implicit rewards of the first and of the second answers of pairs that need not be trained on."""
+        tokens = torch.tensor([[sum(p.first.response_mask), sum(p.second.response_mask)] for p in pairs])
+        own = self._read(self.lm, pairs, range(len(pairs)))
+        known = torch.zeros_like(own)
+        if self.settings.needs_reference:
+            with reference_of(self.lm, self.reference) as reference:
+                known = self._read(reference, pairs, range(len(pairs)))
+        first, second = implicit_rewards(_pair(own, known, tokens), self.settings)
+        return first.tolist(), second.tolist()
 
     def state_dict(self) -> dict[str, Any]:
         """The reference's log-probs; order and rows follow from seed and step."""
-        return {"ref_logps": self.ref_logps}
+        return {"ref_logps": self.ref_logps, "ref_mismatched": self.ref_mismatched}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what is known of the reference."""
         self.ref_logps.copy_(state["ref_logps"])
+        self.ref_mismatched.copy_(state["ref_mismatched"])
 
-    @torch.no_grad()
-    def _ask_reference(self, chosen: Sequence[int]) -> None:
+    def _read(self, lm: LanguageModel, pairs: Pairs, chosen: Sequence[int]) -> Tensor:
+        tail_weight = self.settings.common["tail_weight"]
+        return read_logps(lm, pairs, chosen, self.settings.optim.micro_tokens, tail_weight)
+
+    def _ask_reference(self, pairs: Pairs, chosen: Sequence[int], known: Tensor) -> None:
         # all of a step or none, as epochs go: cut as it is trained, so that both round alike to begin with
-        unknown = [i for i in chosen if self.ref_logps[i].isnan().any()]
-        if not unknown:
-            return
-        with reference_of(self.lm, self.reference) as reference:
-            micros = pair_micros(reference, self.pairs, unknown, self.settings.optim.micro_tokens)
+        unknown = [i for i in chosen if known[i].isnan().any()]
+        if unknown:
+            with reference_of(self.lm, self.reference) as reference:
+                known[unknown] = self._read(reference, pairs, unknown)
 
-            def read(own: list[Micro]) -> list[Tensor]:
-                with evenly(reference.model, own) as passes:
-                    return [_answer_logps(reference, micro.tensors).cpu() for micro in passes]
+    def _baseline(self, chosen: Sequence[int]) -> float:
+        """KTO's reference point, by the step's prompts and other pairs' answers, before the update."""
+        own = [i for i in chosen if i in self.mismatched]
+        if not own:
+            return 0.0
+        self._ask_reference(self.mismatched, own, self.ref_mismatched)
+        ratios = self._read(self.lm, self.mismatched, own) - self.ref_mismatched[own]
+        return float(kto_baseline(ratios.flatten()))
 
-            logps = spread_over(micros, lambda micro: micro.tokens, read)
-        for micro, known in zip(micros, logps, strict=True):
-            self.ref_logps[list(micro.tensors.indices)] = known
+    def _labels(self, batch: PairBatch) -> Tensor:
+        """P(first is better), as the loss takes it; `robust_dpo` corrects for flips by itself."""
+        told, flips = batch.preference, self.settings.label_smoothing
+        return told if self.settings.loss == "robust_dpo" else smoothed(told, flips)
+
+    def _losses(self, logps: PairLogps, batch: PairBatch) -> Tensor:
+        own: dict[str, Any] = dict(self.settings.arguments)
+        if self.settings.loss == "robust_dpo":
+            own["flips"] = self.settings.label_smoothing
+        if self.settings.loss == "kto":
+            own["baseline"] = logps.first.new_tensor(batch.baseline)
+        return LOSSES[self.settings.loss](logps, self._labels(batch), **own)
 
     @torch.no_grad()
-    def _metrics(self, logps: PairLogps, batch: PairBatch) -> dict[str, float]:
-        first = batch.preference >= 0.5
-        beta, towards = self.settings.beta, 2 * batch.preference - 1
-        values = {
+    def _metrics(self, logps: PairLogps, batch: PairBatch) -> dict[str, Tensor]:
+        """Of each pair: what the implicit rewards say, and how far the policy has moved."""
+        first, second = implicit_rewards(logps, self.settings)
+        margin, towards = first - second, 2 * batch.preference - 1
+        better = batch.preference >= 0.5
+        moved = (logps.first_ratio.abs() + logps.second_ratio.abs()) / 2
+        return {
             # 1 where reward and label agree, 0 where they do not, 1/2 where one of them has no opinion
-            "reward/accuracy": (1 + torch.sign(logps.margin) * torch.sign(towards)) / 2,
-            "reward/margin": beta * logps.margin * towards,
-            "reward/chosen": beta * torch.where(first, logps.first_ratio, logps.second_ratio),
-            "reward/rejected": beta * torch.where(first, logps.second_ratio, logps.first_ratio),
-            "logps/chosen": torch.where(first, logps.first, logps.second),
-            "logps/rejected": torch.where(first, logps.second, logps.first),
-            "logps/moved": (logps.first_ratio.abs() + logps.second_ratio.abs()) / 2,
+            "reward/accuracy": (1 + torch.sign(margin) * torch.sign(towards)) / 2,
+            "reward/margin": margin * towards,
+            "reward/chosen": torch.where(better, first, second),
+            "reward/rejected": torch.where(better, second, first),
+            **({"logps/moved": moved} if self.settings.needs_reference else {}),
         }
-        means = torch.stack([(batch.weights * value).sum() for value in values.values()])
-        return dict(zip(values, means.tolist(), strict=True))
 
 
-def _answer_logps(lm: LanguageModel, batch: PairBatch) -> Tensor:
-    """Log-probs [pairs, 2] of both answers, summed over their trained tokens; without dropout, or policy and
-    reference would differ before the first update."""
-    with without_dropout(lm.model):
-        states = branch_states(lm.model, batch.rows)
-    before, labels = batch.rows.trained(batch.response_masks)
-    each = token_logps(states[before], output_head(lm.model), labels)
-    answers = torch.split(each, [sum(trained) for trained in batch.response_masks])
-    return torch.stack([answer.sum() for answer in answers]).view(-1, 2)
+@torch.no_grad()
+def implicit_rewards(logps: PairLogps, settings: PreferenceSettings) -> tuple[Tensor, Tensor]:
+    """What a loss compares of both answers: `beta` times log pi - log pi_ref (a token's mean where the loss
+    averages, without a reference where it has none), and what r_dpo takes the answer's length to be worth."""
+    own, seen = settings.arguments, logps.averaged() if settings.averages else logps
+    beta, a_token = own.get("beta", 1.0), own.get("length_penalty", 0.0)
+    return (
+        beta * seen.first_ratio + a_token * logps.first_tokens,
+        beta * seen.second_ratio + a_token * logps.second_tokens,
+    )
+
+
+def _pair(own: Tensor, known: Tensor, tokens: Tensor) -> PairLogps:
+    return PairLogps(*own.unbind(dim=1), *known.unbind(dim=1), *tokens.unbind(dim=1))
+
+
+def _measured_against(baseline: float, micro: Micro) -> Micro:
+    return replace(micro, tensors=micro.tensors._replace(baseline=baseline))
+
+
+@torch.no_grad()
+def _log_probs(whole: Tensor, batch: PairBatch) -> dict[str, Tensor]:
+    """Of each pair: log-probs and lengths of the answers by what the label says of them."""
+    order = torch.where(batch.preference >= 0.5, 0, 1)[:, None]
+    chosen, rejected = whole.gather(1, order)[:, 0], whole.gather(1, 1 - order)[:, 0]
+    tokens = batch.tokens
+    longer = tokens.gather(1, order) - tokens.gather(1, 1 - order)
+    return {"logps/chosen": chosen, "logps/rejected": rejected, "length/difference": longer[:, 0]}

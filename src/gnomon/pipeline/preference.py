@@ -1,0 +1,70 @@
+"""The stage of preference optimisation: comparisons in, a policy out, with no reward model between them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gnomon.config import Recipe
+from gnomon.evaluation.reward import reward_report
+from gnomon.models.lora import has_adapters
+from gnomon.models.save import save_model
+from gnomon.offline import PreferenceSettings
+from gnomon.pipeline.card import model_card
+from gnomon.pipeline.rows import read_records
+from gnomon.pipeline.stage import Artefact, Stage, StageContext
+from gnomon.pipeline.stages import MODEL, Start, _reference, _settings, _train, _trainable, seen
+from gnomon.records import Comparison
+from gnomon.runs import write_json
+from gnomon.training.pairs import encode_comparisons
+from gnomon.training.preference import PreferenceOptimisation
+
+
+def preference_stage(
+    recipe: Recipe,
+    settings: PreferenceSettings,
+    data: Artefact,
+    start: Start,
+    roles: Sequence[str],
+    extra: Artefact | None = None,
+) -> Stage:
+    """Optimise the start model on the comparisons of the roles, and on those of the `extra` artefact.
+
+    The report has the accuracy of its implicit reward on held-out comparisons, as that of a reward model.
+    """
+    given = data.only(*(f"{role}.jsonl" for role in (*roles, "test")))
+
+    def run(context: StageContext) -> None:
+        rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
+        if extra is not None:
+            rows += read_records(extra.path / "comparisons.jsonl", Comparison)
+        compared = settings.needs_reference
+        lm = _trainable(recipe, start, measured=compared)
+        reference = _reference(recipe, start) if compared and not has_adapters(lm.model) else None
+        encoded = encode_comparisons(lm, rows, recipe.model.max_length)
+        objective = PreferenceOptimisation(lm, encoded, settings, recipe.seed, reference)
+        result = _train(context, lm, objective, settings.optim)
+        test = read_records(given.file("test.jsonl"), Comparison)
+        report = {
+            **implicit_reward_report(objective, test, recipe.model.max_length),
+            "loss": settings.loss,
+            "train_rows": len(encoded.pairs),
+            "dropped": dict(encoded.dropped),
+            "steps": result.steps,
+        }
+        write_json(context.folder / "report.json", report)
+        save_model(lm, context.folder / MODEL, model_card(recipe, "preference", lm, report))
+
+    inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
+    chosen = {"preference": seen(settings) | settings.own, "roles": list(roles)}
+    return Stage("preference", 1, _settings(recipe, start, **chosen), inputs, run)
+
+
+def implicit_reward_report(
+    objective: PreferenceOptimisation, comparisons: Sequence[Comparison], max_length: int
+) -> dict[str, Any]:
+    """What a reward model's report says, of the rewards that a policy implies; DataError without comparisons.
+
+    Comparisons that could not be trained on are not measured either.
+    """
+    encoded = encode_comparisons(objective.lm, comparisons, max_length).pairs
+    usable = {pair.id for pair in encoded}
+    return reward_report([row for row in comparisons if row.id in usable], *objective.rewards(encoded))

@@ -1,0 +1,62 @@
+"""Log-probs of both answers of pairs, as losses of preferences read them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gnomon.distributed import spread_over
+from gnomon.kernels.fused import token_logps
+from gnomon.losses.length_aware import desensitised
+from gnomon.models.branches import branch_states
+from gnomon.models.heads import output_head, without_dropout
+from gnomon.models.load import LanguageModel
+from gnomon.models.shards import evenly
+from gnomon.training.objective import Micro
+from gnomon.training.pairs import PairBatch, Pairs, pair_micros
+
+
+def answer_logps(lm: LanguageModel, batch: PairBatch) -> list[Tensor]:
+    """For each answer, the first and the second of each pair in turn, the log-probs of its trained tokens;
+    without dropout, or policy and reference would differ before the first update."""
+    with without_dropout(lm.model):
+        states = branch_states(lm.model, batch.rows)
+    before, labels = batch.rows.trained(batch.response_masks)
+    each = token_logps(states[before], output_head(lm.model), labels)
+    return list(torch.split(each, [sum(trained) for trained in batch.response_masks]))
+
+
+def summed(answers: Sequence[Tensor], tail_weight: float = 1.0) -> Tensor:
+    """Log-probs [pairs, 2] of whole answers, what is longer than the other counting `tail_weight` there."""
+    if tail_weight == 1:
+        return torch.stack([answer.sum() for answer in answers]).view(-1, 2)
+    pairs = zip(answers[::2], answers[1::2], strict=True)
+    each = [value for pair in pairs for value in desensitised(*pair, tail_weight=tail_weight)]
+    return torch.stack(each).view(-1, 2)
+
+
+@torch.no_grad()
+def read_logps(
+    lm: LanguageModel,
+    pairs: Pairs,
+    chosen: Sequence[int],
+    micro_tokens: int,
+    tail_weight: float = 1.0,
+) -> Tensor:
+    """`summed` log-probs [chosen, 2] of those of the pairs, on the CPU; every process reads its share.
+
+    They are cut as they are trained, so that policy and reference round alike to begin with.
+    """
+    micros = pair_micros(lm, pairs, chosen, micro_tokens)
+
+    def read(own: list[Micro]) -> list[Tensor]:
+        with evenly(lm.model, own) as passes:
+            return [summed(answer_logps(lm, micro.tensors), tail_weight).cpu() for micro in passes]
+
+    known = spread_over(micros, lambda micro: micro.tokens, read)
+    found = {
+        i: row
+        for micro, rows in zip(micros, known, strict=True)
+        for i, row in zip(micro.tensors.indices, rows, strict=True)
+    }
+    return torch.stack([found[i] for i in chosen])
