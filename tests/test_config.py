@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.config import Recipe, load_recipe
+from gnomon.config import Recipe
 from gnomon.errors import ConfigError
+from gnomon.recipe import load_recipe
 
 
 def recipe(folder: Path, text: str = "", *overrides: str) -> Recipe:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from office import project, somebody
 
-from gnomon.config import DataSettings, RewardSettings, load_recipe
+from gnomon.config import DataSettings, RewardSettings
 from gnomon.data.formats import load
 from gnomon.data.sources import FOLDER
 from gnomon.errors import ConfigError, DataError
@@ -24,6 +24,7 @@ from gnomon.pipeline.project import FLIPS, VARIABLE, VOTES, read_rows, settled
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.pipeline.stage import Artefact
+from gnomon.recipe import load_recipe
 from gnomon.runs import read_json
 from gnomon.store import MANIFEST
 

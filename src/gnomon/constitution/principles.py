@@ -11,8 +11,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from gnomon.config import Settings, describe
+from gnomon.config import Settings
 from gnomon.errors import DataError
+from gnomon.recipe import describe
 
 Use = Literal["revision", "comparison"]
 
