@@ -171,6 +171,41 @@ class RewardSettings(Settings):
         0.0,
         description="share of labels taken to be flipped; estimated: of votes, see `data.labels`",
     )
+    margin: float = Field(
+        0.0, ge=0, description="score by which the better answer is to lead, times the label's strength"
+    )
+    batching: Literal["pairs", "prompts", "rankings"] = Field(
+        "pairs",
+        description="what a row of a batch is: a pair; all pairs of a prompt, together as much as one; or "
+        "these with every ranking as a whole (Plackett and Luce)",
+    )
+    head: Literal["score", "mean_variance"] = Field(
+        "score", description="a score, or its mean and variance (distributional preference learning)"
+    )
+    members: int = Field(1, ge=1, le=16, description="of an ensemble, each with its own draw of the rows")
+    trunk: Literal["shared", "own"] = Field(
+        "shared", description="whether the members are heads on one body, or have a body each"
+    )
+    length_debias: bool = Field(
+        False, description="take out of scores what length explains of them, by a tenth of the comparisons"
+    )
+    normalise: Literal["none", "shift", "unit"] = Field(
+        "shift", description="held-out demonstrations' scores: as they are, 0 on average, of deviation 1 too"
+    )
+
+    @property
+    def bodies(self) -> int:
+        """How many are trained."""
+        return self.members if self.trunk == "own" else 1
+
+    @model_validator(mode="after")
+    def _orders_have_plain_scores(self) -> Self:
+        if self.batching == "rankings" and self.head == "mean_variance":
+            raise ValueError(
+                "batching: how likely an order is follows from no mean and variance; set it to prompts, or "
+                "head to score"
+            )
+        return self
 
     @property
     def flips(self) -> float:
@@ -178,6 +213,17 @@ class RewardSettings(Settings):
         if isinstance(self.label_smoothing, str):
             raise ConfigError("reward.label_smoothing is estimated from votes, and there are none here")
         return self.label_smoothing
+
+
+class EnsembleSettings(Settings):
+    """What a policy is paid where the members of its reward model disagree."""
+
+    combine: Literal["mean", "mean_minus_std", "mean_minus_variance", "worst"] = Field(
+        "mean", description="of the members' scores"
+    )
+    caution: float = Field(
+        0.5, ge=0, description="times the members' standard deviation, or variance, is taken off the mean"
+    )
 
 
 class PreferenceSettings(Settings):
@@ -204,6 +250,7 @@ class PolicySettings(Settings):
     kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
     max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
     temperature: float = Field(0.7, gt=0, description="of sampling, and of the log-probs trained on")
+    ensemble: EnsembleSettings = EnsembleSettings()
     score_bound: float | None = Field(3.0, gt=0, description="scores are squashed to lie within +- this")
     length_neutral: bool = Field(True, description="take out of the scores what length alone explains")
     checks_weight: float = Field(1.0, ge=0, description="reward of passing all of a prompt's checks")
@@ -275,3 +322,12 @@ class Recipe(Settings):
     policy: PolicySettings | None = PolicySettings()
     constitution: ConstitutionSettings | None = ConstitutionSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _bodies_are_whole(self) -> Self:
+        if self.reward and self.reward.bodies > 1 and self.model.sharding == "layers":
+            raise ValueError(
+                "reward.trunk: several bodies are not shared out; set model.sharding to none, or trunk to "
+                "shared"
+            )
+        return self

@@ -16,8 +16,9 @@ from gnomon.pipeline.constitutional import kept_revisions, revise_stage
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines, write_records
+from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage
-from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, reward_stage, sft_stage
+from gnomon.pipeline.stages import Start, data_stage, policy_stage, reward_stage, sft_stage
 from gnomon.pipeline.walk import Road, opened
 from gnomon.runs import storing, write_json
 
