@@ -30,8 +30,8 @@ def scored_report(
     rest is of single scores: what those who judge do not agree on.
     """
     chances = [scorer.chance(*both) for both in zip(first, second, strict=True)]
-    values = ([score.value for score in scores] for scores in (first, second))
-    report = reward_report(comparisons, *values, chances)
+    values = [[score.value for score in scores] for scores in (first, second)]
+    report = reward_report(comparisons, values[0], values[1], chances)
     if sum(model.heads for model in scorer.models) > 1:
         report["uncertainty"] = _uncertainty(comparisons, first, second)
     if scorer.model.variance:

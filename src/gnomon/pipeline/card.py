@@ -15,6 +15,7 @@ DID = {
     "constitutional": "fine-tuning on answers revised by the model itself under a constitution",
     "policy": "policy optimisation on its own samples against a reward model",
     "reward": "a Bradley-Terry reward model of comparisons",
+    "reward_average": "the mean of the weights of several Bradley-Terry reward models",
     "reward_second": "a second Bradley-Terry reward model, on other comparisons, that watches the first",
 }
 
