@@ -1,4 +1,4 @@
-"""Reward models of several runs made one by the mean of their weights, and measured as one that was trained."""
+"""Reward models of several runs made one by the mean of their weights, and measured as if it was trained."""
 
 import shutil
 from collections.abc import Sequence
