@@ -64,4 +64,4 @@ def test_a_file_of_pairs_measures_a_reward_model(gnomon, tmp_path):
     summary = json.loads(done.out)
     assert summary["comparisons"]["pairs"] == 3
     assert sum(summary["comparisons"]["dropped"].values()) == 1
-    assert summary["rewards"]["r-model"]["accuracy"]["n"] == 3
+    assert summary["rewards"]["path-r-model"]["accuracy"]["n"] == 3

@@ -11,10 +11,11 @@ from gnomon.models.load import load
 from gnomon.models.lora import add_lora
 from gnomon.models.reward_model import RewardModel, Scorer, save_scorer
 
+SMALL = LoraSettings(rank=2, alpha=6)
 ROWS = [[2, 50, 60, 70, 1], [2, 80, 1]]
 
 
-def saved(folder, seed, *, lora=LoraSettings(rank=2, alpha=6), ref="tiny:0", heads=1):
+def saved(folder, seed, *, lora=SMALL, ref="tiny:0", heads=1):
     """A reward model that was moved from its start by chance."""
     lm = load(ref, dtype="float32")
     if lora is not None:

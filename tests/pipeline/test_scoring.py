@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -132,4 +131,3 @@ def test_settled_scores_are_the_same_wherever_they_are_served(tmp_path):
     assert chances[0] == pytest.approx(0.5 * (1 + math.erf(z / math.sqrt(2))), abs=1e-6)
     save_scorer(it, tmp_path, "card")
     assert load_scorer(tmp_path, dtype="float32").score(rows) == pytest.approx(wanted, abs=1e-4)
-    assert json.loads((tmp_path / "config.json").read_text())

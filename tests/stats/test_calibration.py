@@ -4,7 +4,7 @@ from scipy.special import expit, logit, ndtr
 from simulated import alike_within, assert_covers
 
 from gnomon.errors import DataError
-from gnomon.stats.calibration import calibration_interval, expected_calibration_error
+from gnomon.stats.calibration import Bin, calibration_interval, expected_calibration_error, reliability
 from gnomon.stats.clustered import mean_clustered
 
 
