@@ -196,3 +196,16 @@ def test_a_password_is_not_kept_with_the_settings(tmp_path, url):
 @pytest.mark.parametrize("place", ["votes/labels.db", "postgresql://ann@host/labels", "a:b@c.db"])
 def test_other_places_of_votes_are_taken_as_they_are(tmp_path, place):
     assert recipe(tmp_path, "", f"data.labels.db={place}").data.labels.db == place
+
+
+def test_an_order_has_no_likelihood_of_means_and_variances(tmp_path):
+    said = complaint(tmp_path, "reward: {batching: rankings, head: mean_variance}")
+    assert "reward" in said
+    assert "set it to prompts" in said
+
+
+def test_several_bodies_are_not_shared_out(tmp_path):
+    text = "reward: {members: 3, trunk: own}\nmodel: {sharding: layers}"
+    assert "set model.sharding to none" in complaint(tmp_path, text)
+    assert recipe(tmp_path, text, "reward.trunk=shared").reward.bodies == 1
+    assert recipe(tmp_path, text, "model.sharding=none").reward.bodies == 3

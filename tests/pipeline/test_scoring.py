@@ -1,4 +1,5 @@
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from gnomon.config import RewardSettings
 from gnomon.errors import DataError
 from gnomon.judges.reward_model import RewardJudge
 from gnomon.models.load import load
-from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_scorer
+from gnomon.models.reward_model import HEAD_FILE, RewardModel, Scorer, load_scorer, save_scorer
 from gnomon.pipeline.scoring import held_apart, normalise, rid_of_length
+from gnomon.pipeline.stages import Start
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.engine import Sample
@@ -98,6 +100,8 @@ def test_demonstrations_have_a_deviation_of_one_and_chances_stay_as_they_are():
     assert (np.mean(values), np.std(values)) == pytest.approx((0.0, 1.0), abs=1e-4)
     first, second = score_comparisons(it, PAIRS)
     assert [it.chance(*both) for both in zip(first, second, strict=True)] == pytest.approx(before, abs=1e-5)
+    normalise(it, SHOWN, RewardSettings(normalise="unit"))  # again: nothing is left of the first time
+    assert [score.value for score in given_to(it)] == pytest.approx(values, abs=1e-4)
 
 
 @pytest.mark.parametrize("rows", [SHOWN, []])
@@ -106,6 +110,15 @@ def test_scores_stay_as_they_are_where_that_is_asked_for_or_nothing_is_shown(row
     before = it.score([[2, 50, 1]])
     normalise(it, rows, RewardSettings(normalise="none" if rows else "unit"))
     assert it.score([[2, 50, 1]]) == before
+
+
+def test_a_reward_model_is_known_by_all_of_its_members(tmp_path):
+    it = scorer()
+    save_scorer(Scorer(it.lm, it.model, others=(scorer(heads=1).model,)), tmp_path, "card")
+    before = Start(f"path:{tmp_path}").digest
+    assert Start(f"path:{tmp_path}").digest == before
+    shutil.copyfile(tmp_path / HEAD_FILE, tmp_path / "member-2" / HEAD_FILE)
+    assert Start(f"path:{tmp_path}").digest != before
 
 
 @pytest.mark.mistake("scored-on-other-ids")

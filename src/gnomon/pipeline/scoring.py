@@ -96,7 +96,9 @@ def normalise(scorer: Scorer, rows: Sequence[Demonstration], settings: RewardSet
     with `unit` scale them to a standard deviation of 1 there; as they are where there is no demonstration."""
     if settings.normalise == "none" or not rows:
         return
-    _give(scorer, "shift", [0.0] * sum(model.heads for model in scorer.models))
+    for model in scorer.models:
+        model.shift.zero_()
+        model.scale.fill_(1.0)
     ids = [scorer.lm.encode(row.conversation).ids for row in rows]
     scores: list[Score] = spread_over(ids, len, scorer.scores)
     _give(scorer, "shift", [fmean(own) for own in zip(*(score.members for score in scores), strict=True)])
