@@ -180,7 +180,7 @@ def test_flips_are_a_share_or_estimated(tmp_path):
     for wrong in ("0.5", "-0.1", "guessed", "true", "null"):
         told = complaint(tmp_path, "", f"reward.label_smoothing={wrong}")
         assert "reward.label_smoothing: it is" in told
-        assert "give a share from 0 to below 0.5, or estimated" in told
+        assert "give a share from 0 to below 0.5, or estimated or lapses" in told
 
 
 @pytest.mark.parametrize(

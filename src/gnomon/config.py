@@ -21,17 +21,17 @@ Until = Literal["sft", "constitution", "reward", "policy"]
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
-ESTIMATED: Literal["estimated"] = "estimated"
+ESTIMATES = ("estimated", "lapses")
 
 
 def _share_or_estimated(value: Any) -> Any:
     is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 0.5
-    if is_share or value == ESTIMATED:
+    if is_share or value in ESTIMATES:
         return value
-    raise ValueError(f"it is {value!r}; give a share from 0 to below 0.5, or {ESTIMATED}")
+    raise ValueError(f"it is {value!r}; give a share from 0 to below 0.5, or {' or '.join(ESTIMATES)}")
 
 
-Flips = Annotated[float | Literal["estimated"], BeforeValidator(_share_or_estimated)]
+Flips = Annotated[float | Literal["estimated", "lapses"], BeforeValidator(_share_or_estimated)]
 
 
 class Settings(BaseModel):
@@ -169,7 +169,8 @@ class RewardSettings(Settings):
     centring: float = Field(0.01, ge=0, description="weight of mean((r_w + r_l)^2)")
     label_smoothing: Flips = Field(
         0.0,
-        description="share of labels taken to be flipped; estimated: of votes, see `data.labels`",
+        description="share of labels taken to be flipped; of votes, see `data.labels`, estimated: as people "
+        "disagree, lapses: as they get known pairs wrong and contradict themselves",
     )
     margin: float = Field(
         0.0, ge=0, description="score by which the better answer is to lead, times the label's strength"
