@@ -204,6 +204,10 @@ def test_an_order_has_no_likelihood_of_means_and_variances(tmp_path):
     assert "set it to prompts" in said
 
 
+def test_one_fold_leaves_nothing_to_learn_from(tmp_path):
+    assert "set 2 or more" in complaint(tmp_path, "reward: {folds: 1}")
+
+
 def test_several_bodies_are_not_shared_out(tmp_path):
     text = "reward: {members: 3, trunk: own}\nmodel: {sharding: layers}"
     assert "set model.sharding to none" in complaint(tmp_path, text)

@@ -194,6 +194,10 @@ class RewardSettings(Settings):
         "shift", description="held-out demonstrations' scores: as they are, 0 on average, of deviation 1 too"
     )
 
+    folds: int = Field(
+        0, ge=0, description="of the comparisons, each scored by a model of the others; 0 leaves that out"
+    )
+
     @property
     def bodies(self) -> int:
         """How many are trained."""
@@ -207,6 +211,13 @@ class RewardSettings(Settings):
                 "head to score"
             )
         return self
+
+    @field_validator("folds")
+    @classmethod
+    def _others_are_left(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves no others to learn from; set 2 or more, or 0 for none")
+        return folds
 
     @property
     def flips(self) -> float:

@@ -17,6 +17,7 @@ from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, share_f
 from gnomon.models.save import save_model
 from gnomon.models.shards import shard
 from gnomon.pipeline.card import model_card
+from gnomon.pipeline.folds import cross_validated
 from gnomon.pipeline.project import read_for, settled, write_votes
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.scoring import MODEL, conclude, held_apart, rid_of_length
@@ -28,7 +29,7 @@ from gnomon.runs import read_metrics, write_json
 from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Objective
-from gnomon.training.pairs import encode_comparisons
+from gnomon.training.pairs import EncodedPairs, encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
 from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_out_loss
@@ -178,21 +179,27 @@ def reward_stage(
         if extra is not None:
             rows += read_records(extra.path / "comparisons.jsonl", Comparison)
         rows, kept = held_apart(rows, told, seed)
-        scorer = _unlearnt(recipe, told, start)
-        encoded = encode_comparisons(scorer.lm, rows, recipe.model.max_length)
-        objective = RewardModelling(scorer, encoded, told, seed)
-        # Of bodies side by side each has its part of one mean, and its own clip.
-        norm = told.optim.max_grad_norm / told.bodies**0.5
-        optim = told.optim.model_copy(update={"max_grad_norm": norm})
-        result = _train(context, scorer.lm, objective, optim, module=scorer.module)
+
+        def learn(own: list[Comparison], place: StageContext) -> tuple[Scorer, EncodedPairs, int]:
+            scorer = _unlearnt(recipe, told, start)
+            encoded = encode_comparisons(scorer.lm, own, recipe.model.max_length)
+            objective = RewardModelling(scorer, encoded, told, seed)
+            # Of bodies side by side each has its part of one mean, and its own clip.
+            norm = told.optim.max_grad_norm / told.bodies**0.5
+            optim = told.optim.model_copy(update={"max_grad_norm": norm})
+            return scorer, encoded, _train(place, scorer.lm, objective, optim, module=scorer.module).steps
+
+        apart = [context.apart(f"fold-{fold}") for fold in range(told.folds)]
+        figures: dict[str, Any] = {"label_smoothing": told.flips}
+        if apart:
+            figures["cross_validated"] = cross_validated(
+                rows, told.folds, seed, lambda own, fold: learn(own, apart[fold])[0]
+            )
+        scorer, encoded, steps = learn(rows, context)
+        context.tokens = sum(place.tokens or 0 for place in (context, *apart))
         if kept:
             rid_of_length(scorer, kept)
-        figures = {
-            "train_rows": len(encoded.pairs),
-            "label_smoothing": told.flips,
-            "dropped": dict(encoded.dropped),
-            "steps": result.steps,
-        }
+        figures |= {"train_rows": len(encoded.pairs), "dropped": dict(encoded.dropped), "steps": steps}
         conclude(context, recipe, scorer, told, given, figures)
 
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
