@@ -30,8 +30,10 @@ def folds_of(rows: Sequence[Comparison], folds: int, seed: int) -> list[int]:
 def cross_validated(
     rows: Sequence[Comparison], folds: int, seed: int, learn: Callable[[list[Comparison], int], Scorer]
 ) -> dict[str, Any]:
-    """Figures over all rows, each fold scored by what `learn` made of the others. Scores of several models are
-    compared within pairs alone, but for their correlation with length."""
+    """Figures over all rows, each fold scored by what `learn` made of the others.
+
+    Scores of different models are compared in the correlation with length alone.
+    """
     places = folds_of(rows, folds, seed)
     first, second, chances = ([0.0] * len(rows) for _ in range(3))
     for fold in range(folds):
