@@ -90,7 +90,7 @@ class Orders(NamedTuple):
 
 
 def units_of(pairs: Sequence[EncodedPair], batching: Batching) -> tuple[Unit, ...]:
-    """Each pair by itself; or all of a prompt together, each with an equal part of the weight of one.
+    """Each pair by itself; or all of a prompt together, at the weight of one.
 
     All pairs of a prompt in one batch at 1 / (K choose 2) are eq. 1 of arXiv:2203.02155, where each answer is
     computed once. With `rankings` the pairs of one ranking stand for the order they come from, where they
