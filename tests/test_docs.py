@@ -17,6 +17,7 @@ from gnomon import errors
 from gnomon.cli.main import app
 from gnomon.config import OptimSettings, PolicySettings, RewardSettings
 from gnomon.data.dialects import DIALECTS
+from gnomon.evaluation.reward import scored_report
 from gnomon.evaluation.summary import METRICS
 from gnomon.judges.verifiable import KINDS
 from gnomon.models.load import LanguageModel, load
@@ -31,7 +32,7 @@ from gnomon.training.objective import Objective
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
 from gnomon.training.preference import PreferenceOptimisation
-from gnomon.training.reward import RewardModelling
+from gnomon.training.reward import RewardModelling, score_comparisons
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +82,21 @@ def test_the_index_names_every_page():
 def test_evaluation_metrics_are_defined():
     table = rows(section(read("docs/metrics.md"), "In an evaluation"))
     assert {name.strip("`") for name, *_ in table} == set(METRICS)
+
+
+def test_what_is_reported_of_reward_models_is_defined():
+    lm = load("tiny:0", dtype="float32")
+    pair = Comparison.of("a", Conversation.of("Hi"), "Hello.", "Hi Hi Hi", Label(1.0, "constructed"))
+    told = {
+        name.strip(" `")
+        for names, *_ in rows(section(read("docs/metrics.md"), "Of a reward model"))
+        for name in names.split(",")
+    }
+    for shape in ({"heads": 2}, {"variance": True}):
+        scorer = Scorer(lm, RewardModel(lm, **shape))
+        report = scored_report(scorer, [pair, pair], *score_comparisons(scorer, [pair, pair]))
+        assert set(report) - {"by_reason"} <= told
+        assert ("uncertainty" in report, "explained" in report) == ("heads" in shape, "variance" in shape)
 
 
 class Tiny:

@@ -39,3 +39,45 @@ def test_rows_of_ones_own(gnomon, tmp_path):
     (held_out,) = (tmp_path / "s" / "artefacts").glob("*/dev.jsonl")
     assert (learnt.read_text() + held_out.read_text()).count("Ah, ") == 10
     assert (tmp_path / "s" / "model" / "adapter_config.json").exists()
+
+
+def test_an_ensemble_that_knows_its_doubt_and_the_mean_of_two_models(gnomon, tmp_path):
+    more = ("reward.members=2", "reward.trunk=own", "reward.length_debias=true", "reward.batching=prompts")
+    done = gnomon("train", "reward", *SMALL, *more, "data.limit=30", "--out", "ensemble", "--json")
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert report["uncertainty"]["mean"] > 0
+    assert (tmp_path / "ensemble" / "model" / "member-2" / "adapter_model.safetensors").exists()
+    for seed in (1, 2):
+        done = gnomon("train", "reward", *SMALL, f"seed={seed}", "--out", f"r{seed}")
+        assert done.code == 0, done.err
+    runs = ("--average", "r1/model", "--average", "r2/model")
+    done = gnomon("train", "reward", *SMALL, *runs, "--out", "mean", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["averaged"] == 2
+    done = gnomon("eval-reward", "one=r1/model", "mean=mean/model", "all=ensemble/model", "--out", "e")
+    assert done.code == 0, done.err
+    assert "At equal length" in done.out
+    assert "its members differ by" in done.out
+    summary = json.loads((tmp_path / "e" / "summary.json").read_text())
+    assert set(summary["rewards"]) == {"one", "mean", "all"}
+    assert set(summary["error_correlation"]) == {"mean", "all"}
+    rows = [json.loads(line) for line in (tmp_path / "e" / "rows.jsonl").read_text("utf-8").splitlines()]
+    assert len(rows) == 3 * summary["comparisons"]["pairs"]
+    assert {row["first"]["uncertainty"] > 0 for row in rows if row["model"] == "all"} == {True}
+    assert gnomon("eval-reward", "tiny:0").code == 2
+
+
+def test_a_file_of_pairs_measures_a_reward_model(gnomon, tmp_path):
+    assert gnomon("train", "reward", *SMALL, "--out", "r").code == 0
+    rows = [
+        {"prompt": f"Tell me about {topic}", "chosen": f"Ah, {topic}!", "rejected": "No."}
+        for topic in ("owls", "harbours", "clay")
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"prompt": "?"}])))
+    done = gnomon("eval-reward", "r/model", "--comparisons", "pairs.jsonl", "--json")
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
+    assert summary["comparisons"]["pairs"] == 3
+    assert sum(summary["comparisons"]["dropped"].values()) == 1
+    assert summary["rewards"]["path-r-model"]["accuracy"]["n"] == 3

@@ -1,7 +1,7 @@
 """One stage by itself: a model and rows in, a model or answers out; resumable like the road."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +13,15 @@ from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
 from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.answers import answer_rows, answers_stage
+from gnomon.pipeline.averaging import average_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
 from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines, write_records
+from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage
-from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, reward_stage, sft_stage
+from gnomon.pipeline.stages import Start, data_stage, policy_stage, reward_stage, sft_stage
 from gnomon.pipeline.walk import Road, opened
 from gnomon.runs import storing, write_json
 
@@ -34,16 +36,30 @@ READS: Mapping[Kind, str] = {
 """The list of `DataSettings` that a stage alone reads; a policy may mix in demonstrations beside."""
 
 
-def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: Path | None = None) -> Path:
+def train(
+    kind: Kind,
+    recipe: Recipe,
+    out: Path,
+    reporter: Reporter,
+    *,
+    reward: Path | None = None,
+    average: Sequence[Path] = (),
+) -> Path:
     """Train `recipe.model.ref` on `recipe.data`; the result is `out`/model in Hugging Face layout.
 
-    Its figures are `out`/report.json.
+    Its figures are `out`/report.json. A reward model may be the `average` of others instead, whose folders
+    these are.
     """
     given = _reward(reward) if kind == "policy" else None
     with opened(recipe, out, reporter) as road:
         mixed = kind == "policy" and recipe.policy is not None and recipe.policy.ptx_coef > 0
         rows = _rows(road, READS[kind], *(["demonstrations"] if mixed else []))
-        artefact = road.make(_stage(kind, recipe, rows, given))
+        if average:
+            models = [_scoring(folder) for folder in average]
+            stage = average_stage(recipe, recipe.reward or RewardSettings(), rows, models)
+        else:
+            stage = _stage(kind, recipe, rows, given)
+        artefact = road.make(stage)
         if leads():
             with storing(out):
                 shutil.copyfile(artefact.path / "report.json", out / "report.json")
@@ -117,12 +133,17 @@ def _reward(folder: Path | None) -> Start:
         raise ConfigError(
             "policy optimisation needs a reward model: --reward DIR, made by gnomon train reward"
         )
+    start = _scoring(folder)
+    return Start(start.ref, Artefact(start.digest, "given", folder))
+
+
+def _scoring(folder: Path) -> Start:
+    """A reward model made elsewhere."""
     if not (folder / HEAD_FILE).exists():
         raise ConfigError(
             f"{folder} holds no reward model (no {HEAD_FILE}); make one with gnomon train reward"
         )
-    start = Start(f"path:{folder}")
-    return Start(start.ref, Artefact(start.digest, "given", folder))
+    return Start(f"path:{folder}")
 
 
 def _publish(made: Path, target: Path) -> None:

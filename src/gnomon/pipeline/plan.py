@@ -179,10 +179,12 @@ def _epoch(counted: Counted, rates: Rates) -> float:
 def _rewards(settings: RewardSettings, counted: Counted, rates: Rates) -> list[Cost]:
     costs = []
     for name, rows in (("reward", counted.reward), ("reward_second", counted.second)):
-        tokens = settings.optim.epochs * rows
+        times = settings.bodies * (1 + max(0, settings.folds - 1))  # a fold's model meets the other folds
+        tokens = times * settings.optim.epochs * rows
+        test = settings.bodies * counted.test
         # scoring reads no vocabulary; a forward pass is about a third of a step
-        seconds = (tokens + counted.test / 3) * rates.train_token
-        costs.append(_cost(name, seconds, tokens + counted.test, rates, trains=True))
+        seconds = (tokens + test / 3) * rates.train_token
+        costs.append(_cost(name, seconds, tokens + test, rates, trains=True))
     return costs
 
 

@@ -10,8 +10,9 @@ from gnomon.models.save import save_model
 from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.card import model_card
 from gnomon.pipeline.rows import read_records
+from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
-from gnomon.pipeline.stages import MODEL, Start, _reference, _settings, _train, _trainable, seen
+from gnomon.pipeline.stages import Start, _reference, _settings, _train, _trainable, seen
 from gnomon.records import Comparison
 from gnomon.runs import write_json
 from gnomon.training.pairs import encode_comparisons

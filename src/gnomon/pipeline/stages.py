@@ -10,17 +10,18 @@ from typing import Any
 from gnomon.config import PolicySettings, Recipe, RewardSettings, SftSettings
 from gnomon.data.sources import Data
 from gnomon.errors import DataError, ModelError
-from gnomon.evaluation.reward import reward_report
 from gnomon.models.heads import check_head
 from gnomon.models.load import LanguageModel, adapter_base, load, reads_alike
 from gnomon.models.lora import freeze_reference, has_adapters, interpolate, load_trainable
-from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, save_scorer
+from gnomon.models.reward_model import RewardModel, Scorer, load_scorer, share_frozen
 from gnomon.models.save import save_model
 from gnomon.models.shards import shard
 from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.card import model_card
+from gnomon.pipeline.folds import cross_validated
 from gnomon.pipeline.project import read_for, settled, write_votes
 from gnomon.pipeline.rows import read_records, write_records
+from gnomon.pipeline.scoring import MODEL, conclude, held_apart, rid_of_length
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.records import Comparison, Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward
@@ -30,13 +31,10 @@ from gnomon.settings import OptimSettings
 from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Objective
-from gnomon.training.pairs import encode_comparisons
+from gnomon.training.pairs import EncodedPairs, encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
-from gnomon.training.reward import RewardModelling, score_comparisons
+from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_out_loss
-
-MODEL = "model"
-"""The folder of a stage's artefact that `path:` can load."""
 
 CLUSTERS = "clusters.json"
 """The near-duplicate cluster of each evaluation prompt, in the artefact of the rows."""
@@ -66,8 +64,8 @@ class Start:
         """The content of a folder made elsewhere, and of its base; empty for what a name identifies."""
         if self.artefact or not self.ref.startswith("path:"):
             return ""
-        files = [path for path in sorted(self.folder.iterdir()) if path.suffix in WEIGHTS]
-        digests = {path.name: file_digest(path) for path in files}
+        files = [path for path in sorted(self.folder.rglob("*")) if path.suffix in WEIGHTS]
+        digests = {path.relative_to(self.folder).as_posix(): file_digest(path) for path in files}
         if (self.folder / "adapter_config.json").exists():
             digests["base"] = Start(adapter_base(self.folder)).digest
         return content_id(digests)
@@ -182,35 +180,47 @@ def reward_stage(
         rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
         if extra is not None:
             rows += read_records(extra.path / "comparisons.jsonl", Comparison)
-        lm = _trainable(recipe, start)
-        scorer = Scorer(lm, RewardModel(lm))
-        encoded = encode_comparisons(lm, rows, recipe.model.max_length)
-        objective = RewardModelling(scorer, encoded, told, seed)
-        result = _train(context, lm, objective, told.optim, module=scorer.model)
-        centre(scorer, read_records(given.file("dev.jsonl"), Demonstration))
-        test = read_records(given.file("test.jsonl"), Comparison)
-        scores = score_comparisons(scorer, test)
-        report = {
-            **reward_report(test, *scores),
-            "train_rows": len(encoded.pairs),
-            "label_smoothing": told.flips,
-            "dropped": dict(encoded.dropped),
-            "steps": result.steps,
-        }
-        write_json(context.folder / "report.json", report)
-        write_json(context.folder / "test_scores.json", dict(zip(("first", "second"), scores, strict=True)))
-        save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, lm, report))
+        rows, kept = held_apart(rows, told, seed)
+
+        def learn(own: list[Comparison], place: StageContext) -> tuple[Scorer, EncodedPairs, int]:
+            scorer = _unlearnt(recipe, told, start)
+            encoded = encode_comparisons(scorer.lm, own, recipe.model.max_length)
+            objective = RewardModelling(scorer, encoded, told, seed)
+            # Of bodies side by side each has its part of one mean, and its own clip.
+            norm = told.optim.max_grad_norm / told.bodies**0.5
+            optim = told.optim.model_copy(update={"max_grad_norm": norm})
+            return scorer, encoded, _train(place, scorer.lm, objective, optim, module=scorer.module).steps
+
+        apart = [context.apart(f"fold-{fold}") for fold in range(told.folds)]
+        figures: dict[str, Any] = {"label_smoothing": told.flips}
+        if apart:
+            figures["cross_validated"] = cross_validated(
+                rows, told.folds, seed, lambda own, fold: learn(own, apart[fold])[0]
+            )
+        scorer, encoded, steps = learn(rows, context)
+        context.tokens = sum(place.tokens or 0 for place in (context, *apart))
+        if kept:
+            rid_of_length(scorer, kept)
+        figures |= {"train_rows": len(encoded.pairs), "dropped": dict(encoded.dropped), "steps": steps}
+        conclude(context, recipe, scorer, told, given, figures)
 
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
     chosen = _settings(recipe, start, reward=seen(settings), roles=list(roles))
-    return Stage(name, 3, chosen, inputs, run)
+    return Stage(name, 4, chosen, inputs, run)
 
 
-def centre(scorer: Scorer, rows: list[Demonstration]) -> None:
-    """Shift the scores so that held-out demonstrations score 0 on average (arXiv:2203.02155)."""
-    scores = scorer.score([scorer.lm.encode(row.conversation).ids for row in rows])
-    if scores:
-        scorer.model.shift += sum(scores) / len(scores)
+def _unlearnt(recipe: Recipe, settings: RewardSettings, start: Start) -> Scorer:
+    """A reward model that prefers nothing yet. Several bodies have adapters by seeds of their own, unless the
+    start has adapters, which go on."""
+    heads, variance = settings.members // settings.bodies, settings.head == "mean_variance"
+    lms = [
+        _trainable(recipe.model_copy(update={"seed": recipe.seed + member}), start)
+        for member in range(settings.bodies)
+    ]
+    models = [RewardModel(lm, heads=heads, variance=variance) for lm in lms]
+    for other in models[1:]:
+        share_frozen(models[0], other)
+    return Scorer(lms[0], models[0], others=tuple(models[1:]))
 
 
 def policy_stage(
@@ -237,7 +247,7 @@ def policy_stage(
         objective = PolicyOptimisation(
             lm,
             LocalEngine(lm),  # each process asks its own: the objective spreads the prompts
-            ModelReward(scorer),
+            ModelReward(scorer, settings.ensemble),
             policy_prompts(lm, rows, recipe.model.max_length - settings.max_new_tokens, context),
             settings,
             seed=recipe.seed,

@@ -59,6 +59,12 @@ METRICS: dict[str, Metric] = {
     "confidence": Metric("Confidence", "share", "probability of the likeliest choice"),
     "probability": Metric("Probability of the right", "share", "that the right choice gets"),
     "longer_wins": Metric("Longer wins", "share", "what always taking the longer answer gets"),
+    "shorter_wins": Metric("Shorter wins", "share", "what always taking the shorter answer gets"),
+    "matched": Metric(
+        "At equal length", "share", "accuracy where answers differ by a tenth in words or less"
+    ),
+    "length_correlation": Metric("Score and length", "signed", "correlation of score and words"),
+    "explained": Metric("Agreed on", "share", "of all variance of scores; the rest is within answers"),
     "win_rate": Metric("Wins", "share", "of the first model's answers, ties half"),
     "length_adjusted": Metric("Length-adjusted", "share", "wins, read at equal length in characters"),
     "flips": Metric("Flips", "share", "verdicts that the order of the answers turns"),

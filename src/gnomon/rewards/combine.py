@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Protocol
 
 import numpy as np
 
-from gnomon.config import PolicySettings
+from gnomon.config import EnsembleSettings, PolicySettings
 from gnomon.judges.verifiable import Check, run_checks
-from gnomon.models.reward_model import Scorer
+from gnomon.models.reward_model import Score, Scorer
 from gnomon.rollouts.engine import Sample
+from gnomon.stats.within import slope_within
 
 
 class Reward(Protocol):
@@ -24,13 +25,32 @@ class Reward(Protocol):
 
 @dataclass(frozen=True)
 class ModelReward:
-    """The reward model's score on exactly the ids that were sampled."""
+    """The reward model's score on exactly the ids that were sampled; of an ensemble, what `settings` make of
+    its members' scores."""
 
     scorer: Scorer
+    settings: EnsembleSettings = field(default_factory=EnsembleSettings)
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """Score prompt and response together."""
-        return self.scorer.score([[*sample.prompt_ids, *sample.response_ids] for sample in samples])
+        rows = [[*sample.prompt_ids, *sample.response_ids] for sample in samples]
+        return [conservative(score, self.settings) for score in self.scorer.scores(rows)]
+
+
+def conservative(score: Score, settings: EnsembleSettings) -> float:
+    """One number for the scores of an ensemble's members.
+
+    `worst` and `mean_minus_variance` are WCO and UWO of arXiv:2310.02743, with `caution` as its lambda;
+    `mean_minus_std` has the unit of the scores. Of one member all are its score.
+    """
+    match settings.combine:
+        case "worst":
+            return score.lowest
+        case "mean_minus_std":
+            return score.value - settings.caution * score.uncertainty
+        case "mean_minus_variance":
+            return score.value - settings.caution * score.uncertainty**2
+    return score.value
 
 
 @dataclass(frozen=True)
@@ -86,6 +106,5 @@ def length_neutral(scores: Sequence[float], lengths: Sequence[int], samples: int
     score = np.reshape(np.asarray(scores, dtype=float), (-1, samples))
     length = np.reshape(np.log1p(np.asarray(lengths, dtype=float)), (-1, samples))
     off = length - length.mean(axis=1, keepdims=True)
-    spread = float((off**2).sum())
-    slope = float((off * score).sum()) / spread if spread else 0.0
+    slope = slope_within(score, length)
     return [float(value) for value in (score - slope * off).ravel()]
