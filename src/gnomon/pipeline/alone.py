@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.config import ConstitutionSettings, Recipe, RewardSettings
 from gnomon.constitution.principles import load_constitution
 from gnomon.distributed import leads
 from gnomon.errors import ConfigError
@@ -19,6 +19,7 @@ from gnomon.pipeline.rows import write_lines, write_records
 from gnomon.pipeline.stage import Artefact, Stage
 from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, reward_stage, sft_stage
 from gnomon.pipeline.walk import Road, opened
+from gnomon.policy_settings import PolicySettings
 from gnomon.runs import storing, write_json
 
 Kind = Literal["sft", "reward", "policy"]

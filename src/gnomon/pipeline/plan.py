@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.config import ConstitutionSettings, Recipe, RewardSettings
 from gnomon.data.sources import Data
 from gnomon.models.branches import groups_of, shares
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
+from gnomon.policy_settings import PolicySettings
 from gnomon.records import Comparison, EncodedRow, Prompt
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.sft import encode_demonstrations

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gnomon.config import OptimSettings
 from gnomon.data.collate import Batch, Epochs, collate
 from gnomon.errors import DataError
 from gnomon.kernels.batching import by_length
@@ -19,6 +18,7 @@ from gnomon.models.heads import hidden_states, output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.models.shards import evenly
 from gnomon.records import Demonstration, EncodedRow
+from gnomon.settings import OptimSettings
 from gnomon.training.objective import Micro, StepWork
 
 
