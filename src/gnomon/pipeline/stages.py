@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings, SftSettings
+from gnomon.config import Recipe, RewardSettings, SftSettings
 from gnomon.data.sources import Data
 from gnomon.errors import DataError, ModelError
 from gnomon.evaluation.reward import reward_report
@@ -21,10 +21,12 @@ from gnomon.pipeline.card import model_card
 from gnomon.pipeline.project import read_for, settled, write_votes
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
+from gnomon.policy_settings import PolicySettings
 from gnomon.records import Comparison, Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
+from gnomon.settings import OptimSettings
 from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Objective
