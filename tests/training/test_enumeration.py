@@ -113,7 +113,11 @@ def test_rloo_arrives_at_the_reference_weighed_by_the_exponential_of_the_reward(
     assert distance(stationary(rloo_weights)) < 1e-9
 
 
+GRPO_OFF, DR_GRPO_OFF = 0.960, 0.392
+"""Nats, from two samples of each prompt: written in docs/algorithms/grpo.md."""
+
+
 def test_grpo_arrives_elsewhere():
     """Docs say how far: std forgets how much better the best is, and k3 pulls the other way round."""
-    assert distance(stationary(weights_of(dr_grpo))) == pytest.approx(DR_GRPO_OFF, abs=5e-4)
-    assert distance(stationary(weights_of(grpo))) == pytest.approx(GRPO_OFF, abs=5e-4)
+    assert distance(stationary(weights_of(dr_grpo))) == pytest.approx(DR_GRPO_OFF, abs=1e-3)
+    assert distance(stationary(weights_of(grpo))) == pytest.approx(GRPO_OFF, abs=1e-3)

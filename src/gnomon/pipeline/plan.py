@@ -187,7 +187,7 @@ def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     tokens = prompts * _mean(counted.policy) + labels
     # sampled, read by the reference, scored by both reward models; then learnt from
     sampled = rates.decode(rows, labels, cap) + tokens * (rates.forward_token + 2 / 3 * rates.train_token)
-    learnt = tokens * rates.train_token + labels * rates.train_label
+    learnt = settings.form.epochs * (tokens * rates.train_token + labels * rates.train_label)
     if settings.ptx_coef:
         learnt += settings.ptx_rows / max(1, counted.demonstrations) * _epoch(counted, rates)
     seconds = (settings.steps + 1) * sampled + settings.steps * learnt

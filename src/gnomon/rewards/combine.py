@@ -67,6 +67,11 @@ class Terms:
         """What they are called in metrics."""
         return tuple(term.settings.called for term in self.terms)
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Those of them that have a threshold."""
+        return tuple(term.settings.called for term in self.terms if term.settings.bounded)
+
     def __call__(self, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
         """Of each sample what each reward says."""
         columns = [term.reward(samples) for term in self.terms]

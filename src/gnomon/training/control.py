@@ -43,11 +43,14 @@ class Moments:
 
 
 class Controls:
-    """The weights of the next batch, and the state they follow from."""
+    """The weights of the next batch, and the state they follow from.
 
-    def __init__(self, settings: PolicySettings) -> None:
+    `limits` are what rewards with a threshold are called.
+    """
+
+    def __init__(self, settings: PolicySettings, limits: Sequence[str] = ()) -> None:
         self.settings = settings
-        self.names = [term.called for term in settings.limits]
+        self.names = tuple(limits)
         self.beta = settings.beta
         self.log_lambdas = [math.log(settings.multipliers.start)] * len(self.names)
         self.costs = [deque[float](maxlen=settings.multipliers.window) for _ in self.names]

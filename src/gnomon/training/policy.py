@@ -56,7 +56,7 @@ class PolicyOptimisation:
         self.verified = Verified(prompts.checks)
         self.steps = settings.steps * settings.updates
         self.recent_kl: list[float] = []
-        self.controls = Controls(settings)
+        self.controls = Controls(settings, self.terms.limits)
         self.lesson: Lesson | None = None
         """What is left to learn of the batch, between its updates."""
         self.critic: Critic | None = None
