@@ -1,7 +1,7 @@
 """Every objective on the tiny model, small enough that a test can take many steps."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
+from gnomon.settings import AdamSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import encode_comparisons
@@ -59,12 +60,16 @@ class Built:
     module: nn.Module
     objective: Any
     settings: OptimSettings
+    apart: Mapping[str, AdamSettings] = field(default_factory=dict)
 
     def trainer(self, work: Path, progress: Callable[[int, int, str], None] | None = None) -> Trainer:
         """A trainer that works and logs in `work`."""
         more = {} if progress is None else {"progress": progress}
         metrics = MetricsLog(work / "metrics.jsonl")
-        return Trainer(self.module, self.objective, self.settings, work=work, metrics=metrics, **more)
+        made = Trainer(self.module, self.objective, self.settings, work=work, metrics=metrics, **more)
+        for prefix, settings in self.apart.items():
+            made.apart(prefix, settings)
+        return made
 
 
 def tiny(dtype: str) -> LanguageModel:

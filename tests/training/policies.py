@@ -37,7 +37,8 @@ def with_critic(
         model.value.weight.normal_(std=0.1, generator=torch.Generator().manual_seed(3))
     built.objective.critic = Critic(lm, model)
     module = nn.ModuleDict({"policy": built.module, "critic": model})
-    return Built(module, built.objective, built.settings)
+    apart = {"critic.": built.objective.settings.critic.optim}
+    return Built(module, built.objective, built.settings, apart)
 
 
 def full(dtype: str = "float32", *, optim: dict[str, Any] | None = None, **policy: Any) -> Built:

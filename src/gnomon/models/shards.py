@@ -33,7 +33,7 @@ def shard(module: nn.Module) -> None:
     """
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if size() > 1:
-        _share_out(_language_models(module)[0], kind)
+        _share_out(_language_model(module), kind)
     if kind == "cuda":
         module.to(kind)
 
@@ -136,24 +136,16 @@ def gathered(module: nn.Module, *, only: str = "") -> dict[str, Tensor]:
     return weights
 
 
-def _language_models(module: nn.Module) -> list[Any]:
-    """The language models in a module, adapters or a score on them, none that is a part of another."""
-    found: list[Any] = []
-    inside: set[nn.Module] = set()
-    for part in module.modules():
-        if isinstance(part, PreTrainedModel) and part not in inside:
-            found.append(part)
-            inside.update(part.modules())
-    return found
+def _language_model(module: nn.Module) -> Any:
+    """The language model in a module, adapters or a score on it."""
+    return next(part for part in module.modules() if isinstance(part, PreTrainedModel))
 
 
 def _empty_pass(module: nn.Module) -> None:
     """Come to every layer as the others do, with nothing to learn from it and nothing drawn."""
-    total = None
+    model = _language_model(module)
+    ids = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
     with without_dropout(module):
-        for model in _language_models(module):
-            ids = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
-            states = hidden_states(model, ids, torch.ones_like(ids, dtype=torch.bool))
-            total = states.sum() if total is None else total + states.sum()
-    if total is not None and total.requires_grad:
-        (0.0 * total).backward()  # type: ignore[no-untyped-call]
+        states = hidden_states(model, ids, torch.ones_like(ids, dtype=torch.bool))
+    if states.requires_grad:
+        (0.0 * states.sum()).backward()  # type: ignore[no-untyped-call]

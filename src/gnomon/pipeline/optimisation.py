@@ -42,12 +42,8 @@ def policy_stage(
     second: Artefact | None = None,
 ) -> Stage:
     """Optimise the start model against its rewards, staying near it, watched by the second reward model."""
+    _check(recipe, settings, reward)
     given = data.only("policy.jsonl", *(["sft.jsonl"] if settings.ptx_coef else []))
-    if reward is None and needs_reward_model(settings):
-        raise ConfigError(
-            "policy.rewards names the reward model, or the critic begins as it, and there is none: give "
-            "--reward DIR, made by gnomon train reward"
-        )
 
     def run(context: StageContext) -> None:
         lm = trainable(recipe, start, measured=True)
@@ -81,6 +77,20 @@ def policy_stage(
 def needs_reward_model(settings: PolicySettings) -> bool:
     """Whether a policy's settings speak of the trained reward model."""
     return "model" in settings.sources or (settings.algorithm == "ppo" and settings.critic.start == "reward")
+
+
+def _check(recipe: Recipe, settings: PolicySettings, reward: Start | None) -> None:
+    """ConfigError where the settings ask for what there is not."""
+    if reward is None and needs_reward_model(settings):
+        raise ConfigError(
+            "policy.rewards names the reward model, or the critic begins as it, and there is none: give "
+            "--reward DIR, made by gnomon train reward"
+        )
+    if settings.algorithm == "ppo" and recipe.model.sharding == "layers":
+        raise ConfigError(
+            "policy.algorithm=ppo trains a critic beside the policy, and the layers of two models are not "
+            "shared out together; set model.sharding=none"
+        )
 
 
 def _optimise(

@@ -251,7 +251,7 @@ class PolicyOptimisation:
         known = {"checks": fmean(shares)} if shares else {}
         if self.settings.form.resample:
             known["reward/replaced"] = rollouts.replaced / (len(rollouts.drawn) // self.settings.samples)
-        if len(self.terms.names) > 1:
+        if len(self.terms.names) > 1 or self.terms.limits:
             means = rollouts.terms.mean(dim=0).tolist()
             known |= {f"term/{name}": mean for name, mean in zip(self.terms.names, means, strict=True)}
         read = [(each.sample, each.reading) for each in rollouts.drawn if each.reading is not None]
