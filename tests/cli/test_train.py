@@ -1,19 +1,16 @@
 import json
 
 SMALL = ("--model", "tiny:0", "model.dtype=float32", "model.lora.rank=2", "data.limit=10")
+STEPS = ("policy.steps=1", "policy.samples=2", "policy.optim.batch_size=2", "policy.max_new_tokens=4")
 
 
 def test_a_reward_model_and_a_policy_optimised_against_it(gnomon, tmp_path):
     done = gnomon("train", "reward", *SMALL, "--out", "r")
     assert (done.code, done.out) == (0, "reward model: r/model\n"), done.err
-    steps = ("policy.steps=1", "policy.samples=2", "policy.optim.batch_size=2", "policy.max_new_tokens=4")
-    done = gnomon("train", "policy", *SMALL, *steps, "--reward", "r/model")
+    done = gnomon("train", "policy", *SMALL, *STEPS, "--reward", "r/model")
     assert done.code == 0, done.err
     assert done.out == "policy model: runs/gnomon-policy/model\n"
     assert gnomon("chat", "runs/gnomon-policy/model", "--max-new-tokens", "3", piped="hi\n").code == 0
-
-
-STEPS = ("policy.steps=1", "policy.samples=2", "policy.optim.batch_size=2", "policy.max_new_tokens=4")
 
 
 def test_a_policy_with_a_critic_that_begins_as_the_reward_model(gnomon, tmp_path):

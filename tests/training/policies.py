@@ -49,6 +49,7 @@ def full(dtype: str = "float32", *, optim: dict[str, Any] | None = None, **polic
         "kl": {"target": 0.5, "horizon": 50},
         "scale_rewards": True,
         "beta": 0.3,
+        "kl_budget": 1e9,
     }
     reward = terms((low, {"name": "low"}), (brief, limit))
     optim = {"batch_size": 8, "micro_tokens": 160} | (optim or {})

@@ -168,23 +168,18 @@ def test_ppo_without_a_critic_is_refused():
 
 @pytest.mark.parametrize("algorithm", ["ppo", "reinforce_pp", "dapo", "raft"])
 def test_what_is_paid_for_comes_more_often(tmp_path, algorithm):
-    """A random model, paid for one byte."""
-    target = 3 + 65
-
-    def share(samples):
-        return [sample.response_ids.count(target) / len(sample.response_ids) for sample in samples]
-
+    """A random model, paid for the lower half of the vocabulary."""
     own = {"steps": 20, "samples": 8, "beta": 0.0, "kl_budget": 1000.0, "algorithm": algorithm}
     own |= {"epochs": 2, "resample": 0, "overlong": 0}
     optim = {"batch_size": 32, "lr": 5e-3, "schedule": "constant", "checkpoint_every": 1000}
-    built = build("policy", lora=None, optim=optim, policy=own, reward=share)
+    built = build("policy", lora=None, optim=optim, policy=own)
     if algorithm == "ppo":
         built = with_critic(built)
     built.trainer(tmp_path).run()
     seen = [row["reward/mean"] for row in rows(tmp_path) if "reward/mean" in row]
     assert len(seen) == 20
-    assert seen[0] < 0.05
-    assert seen[-1] > 0.25
+    assert seen[0] < 0.6
+    assert seen[-1] > seen[0] + 0.2
 
 
 def test_raft_is_the_cross_entropy_of_the_best_samples():
@@ -260,8 +255,8 @@ def test_a_reward_with_a_threshold_is_kept_to_by_its_multiplier(tmp_path):
 def test_beta_follows_kl_to_its_target(tmp_path):
     """KL starts at 0, below any target: beta falls; far above a small one it rises."""
     for target, rises in ((1e6, False), (1e-3, True)):
-        own = {"steps": 5, "kl": {"target": target, "horizon": 20}, "beta": 0.1}
-        built = build("policy", policy=own, optim={"lr": 3e-2})
+        own = {"steps": 5, "kl": {"target": target, "horizon": 20}, "beta": 0.1, "kl_budget": 1e9}
+        built = build("policy", policy=own)
         built.trainer(tmp_path / str(target)).run()
         betas = [row["kl/beta"] for row in rows(tmp_path / str(target))]
         assert betas[0] == 0.1

@@ -49,7 +49,7 @@ def surrogate_weights(
     *,
     beta: float,
     estimator: Estimator,
-    divisor: float,
+    divisor: int,
 ) -> Float[Tensor, "tokens"]:
     """What each token of a response weighs in a first update: (A - beta slope) / divisor.
 

@@ -24,6 +24,7 @@ from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
 from gnomon.rewards.functions import FunctionReward, find_function
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
+from gnomon.settings import AdamSettings
 from gnomon.store import file_digest
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.samples import PolicyPrompts
@@ -101,7 +102,9 @@ def _optimise(
     critic: Critic | None,
 ) -> None:
     """Train, and write down the model and what became of it."""
-    lm, module, apart = objective.lm, None, {}
+    lm = objective.lm
+    module: nn.Module = lm.model
+    apart: dict[str, AdamSettings] = {}
     if critic is not None:
         objective.critic = critic
         module = nn.ModuleDict({"policy": lm.model, "critic": critic.model})

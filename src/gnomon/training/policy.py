@@ -16,7 +16,7 @@ from gnomon.losses.kl import k3, kl_penalised
 from gnomon.models.critic import Critic
 from gnomon.models.heads import output_head
 from gnomon.models.load import LanguageModel
-from gnomon.models.logps import readings
+from gnomon.models.logps import Reading, readings
 from gnomon.models.lora import check_reference, reference_of
 from gnomon.policy_settings import PolicySettings
 from gnomon.rewards.combine import Reward, Terms, Verified, shaped
@@ -183,9 +183,12 @@ class PolicyOptimisation:
             ratios = log_ratios(reference, samples, self.settings.temperature)
         release()
         rows = [s.prompt_ids for s in samples], [s.response_ids for s in samples]
-        several, nothing = self.settings.updates > 1, [None] * len(samples)
-        read = readings(self.lm, *rows, self.settings.temperature) if several else nothing
-        values = nothing if self.critic is None else self.critic.values(*rows)
+        read: Sequence[Reading | None] = [None] * len(samples)
+        if self.settings.updates > 1:
+            read = readings(self.lm, *rows, self.settings.temperature)
+        values: Sequence[Tensor | None] = [None] * len(samples)
+        if self.critic is not None:
+            values = self.critic.values(*rows)
         return [Drawn(*each) for each in zip(samples, said, passed, ratios, read, values, strict=True)]
 
     def _paid(self, drawn: list[Drawn], ids: list[str], batch: int, replaced: int) -> Rollouts:

@@ -95,7 +95,7 @@ def micros_of(lm: LanguageModel, lesson: Lesson, settings: PolicySettings) -> It
         yield Micro(ids, batch, sum(len(lesson.rows[i]) for i in own))
 
 
-def _weights(lesson: Lesson, settings: PolicySettings, i: int, divisor: float) -> Tensor:
+def _weights(lesson: Lesson, settings: PolicySettings, i: int, divisor: int) -> Tensor:
     advantages, ratios = lesson.advantages[i], lesson.log_ratios[i]
     return surrogate_weights(
         advantages, ratios, beta=lesson.beta, estimator=settings.form.estimator, divisor=divisor
