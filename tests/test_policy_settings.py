@@ -61,7 +61,10 @@ def test_a_reward_has_a_weight_or_a_threshold_or_both():
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["rewards=[modle]"], "source is 'modle'; write model, path:DIR or python:PACKAGE.MODULE:FUNCTION"),
+        (
+            ["rewards=[modle]"],
+            "source is 'modle'; write model, path:DIR, judge:MODEL or python:",
+        ),
         (["rewards=['python:own.rewards']"], "source is 'python:own.rewards'; write model"),
         (["rewards=[{source: model, wieght: 2}]"], "'policy.rewards.0.wieght'; did you mean 'weight'?"),
         (["rewards=[{source: model, at_most: 1, at_least: 0}]"], "at_most and at_least are two thresholds"),

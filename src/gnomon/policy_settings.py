@@ -14,7 +14,7 @@ Algorithm = Literal["rloo", "grpo", "dr_grpo", "dapo", "reinforce_pp", "ppo", "r
 Average = Literal["tokens", "sequences", "constant", "sums"]
 Estimator = Literal["k1", "k2", "k3"]
 
-SOURCE = re.compile(r"model|path:.+|python:(?:\w+\.)*\w+:\w+")
+SOURCE = re.compile(r"model|path:.+|judge:.+|python:(?:\w+\.)*\w+:\w+")
 """Where a reward comes from."""
 
 
@@ -96,7 +96,7 @@ class MultiplierSettings(Settings):
 class RewardTerm(Settings):
     """One thing a sample is paid for, or is to keep to."""
 
-    source: str = Field(description="model (the trained one), path:DIR, or python:PACKAGE.MODULE:FUNCTION")
+    source: str = Field(description="model, path:DIR, judge:MODEL or python:PACKAGE.MODULE:FUNCTION")
     name: str = Field("", pattern=r"^[\w-]*$", description="in metrics; empty: from its source")
     weight: float | None = Field(None, description="in the score; null: 1, and 0 where there is a threshold")
     at_most: float | None = Field(None, description="what its mean is to stay below, by a multiplier")
@@ -123,7 +123,8 @@ class RewardTerm(Settings):
     def _sound(self) -> Self:
         if not SOURCE.fullmatch(self.source):
             raise ValueError(
-                f"source is {self.source!r}; write model, path:DIR or python:PACKAGE.MODULE:FUNCTION"
+                f"source is {self.source!r}; write model, path:DIR, judge:MODEL or "
+                "python:PACKAGE.MODULE:FUNCTION"
             )
         if self.at_most is not None and self.at_least is not None:
             raise ValueError("at_most and at_least are two thresholds; name the source twice, once for each")
@@ -270,4 +271,6 @@ class PolicySettings(Settings):
             raise ValueError(f"two rewards are called {twice[0]!r}; give one of them another `name`")
         if self.limits and self.algorithm == "raft":
             raise ValueError("raft keeps the best samples and knows no thresholds; give weights instead")
+        if self.samples == 1 and any(source.startswith("judge:") for source in self.sources):
+            raise ValueError("samples is 1, and a judge compares samples of one prompt; set 2 or more")
         return self

@@ -9,6 +9,8 @@ from torch import nn
 
 from gnomon.config import Recipe
 from gnomon.errors import ConfigError, DataError, ModelError
+from gnomon.judges.judgement import QUALITY
+from gnomon.judges.pairwise import multiple_choice_judge
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel, load, reads_alike
 from gnomon.models.lora import has_adapters, interpolate
@@ -22,6 +24,7 @@ from gnomon.policy_settings import PolicySettings, RewardTerm
 from gnomon.records import Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
 from gnomon.rewards.functions import FunctionReward, find_function
+from gnomon.rewards.judged import JudgeReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
 from gnomon.settings import AdamSettings
@@ -158,6 +161,9 @@ def _reward(
     kind, _, name = term.source.partition(":")
     if kind == "python":
         return FunctionReward(term.source, find_function(name), prompts, term.timeout, term.batch)
+    if kind == "judge":
+        judge = load(name, dtype=recipe.model.trained_dtype)
+        return JudgeReward(multiple_choice_judge(judge, lambda _: QUALITY), prompts)
     if kind == "path":
         return ModelReward(_scorer(recipe, Path(name), lm))
     assert scorer is not None
@@ -169,7 +175,9 @@ def _digests(settings: PolicySettings) -> dict[str, str]:
     found = {}
     for source in settings.sources:
         kind, _, name = source.partition(":")
-        if kind == "path":
+        if kind == "judge":
+            found[source] = Start(name).digest
+        elif kind == "path":
             found[source] = Start(source).digest
         elif kind == "python":
             file = inspect.getsourcefile(inspect.unwrap(find_function(name)))
