@@ -272,8 +272,11 @@ def test_the_example_of_a_new_loss_works():
     test()
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "algorithms").glob("*.md")), ids=lambda it: it.stem)
-def test_the_settings_of_an_algorithm_s_page_are_a_recipe(page: Path, tmp_path: Path):
+SET = [ROOT / "docs" / "rewards.md", *sorted((ROOT / "docs" / "algorithms").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", SET, ids=lambda page: page.stem)
+def test_the_settings_of_a_page_are_a_recipe(page: Path, tmp_path: Path):
     (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(block, encoding="utf-8")

@@ -147,7 +147,7 @@ def test_killed_outright(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.mistake("resume-differs")
 def test_killed_twenty_times_in_a_row(kind, tmp_path):
     """At random moments of a step, its checkpoint included: nothing is lost, nothing is done twice."""
