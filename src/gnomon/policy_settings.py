@@ -215,7 +215,8 @@ class PolicySettings(Settings):
             "overlong": None if self.overlong is None else self.overlong / self.max_new_tokens,
         }
         changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
-        estimator = self.kl.estimator or ("k1" if kl == "reward" else "k3")
+        usual: Estimator = "k1" if kl == "reward" else "k3"
+        estimator = self.kl.estimator or usual
         return replace(form, kl=kl, estimator=estimator, **changes)
 
     @property

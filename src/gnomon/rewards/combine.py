@@ -75,8 +75,9 @@ class Terms:
     def __call__(self, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
         """Of each sample what each reward says."""
         columns = [term.reward(samples) for term in self.terms]
-        rows = list(zip(*columns, strict=True))
-        return rows if columns else [()] * len(samples)
+        if not columns:
+            return [() for _ in samples]
+        return list(zip(*columns, strict=True))
 
     def score(self, values: Sequence[float]) -> float:
         """What a sample is paid for these values; nothing for those of weight 0, whatever they are."""

@@ -1,7 +1,6 @@
 """Rewards that users write in Python: a function of many answers at once, plain or async."""
 
 import asyncio
-import inspect
 import math
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -114,7 +113,7 @@ def called(function: Function, answers: list[Answer], timeout: float) -> Sequenc
     def run() -> None:
         try:
             given = function(answers)
-            done.set_result(asyncio.run(_awaited(given, timeout)) if inspect.isawaitable(given) else given)
+            done.set_result(asyncio.run(_awaited(given, timeout)) if isinstance(given, Awaitable) else given)
         except BaseException as problem:  # to be raised where it was called from
             done.set_exception(problem)
 

@@ -154,7 +154,8 @@ class Trainer:
 
     def _parts(self) -> list[tuple[list[nn.Parameter], AdamSettings]]:
         """What is stepped and clipped together, the weights without settings of their own first."""
-        rest, others = dict(self.trained), []
+        rest = dict(self.trained)
+        others: list[tuple[list[nn.Parameter], AdamSettings]] = []
         for prefix, settings in self.others.items():
             own = [rest.pop(name) for name in list(rest) if name.startswith(prefix)]
             others.append((own, settings))
