@@ -202,9 +202,8 @@ class PolicyOptimisation:
         kl = torch.stack([each.log_ratio.sum() for each in drawn])
         costs = torch.tensor([self.terms.costs(values) for values in terms]).unbind(dim=1)
         penalised = kl_penalised(paid, kl, self.controls.beta)
-        return Rollouts(
-            tuple(ids), drawn, torch.tensor(terms), ready, paid, kl, penalised, tuple(costs), replaced
-        )
+        said = torch.tensor(terms, dtype=paid.dtype)
+        return Rollouts(tuple(ids), drawn, said, ready, paid, kl, penalised, tuple(costs), replaced)
 
     def _flat(self, group: Sequence[Drawn]) -> bool:
         """Whether nothing tells the samples of a prompt apart but their lengths."""
