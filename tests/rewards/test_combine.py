@@ -5,9 +5,9 @@ import pytest
 import torch
 from architectures import drawn_head
 
-from gnomon.config import EnsembleSettings, PolicySettings
 from gnomon.models.load import load
 from gnomon.models.reward_model import RewardModel, Score, Scorer
+from gnomon.policy_settings import EnsembleSettings, PolicySettings
 from gnomon.records import Conversation, Message
 from gnomon.rewards.combine import ModelReward, Verified, bounded, conservative, length_neutral, shaped
 from gnomon.rollouts.engine import Sample

@@ -4,10 +4,11 @@ import pytest
 import torch
 from objectives import ADAPTERS, COMPARISONS, tiny
 
-from gnomon.config import OptimSettings, RewardSettings
+from gnomon.config import RewardSettings
 from gnomon.models.lora import add_lora
 from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.runs import MetricsLog
+from gnomon.settings import OptimSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.reward import RewardModelling, member_weights, score_comparisons

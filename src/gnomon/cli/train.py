@@ -74,7 +74,9 @@ def preference(
 
 @train_app.command()
 def policy(
-    reward: Annotated[Path, typer.Option(help="The folder of a reward model that gnomon train made.")],
+    reward: Annotated[
+        Path | None, typer.Option(help="The folder of a reward model that gnomon train made.")
+    ] = None,
     overrides: Overrides = None,
     model: Model = None,
     data: Rows = None,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.config import ConstitutionSettings, Recipe, RewardSettings
 from gnomon.constitution.principles import load_constitution
 from gnomon.distributed import leads
 from gnomon.errors import ConfigError
@@ -15,14 +15,16 @@ from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.averaging import average_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
+from gnomon.pipeline.optimisation import needs_reward_model, policy_stage
 from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines, write_records
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage
-from gnomon.pipeline.stages import Start, data_stage, policy_stage, reward_stage, sft_stage
+from gnomon.pipeline.stages import Start, data_stage, reward_stage, sft_stage
 from gnomon.pipeline.walk import Road, opened
+from gnomon.policy_settings import PolicySettings
 from gnomon.runs import storing, write_json
 
 Kind = Literal["sft", "reward", "preference", "policy"]
@@ -50,7 +52,7 @@ def train(
     Its figures are `out`/report.json. A reward model may be the `average` of others instead, whose folders
     these are.
     """
-    given = _reward(reward) if kind == "policy" else None
+    given = _reward(reward, recipe.policy or PolicySettings()) if kind == "policy" else None
     with opened(recipe, out, reporter) as road:
         mixed = kind == "policy" and recipe.policy is not None and recipe.policy.ptx_coef > 0
         rows = _rows(road, READS[kind], *(["demonstrations"] if mixed else []))
@@ -123,12 +125,13 @@ def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> 
     if kind == "preference":
         settings = recipe.preference or PreferenceSettings()
         return preference_stage(recipe, settings, data, start, ("reward", "second"))
-    assert reward is not None
     return policy_stage(recipe, recipe.policy or PolicySettings(), data, start, reward)
 
 
-def _reward(folder: Path | None) -> Start:
-    """A reward model made elsewhere, as an artefact: its id is that of its files."""
+def _reward(folder: Path | None, settings: PolicySettings) -> Start | None:
+    """A reward model made elsewhere, as an artefact with its files as its id; none where none is needed."""
+    if folder is None and not needs_reward_model(settings):
+        return None
     if folder is None:
         raise ConfigError(
             "policy optimisation needs a reward model: --reward DIR, made by gnomon train reward"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.config import ConstitutionSettings, Recipe, RewardSettings
 from gnomon.data.sources import Data
 from gnomon.models.branches import groups_of, shares
 from gnomon.models.load import LanguageModel
@@ -13,6 +13,7 @@ from gnomon.models.lora import load_trainable
 from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
+from gnomon.policy_settings import PolicySettings
 from gnomon.records import Comparison, EncodedRow, Prompt
 from gnomon.training.pairs import EncodedPair, encode_comparisons
 from gnomon.training.sft import encode_demonstrations
@@ -208,7 +209,7 @@ def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     tokens = prompts * _mean(counted.policy) + labels
     # sampled, read by the reference, scored by both reward models; then learnt from
     sampled = rates.decode(rows, labels, cap) + tokens * (rates.forward_token + 2 / 3 * rates.train_token)
-    learnt = tokens * rates.train_token + labels * rates.train_label
+    learnt = settings.form.epochs * (tokens * rates.train_token + labels * rates.train_label)
     if settings.ptx_coef:
         learnt += settings.ptx_rows / max(1, counted.demonstrations) * _epoch(counted, rates)
     seconds = (settings.steps + 1) * sampled + settings.steps * learnt
