@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from gnomon.config import OptimSettings, PolicySettings, Recipe, RewardSettings, SftSettings
+from gnomon.constitution.feedback import mixed
 from gnomon.data.sources import Data
 from gnomon.errors import DataError, ModelError
 from gnomon.evaluation.reward import reward_report
@@ -173,13 +174,14 @@ def reward_stage(
         ("reward_second", zlib.crc32(f"{recipe.seed}/second".encode())) if second else ("reward", recipe.seed)
     )
 
+    share = recipe.constitution.feedback.share if extra and recipe.constitution else None
     given = data.only(*(f"{role}.jsonl" for role in (*roles, "dev", "test")), *read_for(settings, data))
 
     def run(context: StageContext) -> None:
         told = settled(settings, given)
         rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
-        if extra is not None:
-            rows += read_records(extra.path / "comparisons.jsonl", Comparison)
+        labelled = read_records(extra.path / "comparisons.jsonl", Comparison) if extra else []
+        rows, sources = mixed(rows, labelled, share)
         lm = _trainable(recipe, start)
         scorer = Scorer(lm, RewardModel(lm))
         encoded = encode_comparisons(lm, rows, recipe.model.max_length)
@@ -191,6 +193,7 @@ def reward_stage(
         report = {
             **reward_report(test, *scores),
             "train_rows": len(encoded.pairs),
+            "sources": sources,
             "label_smoothing": told.flips,
             "dropped": dict(encoded.dropped),
             "steps": result.steps,
@@ -200,8 +203,9 @@ def reward_stage(
         save_scorer(scorer, context.folder / MODEL, model_card(recipe, name, lm, report))
 
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
-    chosen = _settings(recipe, start, reward=seen(settings), roles=list(roles))
-    return Stage(name, 3, chosen, inputs, run)
+    weighed = {} if share is None else {"ai_share": share}
+    chosen = _settings(recipe, start, reward=seen(settings), roles=list(roles), **weighed)
+    return Stage(name, 4, chosen, inputs, run)
 
 
 def centre(scorer: Scorer, rows: list[Demonstration]) -> None:
