@@ -26,7 +26,7 @@ from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.constitution.principles import Constitution, load_constitution
 from gnomon.errors import ConfigError
 from gnomon.markup import visible
-from gnomon.reports.feedback import gate_table, modes_notes, modes_table
+from gnomon.reports.feedback import audit_tables, gate_table, modes_notes, modes_table
 
 constitution_app = typer.Typer(help="Work with a written constitution.", no_args_is_help=True)
 
@@ -190,6 +190,29 @@ def judge(  # noqa: PLR0913  each is an option
     for note in modes_notes(summary):
         out.print(Text(visible(note), "dim"), soft_wrap=True)
     out.print(Text(f"what was said: {place}"), soft_wrap=True)
+
+
+@constitution_app.command()
+def audit(
+    place: Annotated[
+        Path, typer.Argument(metavar="RUN|FILE", help="A run's folder, or a file of labels or critiques.")
+    ],
+    constitution: Annotated[
+        str | None, typer.Option("--constitution", help="Whose weights to show; the run's if not given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each principle did, what the labels reveal, and what revisions and answers are full of."""
+    from gnomon.pipeline.audit import audit_of  # noqa: PLC0415  torch is slow to import
+
+    report = audit_of(place, constitution)
+    if as_json:
+        print_json(report)
+        return
+    for table in audit_tables(report):
+        out.print(table)
+    for told in report["warnings"]:
+        warn(told)
 
 
 def _labelled(

@@ -75,3 +75,46 @@ def _table(title: str) -> Table:
     table = Table(title=Text(visible(title), "bold"), title_justify="left", box=SIMPLE_HEAD)
     table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
     return table
+
+
+PRINCIPLE = ("agrees", "known", "flips", "turned", "stated", "revealed")
+SIGNS = ("evasive", "boilerplate", "closer", "preaches", "refuses")
+
+
+def audit_tables(audit: Mapping[str, Any]) -> list[Padding]:
+    """Principles, signs before and after revising, and signs in answers: of those there are."""
+    tables = []
+    if "labels" in audit:
+        own = audit["labels"]
+        rows = {f"{name} ({one['asked']})": one for name, one in own["principles"].items()}
+        tables.append(_named_table("Principles, and how often each was asked", "principle", PRINCIPLE, rows))
+    monitors = audit.get("revisions", {}).get("monitors")
+    if monitors:
+        table = _table("Signs before and after revising")
+        for heading in ("", "First answers", "Revisions", "Kept"):
+            table.add_column(heading, justify="right" if heading else "left")
+        for name, one in monitors.items():
+            cells = [cell(f"constitution/{name}", one[key]) for key in ("responses", "revisions", "kept")]
+            table.add_row(metric(f"constitution/{name}").title, *cells)
+        tables.append(Padding(table, (1, 0, 0, 0), expand=False))
+    if "answers" in audit:
+        signs = (*SIGNS[:-1], "over_refusal")
+        tables.append(_named_table("Signs in answers", "model", signs, audit["answers"]))
+    return tables
+
+
+def _named_table(
+    title: str, first: str, columns: tuple[str, ...], rows: Mapping[str, Mapping[str, Any]]
+) -> Padding:
+    table = _table(title)
+    table.add_column(first)
+    for name in columns:
+        table.add_column(metric(f"constitution/{name}").title, justify="right")
+    for title_of, own in rows.items():
+        cells = [_cell(f"constitution/{name}", own.get(name)) for name in columns]
+        table.add_row(Text(visible(title_of)), *cells)
+    return Padding(table, (1, 0, 0, 0), expand=False)
+
+
+def _cell(name: str, value: Mapping[str, Any] | float | None) -> Text:
+    return cell(name, value) if isinstance(value, Mapping) or value is None else Text(written(name, value))
