@@ -67,7 +67,7 @@ def conclude(road: Road, data: Data) -> dict[str, Any]:
 
 
 def publish(road: Road, summary: dict[str, Any], answers: Sequence[Any]) -> None:
-    """Write what people and programs read: answers, critiques, AI labels, the audit of both, summary, report."""
+    """Write what people and programs read: answers, critiques, AI labels, an audit, summary, report."""
     folder = road.run.path
     write_lines(folder / "answers.jsonl", answers)
     if "revise" in road.made:
