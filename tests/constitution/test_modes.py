@@ -16,9 +16,7 @@ def test_a_mode_says_how_and_the_settings_how_much():
         ensemble=7, reasoning=3, reasoning_tokens=9, examples="mine.json", clamp=(0.3, 0.7)
     )
     assert mode("recipe", own) == own
-    assert mode("choice", own).model_dump() == (
-        FeedbackSettings(reasoning_tokens=9, clamp=(0.3, 0.7)).model_dump()
-    )
+    assert mode("choice", own) == FeedbackSettings(**more)
     assert mode("choice-ensemble", own).ensemble == 7
     assert mode("choice-examples-reasoning", own).examples == "mine.json"
     assert mode("choice-reasoning", own).reasoning == 3
