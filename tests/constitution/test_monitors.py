@@ -8,20 +8,7 @@ from gnomon.constitution.revise import revise
 from gnomon.records import Conversation, Critique, Prompt
 from gnomon.rollouts.engine import Sample
 
-WORDS = [
-    "apple",
-    "bridge",
-    "candle",
-    "donkey",
-    "engine",
-    "forest",
-    "garden",
-    "hammer",
-    "island",
-    "jacket",
-    "kettle",
-    "ladder",
-]
+WORDS = "apple bridge candle donkey engine forest garden hammer island jacket kettle ladder"
 KIND = Principle(id="kind", text="It is kind.", critique="What is unkind in it?", revision="Make it kind.")
 ONE = Constitution(name="one", principles=(KIND,))
 
@@ -45,7 +32,9 @@ class Planted:
 
 
 def rows_of(critique, revision):
-    prompts = [Prompt(f"p{i}", Conversation.of(f"How do I paint a {word}?")) for i, word in enumerate(WORDS)]
+    prompts = [
+        Prompt(f"p{i}", Conversation.of(f"How do I paint a {word}?")) for i, word in enumerate(WORDS.split())
+    ]
     return revise(Planted(critique, revision), prompts, ONE, ConstitutionSettings(), seed=0)
 
 
