@@ -16,6 +16,7 @@ from gnomon.models.load import load
 ONE = Constitution(name="one", principles=(KIND,))
 
 
+@pytest.mark.mistake("label-of-a-place")
 def test_both_orders_are_asked_and_averaged():
     def odds(messages):  # sure of the good answer in the first place, undecided in the second
         return 2.0 if good_is_a(messages) else 0.0

@@ -40,7 +40,6 @@ def test_a_file_is_told_by_its_rows(labels, tmp_path):
 
 
 def test_stated_weights_are_of_the_constitution_named_or_of_the_run_s(labels, tmp_path):
-    (tmp_path / "three.json").write_text("{}")
     (tmp_path / "three.yaml").write_text(json.dumps(THREE.model_dump(mode="json")))
     write_lines(tmp_path / "labels.jsonl", labels)
 
