@@ -16,12 +16,15 @@ from architectures import drawn_head
 from gnomon import errors
 from gnomon.cli.main import app
 from gnomon.config import OptimSettings, PolicySettings, PreferenceSettings, RewardSettings
+from gnomon.constitution.modes import MODES, OWN
 from gnomon.data.dialects import DIALECTS
 from gnomon.evaluation.summary import METRICS
+from gnomon.feedback_settings import FeedbackSettings
 from gnomon.judges.verifiable import KINDS
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.records import Comparison, Conversation, Demonstration, Label
+from gnomon.reports.tables import METRICS as SHOWN
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog, read_metrics
@@ -80,6 +83,21 @@ def test_the_index_names_every_page():
 def test_evaluation_metrics_are_defined():
     table = rows(section(read("docs/metrics.md"), "In an evaluation"))
     assert {name.strip("`") for name, *_ in table} == set(METRICS)
+
+
+def test_metrics_of_a_constitution_are_defined():
+    table = rows(section(read("docs/metrics.md"), "Of a constitution"))
+    assert {name.strip("`") for name, *_ in table} == {
+        name for name in SHOWN if name.startswith("constitution/")
+    }
+
+
+def test_settings_and_modes_of_labelling_are_listed():
+    page = read("docs/constitution.md")
+    told = {name for cell, *_ in rows(section(page, "How pairs are labelled")) for name in CODE.findall(cell)}
+    assert told == set(FeedbackSettings.model_fields)
+    modes = {name.strip("`") for name, _ in rows(section(page, "Which way of judging"))}
+    assert modes == {*MODES, OWN}
 
 
 class Tiny:

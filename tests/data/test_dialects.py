@@ -78,7 +78,11 @@ def test_one_demonstration_in_every_spelling(dialect, row):
         (
             "hhh",
             "person",
-            {"text_correct": transcript(ASK, ONE), "text_incorrect": transcript(ASK, TWO), "prompt": "Which?"},
+            {
+                "text_correct": transcript(ASK, ONE),
+                "text_incorrect": transcript(ASK, TWO),
+                "prompt": "Which?",
+            },
         ),
         ("alpaca_eval", "ai", {"instruction": ASK, "output_1": ONE, "output_2": TWO, "preference": 1}),
         ("pandalm", "person", {"instruction": ASK, "response1": ONE, "response2": TWO, "annotator1": 1}),

@@ -37,7 +37,7 @@ def label(
 
 def row_of(labeller: Labeller, pair: Comparison, said: Feedback) -> dict[str, Any]:
     """All that is needed to see why a pair has its label, and to audit the principles behind it."""
-    known = None if pair.label is None else pair.label.preference
+    told = None if pair.label is None or pair.label.source == "ai" else pair.label
     first, second = said.first_order, said.second_order
     return {
         "id": pair.id,
@@ -53,8 +53,8 @@ def row_of(labeller: Labeller, pair: Comparison, said: Feedback) -> dict[str, An
         "second_order": second,
         "flips": None if first is None or second is None else (first > 0.5) != (second > 0.5),
         "opinions": [asdict(opinion) for opinion in said.opinions],
-        "known": known,
-        "known_source": None if pair.label is None else pair.label.source,
+        "known": None if told is None else told.preference,
+        "known_source": None if told is None else told.source,
     }
 
 
