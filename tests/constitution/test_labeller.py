@@ -157,12 +157,15 @@ def test_labels_and_ids_do_not_change_what_is_asked(tmp_path):
     assert again.backend.chooser.asked == []
 
 
-def test_an_order_without_a_letter_is_left_out_and_a_pair_without_any_abstains():
+def test_a_principle_without_a_letter_in_either_order_is_left_out_and_a_pair_of_none_abstains():
     def odds(messages):
-        return 2.0 if good_is_a(messages) else None
+        if "kinder" in messages[-1].content:
+            return 2.0 if good_is_a(messages) else None
+        return right(1.0)(messages)
 
-    (said,) = labeller(odds).feedback(pairs(1))
-    assert said.preference(FeedbackSettings()) == pytest.approx(sigmoid(2.0))
+    (said,) = labeller(odds, ensemble=3).feedback(pairs(1))
+    assert said.preference(FeedbackSettings()) == pytest.approx(sigmoid(1.0))
+    assert labeller(odds, constitution=ONE).prefer(pairs(1)) == [Abstention("neither letter")]
     assert labeller(lambda messages: None).prefer(pairs(1)) == [Abstention("neither letter")]
     empty = Feedback((Opinion("kind", None, None),), "first")
     assert empty.preference(FeedbackSettings(order="one")) is None

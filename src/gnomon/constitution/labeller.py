@@ -48,7 +48,8 @@ class Who:
 class Opinion:
     """The probability, by one principle, that the first answer is the better: by the order of the answers.
 
-    None where that order was not asked, or neither letter came. `said` are the chains of thought.
+    None where that order was not asked, and where neither letter came in one that was. `said` are the chains
+    of thought.
     """
 
     principle: str
@@ -167,12 +168,15 @@ class Labeller:
         )
 
     def _opinion(self, principle: str, readings: Mapping[bool, Reading]) -> Opinion:
+        said = tuple(text for own in readings.values() for text in own.said)
+        if any(own.probability is None for own in readings.values()):  # one order alone is of places
+            return Opinion(principle, None, None, said)
         first = readings[True].probability if True in readings else None
         other = readings[False].probability if False in readings else None
         second = None if other is None else 1 - other
         if self.settings.method == "contrast":  # it reads every answer alone
             second = first
-        return Opinion(principle, first, second, tuple(s for own in readings.values() for s in own.said))
+        return Opinion(principle, first, second, said)
 
     def _ask(self, questions: Sequence[Question]) -> None:
         """Have an answer to each; only what is not kept is asked."""
