@@ -42,7 +42,7 @@ def judge_modes(
     A mode that the labeller cannot be asked in is left out and named.
     """
     settings = recipe.constitution or ConstitutionSettings()
-    known = known_comparisons(on, limit, recipe.seed)
+    known, dropped = known_comparisons(on, limit, recipe.seed)
     clusters = clusters_of(known)
     ref, start = settings.roles.labeller, Start(recipe.model.ref)
     served = (ref or "").startswith(ENDPOINT)
@@ -61,24 +61,31 @@ def judge_modes(
         )
         found: dict[str, dict[str, Any]] = {}
         rows: list[dict[str, Any]] = []
+        about = {"on": on, "dropped": dropped, "skipped": list(skipped)}
+        summary = _summary(labeller, known, clusters, found) | about
         for name in (n for n in names if n not in skipped):
             chosen = mode(name, settings.feedback)
             found[name], said = _measured(name, replace(labeller, settings=chosen), known, clusters, reporter)
             rows += [_row(name, pair, own, chosen) for pair, own in zip(known, said, strict=True)]
-            write_json(out / "summary.json", _summary(labeller, on, known, clusters, found, skipped))
+            summary = _summary(labeller, known, clusters, found) | about
+            write_json(out / "summary.json", summary)
         write_lines(out / "rows.jsonl", rows)
-    return _summary(labeller, on, known, clusters, found, skipped)
+    return summary
 
 
-def known_comparisons(on: str, limit: int | None, seed: int) -> list[Comparison]:
-    """The labelled comparisons of a file or, of the built-in ones, those a constitution speaks about.
+def known_comparisons(
+    on: str, limit: int | None, seed: int
+) -> tuple[list[Comparison], dict[str, dict[str, int]]]:
+    """The labelled comparisons of a file or, of the built-in ones, those a constitution speaks about; and how
+    many rows were dropped, by file and reason.
 
     The better answer stands first in some and second in others.
     """
-    rows = Reader("skip").read("comparisons", Comparison, [on])
+    reader = Reader("skip")
+    rows = reader.read("comparisons", Comparison, [on])
     if on == BUILTIN:
         rows = [row for row in rows if row.label is not None and row.label.reason in SUBJECT]
-    return take(known_pairs(rows), limit, seed, lambda row: "")
+    return take(known_pairs(rows), limit, seed, lambda row: ""), reader.dropped
 
 
 def _measured(
@@ -115,23 +122,16 @@ def _calibration(
 
 
 def _summary(
-    labeller: Labeller,
-    on: str,
-    known: Sequence[Comparison],
-    clusters: Clusters,
-    found: dict[str, dict[str, Any]],
-    skipped: Sequence[str],
+    labeller: Labeller, known: Sequence[Comparison], clusters: Clusters, found: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     longest = measured(LongestWins().prefer(known), known, clusters)
     return {
         "labeller": str(labeller.who),
         "constitution": labeller.constitution.digest,
-        "on": on,
         "pairs": len(known),
         "clusters": len(set(clusters)),
         "modes": found,
         "baselines": {LONGER: asdict(longest)},
-        "skipped": list(skipped),
         "software": software(),
     }
 
