@@ -7,6 +7,7 @@ from gnomon.errors import ModelError
 from gnomon.models.reference import EndpointRef
 from gnomon.records import Conversation
 from gnomon.rollouts.letters import Letters, read_letters
+from gnomon.rollouts.server import Patience
 
 REF = EndpointRef("http://localhost/v1", "m")
 AB = ("A", "B")
@@ -80,8 +81,19 @@ def test_what_was_answered_before_a_crash_is_not_asked_again(server, tmp_path):
 
 def test_a_server_that_hangs_is_asked_again(server):
     server.odds, server.faults = (lambda text: 2.0), [hang]
-    (own,) = engine(server).choose(ASKED[:1], AB)
+    hasty = Patience(requests=4, timeout=0.3, first_wait=0.01)
+    (own,) = engine(server, patience=hasty).choose(ASKED[:1], AB)
+    assert len(server.seen) == 2
     assert own.logps[0] - own.logps[1] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("told", ["{}", "[{}]", '[{"top_logprobs": [{"token": "A"}], "token": "A"}]'])
+def test_a_reply_of_another_form_is_an_error_and_not_kept(server, tmp_path, told):
+    choice = f'{{"message": {{"content": "A"}}, "logprobs": {{"content": {told}}}}}'
+    server.odds, server.faults = (lambda text: 2.0), [body(f'{{"model": "tiny", "choices": [{choice}]}}')]
+    with pytest.raises(ModelError, match=r"does not tell|not OpenAI's"):
+        engine(server, tmp_path / "kept.jsonl").choose(ASKED[:1], AB)
+    assert len(engine(server, tmp_path / "kept.jsonl").choose(ASKED[:1], AB)) == 1
 
 
 def test_letters_and_answers_are_kept_apart(server, tmp_path):

@@ -159,7 +159,8 @@ def _correlations(odds: Floats, names: Sequence[str], clusters: Clusters) -> lis
 
 
 def _warnings(report: Mapping[str, Any]) -> list[str]:
-    told, first = [], report["shown_first"]
+    told: list[str] = []
+    first = report["shown_first"]
     if first and first["low"] > BY_PLACE:
         told.append(
             f"the labeller chooses what it is shown first in {first['value']:.0%} of its readings: its "

@@ -5,7 +5,6 @@ As many have (A) for their answer as (B), or nearly, so that neither letter beco
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +117,8 @@ def _pair(number: int, row: Any) -> Worked:
     turns = turns_of_transcript(row["prompt"].rstrip().removesuffix("Assistant:").rstrip(), "prompt")
     right, wrong = row["corrects"][0].strip(), row["incorrects"][0].strip()
     letter = "BA"[number % 2]
-    sides: Sequence[str] = (right, wrong) if letter == "A" else (wrong, right)
-    pair = Comparison.of("", Conversation(turns), *sides, Label(1.0, "person"))
+    first, second = (right, wrong) if letter == "A" else (wrong, right)
+    pair = Comparison.of("", Conversation(turns), first, second, Label(1.0, "person"))
     return Worked(f"{lettered(pair)}\n\n", f" {REPLY}", letter)
 
 

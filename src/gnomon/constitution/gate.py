@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from gnomon.config import ConstitutionSettings
 from gnomon.errors import DataError
-from gnomon.judges.judgement import TIE, Abstention, Judgement, Said, answer_text
+from gnomon.judges.judgement import TIE, Abstention, Judgement, Said, answer_text, flip_rate
 from gnomon.records import Comparison
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.calibration import calibration_interval, expected_calibration_error
@@ -90,24 +90,25 @@ def measured(
         0.5 if abs(p - 0.5) < TIE else float((p > 0.5) == truth)
         for p, truth in zip(stated, truths, strict=True)
     ]
-    judged = [i for i, one in enumerate(said) if isinstance(one, Judgement)]
-    flips = [float(said[i].flips) for i in judged]  # type: ignore[union-attr]  # those that judged
     outcomes = [*truths, *(not truth for truth in truths)]
     both = [*stated, *(1 - p for p in stated)]
-    own = list(range(len(truths))) if clusters is None else list(clusters)
+    own: list[Hashable] = [*range(len(truths))] if clusters is None else [*clusters]
     several = len(set(own)) > 1
+    judged = [(one, cluster) for one, cluster in zip(said, own, strict=True) if isinstance(one, Judgement)]
+    judgements = [one for one, _ in judged]
+    flips = [float(one.flips) for one in judgements]
     lengths = [len(answer_text(c.first)) - len(answer_text(c.second)) for c in comparisons]
     return Measured(
         accuracy=_share(right, clusters),
-        flips_raw=fmean(flips) if flips else 0.0,
-        flip_rate=wilson_clustered(flips, [own[i] for i in judged]) if flips else None,
+        flips_raw=flip_rate(judgements) if judgements else 0.0,
+        flip_rate=wilson_clustered(flips, [cluster for _, cluster in judged]) if flips else None,
         ece_raw=expected_calibration_error(both, outcomes),
         ece=calibration_interval(both, outcomes, [*own, *own]) if several else None,
         longer_wins=fmean(
             0.5 if more == 0 else float((more > 0) == truth)
             for more, truth in zip(lengths, truths, strict=True)
         ),
-        says_first=fmean(float(said[i].first_order > 0.5) for i in judged) if judged else 0.5,  # type: ignore[union-attr]
+        says_first=fmean(one.first_order > 0.5 for one in judgements) if judgements else 0.5,
         abstained=sum(isinstance(one, Abstention) for one in said),
     )
 
