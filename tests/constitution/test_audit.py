@@ -83,10 +83,8 @@ def test_what_the_labels_reveal_need_not_be_what_is_stated():
 
     found = audited(says, ensemble=3)["principles"]
     assert found["short"]["stated"] == 0.5
-    assert found["short"]["revealed"]["low"] < 0.5 < found["kind"]["revealed"]["value"] + 0.5
-    assert found["kind"]["revealed"]["value"] + found["true"]["revealed"]["value"] > (
-        2 * abs(found["short"]["revealed"]["value"])
-    )
+    pulls = {name: own["revealed"]["value"] for name, own in found.items()}
+    assert abs(pulls["short"]) < 0.3 * (pulls["kind"] + pulls["true"])
 
 
 def test_who_decides_the_label_turns_it_when_left_out():

@@ -72,4 +72,4 @@ def test_published_comparisons_of_helpful_honest_harmless_are_read(published):
     assert len(rows) > 100
     assert {row.label.source for row in rows} == {"person"}
     assert 0.4 < sum(row.label.preference for row in rows) / len(rows) < 0.6
-    assert all("Human:" not in row.prompt.messages[0].content for row in rows)
+    assert all(row.prompt.messages[0].role == "user" for row in rows)

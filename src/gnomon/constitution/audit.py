@@ -13,6 +13,7 @@ import numpy as np
 
 from gnomon.constitution.principles import Constitution
 from gnomon.errors import DataError
+from gnomon.judges.judgement import TIE
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.panel import correlation, influence, revealed
 from gnomon.stats.proportion import wilson_clustered
@@ -76,14 +77,15 @@ def audit(
 
 
 def log_odds(rows: Sequence[Row], names: Sequence[str]) -> Floats:
-    """Of the first answer by each principle, both orders averaged, [rows, principles]; NaN if not asked."""
+    """Of the first answer by each principle, both orders averaged, [rows, principles]; a tie is 0, NaN not asked."""
     found = np.full((len(rows), len(names)), np.nan)
     for i, row in enumerate(rows):
         for opinion in row["opinions"]:
             orders = [p for p in (opinion["first_order"], opinion["second_order"]) if p is not None]
             if orders:
                 p = min(max(fmean(orders), FLOOR), 1 - FLOOR)
-                found[i, names.index(opinion["principle"])] = log(p / (1 - p))
+                told = 0.0 if abs(p - 0.5) < TIE else log(p / (1 - p))
+                found[i, names.index(opinion["principle"])] = told
     return found
 
 
@@ -97,7 +99,7 @@ def stated(name: str, constitution: Constitution | None) -> float | None:
 
 def _share(odds: Floats, truth: Floats, clusters: Clusters) -> dict[str, Any] | None:
     """How often a principle prefers what the truth prefers; a tie of it is half right."""
-    judged = np.flatnonzero(np.isfinite(odds) & np.isfinite(truth) & (truth != 0.5))
+    judged = np.flatnonzero(np.isfinite(odds) & np.isfinite(truth) & (np.abs(truth - 0.5) > TIE))
     if judged.size == 0:
         return None
     right = [0.5 if odds[i] == 0 else float((odds[i] > 0) == (truth[i] > 0.5)) for i in judged]
