@@ -77,7 +77,7 @@ def audit(
 
 
 def log_odds(rows: Sequence[Row], names: Sequence[str]) -> Floats:
-    """Of the first answer, both orders averaged, [rows, principles]; 0 for a tie, NaN where none was asked."""
+    """Of the first answer, both orders averaged, [rows, principles]; 0 for a tie, NaN if not asked."""
     found = np.full((len(rows), len(names)), np.nan)
     for i, row in enumerate(rows):
         for opinion in row["opinions"]:
