@@ -16,9 +16,12 @@ from architectures import drawn_head
 from gnomon import errors
 from gnomon.cli.main import app
 from gnomon.config import RewardSettings
+from gnomon.constitution.modes import MODES
+from gnomon.constitution.modes import OWN as OWN_WAY
 from gnomon.data.dialects import DIALECTS
 from gnomon.evaluation.reward import scored_report
 from gnomon.evaluation.summary import METRICS
+from gnomon.feedback_settings import FeedbackSettings
 from gnomon.judges.verifiable import KINDS
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel, load
@@ -26,6 +29,7 @@ from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.offline import OWN, Loss, PreferenceSettings
 from gnomon.policy_settings import PolicySettings
 from gnomon.records import Comparison, Conversation, Demonstration, Label
+from gnomon.reports.tables import METRICS as SHOWN
 from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog, read_metrics
@@ -100,6 +104,21 @@ def test_what_is_reported_of_reward_models_is_defined():
         report = scored_report(scorer, [pair, pair], *score_comparisons(scorer, [pair, pair]))
         assert set(report) - {"by_reason"} <= told
         assert ("uncertainty" in report, "explained" in report) == ("heads" in shape, "variance" in shape)
+
+
+def test_metrics_of_a_constitution_are_defined():
+    table = rows(section(read("docs/metrics.md"), "Of a constitution"))
+    assert {name.strip("`") for name, *_ in table} == {
+        name for name in SHOWN if name.startswith("constitution/")
+    }
+
+
+def test_settings_and_modes_of_labelling_are_listed():
+    page = read("docs/constitution.md")
+    told = {name for cell, *_ in rows(section(page, "How pairs are labelled")) for name in CODE.findall(cell)}
+    assert told == set(FeedbackSettings.model_fields)
+    modes = {name.strip("`") for name, _ in rows(section(page, "Which way of judging"))}
+    assert modes == {*MODES, OWN_WAY}
 
 
 class Tiny:

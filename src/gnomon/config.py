@@ -11,6 +11,7 @@ from pydantic import (
 )
 
 from gnomon.errors import ConfigError
+from gnomon.feedback_settings import FeedbackSettings, RoleSettings
 from gnomon.offline import PreferenceSettings
 from gnomon.policy_settings import PolicySettings
 from gnomon.settings import OptimSettings, Settings
@@ -209,6 +210,7 @@ class ConstitutionSettings(Settings):
 
     optim: OptimSettings = OptimSettings(lr=1e-4, epochs=1.0, batch_size=8)
     revisions: int = Field(1, ge=1, le=4, description="critique and revision steps for each answer")
+    critiques: bool = Field(True, description="whether an answer is criticised before it is revised")
     max_new_tokens: int = Field(96, ge=1)
     helpful: int = Field(192, ge=0, description="demonstrations mixed in so that helpfulness stays")
     gate_accuracy: float = Field(0.60, ge=0.5, le=1, description="least measured accuracy of a labeller")
@@ -217,6 +219,8 @@ class ConstitutionSettings(Settings):
         0.40, ge=0, le=1, description="largest share of its choices that may change with the answers' order"
     )
     gate_comparisons: int = Field(96, ge=1, description="comparisons with known answers it is measured on")
+    feedback: FeedbackSettings = FeedbackSettings()
+    roles: RoleSettings = RoleSettings()
 
 
 class EvaluationSettings(Settings):

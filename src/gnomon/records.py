@@ -207,7 +207,10 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Critique:
-    """One critique-and-revision step: who said what under which principle."""
+    """One critique-and-revision step: who said what under which principle.
+
+    `generator` and `critic` say whether that was the model itself or another, and which.
+    """
 
     id: str
     prompt: Conversation
@@ -217,6 +220,8 @@ class Critique:
     revision: str
     constitution: str
     rejected_for: tuple[str, ...] = field(default=())
+    generator: str = ""
+    critic: str = ""
 
     @property
     def kept(self) -> bool:

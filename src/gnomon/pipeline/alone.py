@@ -8,13 +8,14 @@ from typing import Any, Literal
 from gnomon.config import ConstitutionSettings, Recipe, RewardSettings
 from gnomon.constitution.principles import load_constitution
 from gnomon.distributed import leads
-from gnomon.errors import ConfigError
+from gnomon.errors import ConfigError, ModelError
 from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
 from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.averaging import average_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
+from gnomon.pipeline.feedback import ROWS, Given, feedback_stage
 from gnomon.pipeline.optimisation import needs_reward_model, policy_stage
 from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.project import read_rows
@@ -25,7 +26,7 @@ from gnomon.pipeline.stage import Artefact, Stage
 from gnomon.pipeline.stages import Start, data_stage, reward_stage, sft_stage
 from gnomon.pipeline.walk import Road, opened
 from gnomon.policy_settings import PolicySettings
-from gnomon.runs import storing, write_json
+from gnomon.runs import read_json, storing, write_json
 
 Kind = Literal["sft", "reward", "preference", "policy"]
 
@@ -84,6 +85,27 @@ def revise(recipe: Recipe, out: Path, reporter: Reporter) -> Path:
                 shutil.copyfile(critiques.path / "critiques.jsonl", out / "critiques.jsonl")
             write_records(out / "revisions.jsonl", kept_revisions(critiques))
     return out / "revisions.jsonl"
+
+
+def compare(recipe: Recipe, given: Given, out: Path, reporter: Reporter) -> dict[str, Any]:
+    """Label pairs under the constitution behind the gate; without pairs the labeller is only measured.
+
+    Labels go to `out`/comparisons.jsonl, all that was said to labels.jsonl there, the report, which comes
+    back, to report.json. ModelError, after that, where the gate stays shut.
+    """
+    settings = recipe.constitution or ConstitutionSettings()
+    with opened(recipe, out, reporter) as road:
+        data = _rows(road, "comparisons")
+        constitution = load_constitution(recipe.data.constitution)
+        made = road.make(feedback_stage(recipe, settings, constitution, data, Start(recipe.model.ref), given))
+        report: dict[str, Any] = read_json(made.path / "report.json")
+        if leads():
+            with storing(out):
+                for name in ("comparisons.jsonl", ROWS, "report.json"):
+                    shutil.copyfile(made.path / name, out / name)
+    if report["gate_held"]:
+        raise ModelError(report["gate"]["message"])
+    return report
 
 
 def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Reporter) -> dict[str, Any]:

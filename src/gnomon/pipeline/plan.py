@@ -228,7 +228,8 @@ def _constitution(
     revise = _cost("revise", seconds + read * rates.train_token / 3, read + sampled, rates)
     examples = settings.helpful + rows
     share = settings.optim.epochs * examples / max(1, counted.demonstrations)
-    judged = 2 * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
+    asked_for = settings.feedback.ensemble * (1 + settings.feedback.reasoning)
+    judged = 2 * asked_for * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
     tuned = share * counted.sft_tokens
     return [
         revise,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.config import Recipe, RewardSettings, SftSettings
+from gnomon.constitution.feedback import mixed
 from gnomon.data.sources import Data
 from gnomon.models.heads import check_head
 from gnomon.models.load import LanguageModel, adapter_base, load
@@ -166,13 +167,14 @@ def reward_stage(
         ("reward_second", zlib.crc32(f"{recipe.seed}/second".encode())) if second else ("reward", recipe.seed)
     )
 
+    share = recipe.constitution.feedback.share if extra and recipe.constitution else None
     given = data.only(*(f"{role}.jsonl" for role in (*roles, "dev", "test")), *read_for(settings, data))
 
     def run(context: StageContext) -> None:
         told = settled(settings, given)
         rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
-        if extra is not None:
-            rows += read_records(extra.path / "comparisons.jsonl", Comparison)
+        labelled = read_records(extra.path / "comparisons.jsonl", Comparison) if extra else []
+        rows, sources = mixed(rows, labelled, share)
         rows, kept = held_apart(rows, told, seed)
 
         def learn(own: list[Comparison], place: StageContext) -> tuple[Scorer, EncodedPairs, int]:
@@ -185,7 +187,7 @@ def reward_stage(
             return scorer, encoded, trained_on(place, scorer.lm, objective, optim, module=scorer.module).steps
 
         apart = [context.apart(f"fold-{fold}") for fold in range(told.folds)]
-        figures: dict[str, Any] = {"label_smoothing": told.flips}
+        figures: dict[str, Any] = {"label_smoothing": told.flips, "sources": sources}
         if apart:
             figures["cross_validated"] = cross_validated(
                 rows, told.folds, seed, lambda own, fold: learn(own, apart[fold])[0]
@@ -198,7 +200,8 @@ def reward_stage(
         conclude(context, recipe, scorer, told, given, figures)
 
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
-    chosen = stage_settings(recipe, start, reward=seen(settings), roles=list(roles))
+    weighed = {} if share is None else {"ai_share": share}
+    chosen = stage_settings(recipe, start, reward=seen(settings), roles=list(roles), **weighed)
     return Stage(name, 4, chosen, inputs, run)
 
 
