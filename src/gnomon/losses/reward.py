@@ -38,7 +38,8 @@ def mean_variance(
     own, and `variance` is the sum of both. Nothing tells the unit of either, only their ratio.
     """
     z = margin * torch.rsqrt(variance)
-    return -(preference * log_ndtr(z) + (1 - preference) * log_ndtr(-z))
+    losses: Tensor = -(preference * log_ndtr(z) + (1 - preference) * log_ndtr(-z))
+    return losses
 
 
 def plackett_luce(

@@ -110,10 +110,10 @@ def normalise(scorer: Scorer, rows: Sequence[Demonstration], settings: RewardSet
 
 def _give(scorer: Scorer, name: str, values: Sequence[float]) -> None:
     """Set a buffer of every body to what belongs to its heads."""
-    for model, own in zip(
-        scorer.models, torch.tensor(values).split([model.heads for model in scorer.models]), strict=True
-    ):
-        getattr(model, name).copy_(own)
+    start = 0
+    for model in scorer.models:
+        getattr(model, name).copy_(torch.tensor(values[start : start + model.heads]))
+        start += model.heads
 
 
 def _kept(scores: Sequence[Score]) -> list[dict[str, float]]:
