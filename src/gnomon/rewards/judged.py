@@ -42,5 +42,5 @@ class JudgeReward:
 
     def _comparison(self, first: Sample, second: Sample) -> Comparison:
         prompt = self.prompts[first.prompt_ids]
-        answers = ((Message("assistant", sample.text),) for sample in (first, second))
-        return Comparison(prompt.id, prompt.conversation, *answers)
+        one, other = ((Message("assistant", sample.text),) for sample in (first, second))
+        return Comparison(prompt.id, prompt.conversation, one, other)
