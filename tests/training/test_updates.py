@@ -238,9 +238,9 @@ def test_a_reward_with_a_threshold_is_kept_to_by_its_multiplier(tmp_path):
             "beta": 0.0,
             "kl_budget": 1e9,
             "rewards": [{"source": "model", "name": "few"}, {"source": "model", **limit}],
-            "multipliers": {"lr": 3.0, "start": 0.5, "most": 20.0, "window": 32},
+            "multipliers": {"lr": 10.0, "start": 0.9, "most": 20.0, "window": 32},
         }
-        optim = {"batch_size": 32, "lr": 5e-3, "schedule": "constant", "checkpoint_every": 1000}
+        optim = {"batch_size": 32, "lr": 2e-3, "schedule": "constant", "checkpoint_every": 1000}
         reward = terms((brief, {"name": "few"}), (brief, limit))
         built = build("policy", lora=None, policy=own, reward=reward, optim=optim)
         built.trainer(tmp_path / str(most)).run()

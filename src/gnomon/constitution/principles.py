@@ -11,8 +11,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from gnomon.config import Settings, describe
+from gnomon.config import describe
 from gnomon.errors import DataError
+from gnomon.settings import Settings
 
 Use = Literal["revision", "comparison"]
 
