@@ -78,8 +78,10 @@ def mixed(
         factor = share / (1 - share) * _weight(given) / _weight(ai)
         own = [*given, *(_weighed(row, factor) for row in ai)]
     total = _weight(own)
-    sources = sorted({row.label.source for row in own if row.label is not None})
-    report = {source: _told([row for row in own if _source(row) == source], total) for source in sources}
+    sources: list[str] = sorted({row.label.source for row in own if row.label is not None})
+    report: dict[str, Any] = {
+        source: _told([row for row in own if _source(row) == source], total) for source in sources
+    }
     return own, report
 
 

@@ -30,8 +30,8 @@ def revise_stage(
         critic = engine if roles.critic == roles.generator else cast.engine("critic", roles.critic)
         prompts = read_records(given.file("red_team.jsonl"), Prompt)
         said = revise(engine, prompts, constitution, settings, recipe.seed, context.progress, critic)
-        names = {"generator": str(who(roles.generator, start)), "critic": str(who(roles.critic, start))}
-        rows = [replace(row, **names) for row in said]
+        generator, other = str(who(roles.generator, start)), str(who(roles.critic, start))
+        rows = [replace(row, generator=generator, critic=other) for row in said]
         write_records(context.folder / "critiques.jsonl", rows)
         reasons = [reason for row in rows for reason in row.rejected_for]
         kept = sum(row.kept for row in rows)
@@ -41,7 +41,8 @@ def revise_stage(
             "critiques": len(rows),
             "kept": kept,
             "rejected": {reason: reasons.count(reason) for reason in sorted(set(reasons))},
-            **names,
+            "generator": generator,
+            "critic": other,
         }
         write_json(context.folder / "report.json", report)
         if kept < ENOUGH:

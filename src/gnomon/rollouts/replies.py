@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from gnomon.errors import StorageError
 from gnomon.rollouts.engine import Sample
@@ -25,7 +25,9 @@ class Replies(Generic[R]):
         for row in self._kept.rows:
             try:
                 key = row.pop("id")
-                values = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
+                values: dict[str, Any] = {
+                    name: tuple(v) if isinstance(v, list) else v for name, v in row.items()
+                }
                 self._replies[key] = kind(**values)
             except (AttributeError, KeyError, TypeError) as problem:
                 raise StorageError(
