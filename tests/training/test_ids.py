@@ -55,7 +55,7 @@ def test_whatever_reads_a_conversation_reads_the_same_ids(name, talk):
     comparison = Comparison.of("c", talk, "Hello.", "No.", label)
 
     (prompt,) = [list(sample.prompt_ids) for sample in engine.answer([talk], SHORT)]
-    sampled, scored = recording(engine, "sample"), recording(scorer, "score")
+    sampled, scored = recording(engine, "sample"), recording(scorer, "scores")
     answer_all({"sft": engine}, [Prompt("p", talk)], sampling=SHORT)
     score_comparisons(scorer, [comparison])
     whole = talk.then(Message("assistant", "Hello."))
