@@ -4,7 +4,7 @@ from architectures import drawn_head
 
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import load
-from gnomon.models.reward_model import Scorer
+from gnomon.models.reward_model import RewardModel, Scorer
 
 PROMPTS, RESPONSES = [(2, 50, 60), (2, 51)], [(70, 71, 72, 1), (80, 81)]
 
@@ -32,6 +32,19 @@ def test_with_a_reward_model_s_head_it_expects_the_score_of_what_has_been_said()
         said = [[*prompt, *response[:k]] for k in range(len(response))]
         assert values[:, 0].tolist() == pytest.approx(scorer.score(said), abs=1e-4)
         assert values[:, 1].tolist() == [0.0] * len(response)
+
+
+def test_of_several_heads_it_expects_their_mean_in_the_unit_of_the_scores():
+    it, judge = critic(), load("tiny:0", dtype="float32")
+    scorer = Scorer(judge, RewardModel(judge, heads=2, variance=True))
+    with torch.no_grad():
+        scorer.model.score.weight.normal_(generator=torch.Generator().manual_seed(0))
+        scorer.model.shift.copy_(torch.tensor([1.0, 3.0]))
+        scorer.model.scale.fill_(2.0)
+    it.model.take(scorer.model)
+    for prompt, response, values in zip(PROMPTS, RESPONSES, it.values(PROMPTS, RESPONSES), strict=True):
+        said = [[*prompt, *response[:k]] for k in range(len(response))]
+        assert values[:, 0].tolist() == pytest.approx(scorer.score(said), abs=1e-4)
 
 
 def test_a_row_s_values_do_not_depend_on_its_batch_mates():

@@ -25,10 +25,12 @@ class ValueModel(nn.Module):
 
     @torch.no_grad()
     def take(self, reward: RewardModel) -> None:
-        """Take a reward model's head for the first value: that of what has been said is then the score it
-        would have if it ended there, where the body is the reward model's too."""
-        self.value.weight[0].copy_(reward.score.weight[0])
-        self.value.bias[0].copy_(reward.score.bias[0] - reward.shift)
+        """Take the mean of a reward model's heads for the first value: that of what has been said is then the
+        score it would have if it ended there, where the body is the reward model's too; but for what a score
+        is less for its length."""
+        weight, bias = (part[: reward.heads].mean(dim=0) for part in (reward.score.weight, reward.score.bias))
+        self.value.weight[0].copy_(weight / reward.scale)
+        self.value.bias[0].copy_((bias - reward.shift.mean()) / reward.scale)
 
     def read(self, states: Tensor) -> Tensor:
         """Values [tokens, outputs] of the states [tokens, width] that tokens follow from."""
