@@ -15,7 +15,7 @@ from gnomon.labelling.store import journal
 from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.people import Annotator
 from gnomon.labelling.store.tables import guidelines, items, memberships, projects, responses
-from gnomon.records import Message, Source
+from gnomon.records import Message
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 BATCH = 200
@@ -59,6 +59,11 @@ def find(tx: Transaction, slug: str) -> Project | None:
     return _project(row) if row else None
 
 
+def of_id(tx: Transaction, project: int) -> Project:
+    """The project of a key that is known to be one."""
+    return _project(tx.connection.execute(_projects().where(projects.c.id == project)).one())
+
+
 def named(tx: Transaction, slug: str) -> Project:
     """The project of this name; ConfigError, with the names there are, for another."""
     if project := find(tx, slug):
@@ -86,14 +91,16 @@ def of_annotator(tx: Transaction, annotator: Annotator) -> list[tuple[Project, R
     return [(_project(row), row.role) for row in tx.connection.execute(query)]
 
 
-def source_of(tx: Transaction, project: int) -> Source:
-    """Who judges in a project, as its settings say."""
+def settings_of(tx: Transaction, project: int) -> ProjectSettings:
+    """How a project asks now."""
     kept = tx.connection.execute(select(projects.c.settings).where(projects.c.id == project)).scalar_one()
-    return ProjectSettings.model_validate(kept).source
+    return ProjectSettings.model_validate(kept)
 
 
 def settle(tx: Transaction, project: Project, settings: ProjectSettings, actor: int | None = None) -> None:
-    """Change how a project asks, from the next task on."""
+    """Change how a project asks, from the next task on; ConfigError for another kind where it has items."""
+    if settings.kind != settings_of(tx, project.id).kind and count_items(tx, project.id):
+        raise ConfigError(f"{project.slug} has items of its kind, which cannot change; make another project")
     tx.connection.execute(
         update(projects).where(projects.c.id == project.id).values(settings=settings.model_dump())
     )
@@ -124,26 +131,39 @@ def current_guidelines(tx: Transaction, project: int) -> Guidelines | None:
 
 
 def add_items(tx: Transaction, project: int, new: Iterable[Item], actor: int | None = None) -> int:
-    """Store items and return how many; DataError where an id is there already, and then none is stored."""
+    """Store items and return how many.
+
+    DataError where an id is there already, or for items of another kind of project; then none is stored.
+    """
     source, total = iter(new), 0
+    kind = settings_of(tx, project).kind
     while batch := list(islice(source, BATCH)):
-        _refuse_known(tx, project, [item.id for item in batch])
-        tx.connection.execute(insert(items), [_item_values(tx, project, item) for item in batch])
-        keys = _keys(tx, project, [item.id for item in batch])
-        rows = [
-            {
-                "item_id": keys[item.id],
-                "place": place,
-                "messages": _dumped(response.messages),
-                "origin": response.origin,
-            }
-            for item in batch
-            for place, response in enumerate(item.responses)
-        ]
-        tx.connection.execute(insert(responses), rows)
+        for item in batch:
+            _refuse_other_kind(item, kind)
+        store_items(tx, project, batch)
         total += len(batch)
     journal.note(tx, "items imported", actor=actor, project=project, items=total)
     return total
+
+
+def store_items(tx: Transaction, project: int, batch: Sequence[Item]) -> dict[str, int]:
+    """Store a few items and return their keys by id; DataError where an id is there already."""
+    _refuse_known(tx, project, [item.id for item in batch])
+    tx.connection.execute(insert(items), [_item_values(tx, project, item) for item in batch])
+    keys = _keys(tx, project, [item.id for item in batch])
+    rows = [
+        {
+            "item_id": keys[item.id],
+            "place": place,
+            "messages": _dumped(response.messages),
+            "origin": response.origin,
+        }
+        for item in batch
+        for place, response in enumerate(item.responses)
+    ]
+    if rows:
+        tx.connection.execute(insert(responses), rows)
+    return keys
 
 
 def count_items(tx: Transaction, project: int) -> dict[str, int]:
@@ -205,6 +225,13 @@ def _keys(tx: Transaction, project: int, ids: Sequence[str]) -> dict[str, int]:
         items.c.project_id == project, items.c.external_id.in_(ids)
     )
     return {str(name): int(key) for name, key in tx.connection.execute(query)}
+
+
+def _refuse_other_kind(item: Item, kind: str) -> None:
+    if kind == "dialogue" and item.purpose != "topic":
+        raise DataError(f"{item.id} has answers, which are made in dialogues here; import prompts as topics")
+    if kind != "dialogue" and item.purpose == "topic":
+        raise DataError(f"{item.id} is a topic, and nobody talks here; make a project with kind=dialogue")
 
 
 def _refuse_known(tx: Transaction, project: int, ids: Sequence[str]) -> None:
