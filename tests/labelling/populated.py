@@ -224,7 +224,63 @@ WEBHOOKS = {
     ],
 }
 
-ROWS = {"0001": FIRST, "0002": ADJUDICATION, "0003": RANKINGS, "0004": ROUNDS, "0005": WEBHOOKS}
+TALK = [{"role": "user", "content": "Hi"}, *ANSWERS[1], {"role": "user", "content": "Why?"}]
+DIALOGUES = {
+    "projects": [
+        {"id": 3, "slug": "live", "title": "Live", "settings": {"kind": "dialogue"}, "created_at": AT}
+    ],
+    "memberships": [{"project_id": 3, "annotator_id": 1, "role": "annotator"}],
+    "items": [
+        item(9, project_id=3, purpose="topic", answers=0),
+        item(10, project_id=3, prompt=TALK[:1], taken=1),
+        item(11, project_id=3, prompt=TALK, taken=1),
+    ],
+    "responses": [*responses(10), *responses(11)],
+    "assignments": [
+        assignment(13, 10, project_id=3, chosen_by="dialogue", propensity=1.0),
+        assignment(14, 11, project_id=3, chosen_by="dialogue", propensity=1.0, state="leased"),
+    ],
+    "events": [event(16, 13, outcome="tie", flags={}, rationale="")],
+    "dialogues": [
+        {
+            "id": 1,
+            "token": "token-live",
+            "project_id": 3,
+            "annotator_id": 1,
+            "topic_id": 9,
+            "propensity": 0.5,
+            "state": "open",
+            "created_at": AT,
+            "expires_at": AT + 60_000,
+        }
+    ],
+    "exchanges": [
+        {
+            "id": number + 1,
+            "dialogue_id": 1,
+            "number": number,
+            "message": ("Hi", "Why?")[number],
+            "idempotency_key": f"said-{number}",
+            "seed": 2**32 - 1 - number,
+            "state": "answered",
+            "asked_at": AT,
+            "item_id": 10 + number,
+            "goes_on": (1, None)[number],
+            "chosen_by": ("draw", None)[number],
+        }
+        for number in range(2)
+    ],
+}
+"""A dialogue whose first pair was a tie, one of which was drawn, and whose second waits to be judged."""
+
+ROWS = {
+    "0001": FIRST,
+    "0002": ADJUDICATION,
+    "0003": RANKINGS,
+    "0004": ROUNDS,
+    "0005": WEBHOOKS,
+    "0006": DIALOGUES,
+}
 """What each step has rows for beside those before it. A step that is released keeps its rows as they are."""
 
 

@@ -13,8 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from gnomon.labelling import tally
 from gnomon.labelling.adjudication import Bench
+from gnomon.labelling.dialogue import Dialogues
 from gnomon.labelling.export import rows
 from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.partner import Partner
 from gnomon.labelling.queue import Queue, Task, Turn
 from gnomon.labelling.store import projects
 from gnomon.labelling.store.database import open_store
@@ -89,6 +91,22 @@ def test_people_go_on_where_they_were(database, revision):
     untouched = [row for row in before if row["item"] != "pair-6"]
     assert [after[row["id"]] for row in untouched] == untouched
     assert len(after) == len(before) + 1 + len(decided)
+    store.close()
+
+
+def test_a_dialogue_goes_on_where_it_was(database):
+    populate(database, "0006")
+    store = open_store(database)
+    with store.read() as tx:
+        live = projects.named(tx, "live")
+    talks, turn = Dialogues(store, Partner(None, "a-model")), Turn(live, 1)
+    talk = talks.next(turn)
+    assert (talk.state, talk.task.token, talk.left) == ("judge", "token-14", 4)
+    assert [message["content"] for message in talk.messages] == ["Hi", "Nein; 100 %, 'so'.", "Why?"]
+    Queue(store).submit(turn, talk.task.token, LEFT, "key-12345")
+    talk = talks.next(turn)
+    assert talk.state == "write"
+    assert talks.say(turn, talk.token, "So?", "key-12345").messages[-2]["content"] == "Nein; 100 %, 'so'."
     store.close()
 
 

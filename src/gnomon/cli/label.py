@@ -13,6 +13,7 @@ from rich.text import Text
 
 from gnomon.cli.console import out, print_json, say
 from gnomon.cli.options import AsJson
+from gnomon.cli.partner import Endpoint, EndpointModel, Model, Named, named, open_partner
 from gnomon.errors import ConfigError
 from gnomon.runs import storing
 
@@ -57,7 +58,7 @@ def init(
 
 
 @label_app.command()
-def serve(
+def serve(  # noqa: PLR0913  each is an option
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8765,
     demo: Annotated[
@@ -67,20 +68,25 @@ def serve(
         list[str] | None,
         typer.Option(
             envvar="GNOMON_LABEL_ALLOW_TARGETS",
-            help="A network that webhooks may be in, beside the public internet, as 10.1.0.0/16.",
+            help="A network, as 10.1.0.0/16, that webhooks and --endpoint may be in beside the public internet.",
         ),
     ] = None,
+    *,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    endpoint_model: EndpointModel = None,
     db: Db = DEFAULT,
 ) -> None:
     """Serve the application, until Ctrl-C."""
+    who = named(model, endpoint, endpoint_model)
     if demo:
         with tempfile.TemporaryDirectory(prefix="gnomon-demo-") as folder:
-            _serve(str(Path(folder) / "demo.db"), host, port, allow_target or [], demo=True)
+            _serve(str(Path(folder) / "demo.db"), (host, port), allow_target or [], who, demo=True)
     else:
-        _serve(db, host, port, allow_target or [])
+        _serve(db, (host, port), allow_target or [], who)
 
 
-def _serve(db: str, host: str, port: int, allowed: list[str], *, demo: bool = False) -> None:
+def _serve(db: str, where: tuple[str, int], allowed: list[str], who: Named, *, demo: bool = False) -> None:
     with opened(db) as store:
         from gnomon.labelling import demo as demonstration  # noqa: PLC0415  an extra
         from gnomon.labelling.courier import Courier  # noqa: PLC0415
@@ -89,10 +95,14 @@ def _serve(db: str, host: str, port: int, allowed: list[str], *, demo: bool = Fa
         from gnomon.labelling.store import people  # noqa: PLC0415
 
         courier = Courier(store, Reach.of(allowed))
-        door = listen(host, port)
+        partner = open_partner(who, courier.reach)
+        host, _ = where
+        door = listen(*where)
         address = f"http://{host if host != '0.0.0.0' else 'localhost'}:{door.getsockname()[1]}"
         if demo:
             demonstration.fill(store)
+            if partner:
+                demonstration.fill_dialogue(store)
         with store.write() as tx:
             first = None
             if not people.has_site_admin(tx):
@@ -102,7 +112,7 @@ def _serve(db: str, host: str, port: int, allowed: list[str], *, demo: bool = Fa
             say("nobody has an account yet; this link makes the administrator, once:")
             out.print(Text(f"{address}/join/{first}"), soft_wrap=True)
         say(f"serving {address}, Ctrl-C to stop")
-        server(store, courier=courier).run(sockets=[door])
+        server(store, courier=courier, partner=partner).run(sockets=[door])
 
 
 @label_app.command()
@@ -146,11 +156,13 @@ def forget(
 def import_(
     project: Project,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A file of comparisons, or of answers to rank.")
+        str, typer.Argument(metavar="FILE", help="A file of comparisons, of answers to rank, or of prompts.")
     ],
     purpose: Annotated[
-        Literal["ordinary", "gold", "qualification"],
-        typer.Option("--as", help="Gold and qualification take the file's labels for right."),
+        Literal["ordinary", "gold", "qualification", "topic"],
+        typer.Option(
+            "--as", help="Gold and qualification take the file's labels for right; prompts are topics."
+        ),
     ] = "ordinary",
     origin: Annotated[
         list[str] | None, typer.Option(help="The model behind the first answers, and again for the second.")
@@ -158,7 +170,7 @@ def import_(
     db: Db = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add the comparisons and rankings of a file as items, all or none."""
+    """Add the comparisons and rankings of a file, or prompts to talk about, as items, all or none."""
     from gnomon.data.formats import load  # noqa: PLC0415  torch is slow to import
 
     if origin and len(origin) != 2:

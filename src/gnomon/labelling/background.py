@@ -13,7 +13,7 @@ GRACE = 15.0
 def in_background(work: Callable[[], bool], threads: int, look: float) -> Iterator[None]:
     """Let threads do what there is, until the block ends; what is under way is finished.
 
-    `work` says whether there was any; where there was none, or it failed, it is tried again in `look` seconds.
+    `work` says whether there was any; where there was none, or it failed, the next look is `look` seconds on.
     """
     stop = Event()
 

@@ -43,6 +43,12 @@ class Talk:
 class NoModelError(GnomonError):
     """Nobody answers: the server was started without a model."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "no model is connected to this server; whoever runs it starts it with one: gnomon label serve "
+            "--model MODEL, or --endpoint URL --endpoint-model NAME"
+        )
+
 
 @dataclass(frozen=True)
 class Dialogues:
@@ -80,7 +86,7 @@ class Dialogues:
         """
         _refuse_others(turn)
         if self.partner is None:
-            raise NoModelError("no model is connected to this server; whoever runs it can start it with one")
+            raise NoModelError
         written = _written(message)
         with self.store.write() as tx:
             work.lock_annotator(tx, turn.annotator_id)

@@ -26,6 +26,8 @@ from gnomon.rollouts.engine import Engine, Sample, Sampling
 
 ATTEMPTS = 4
 """Times a message is answered until two answers differ."""
+TIMEOUT = 120.0
+"""Seconds in which two answers should be there."""
 LOOK = 0.25
 """Seconds between two looks for messages."""
 
@@ -37,7 +39,7 @@ class Partner:
     engine: Engine
     policy: str
     digest: str = ""
-    timeout: float = 120.0
+    timeout: float = TIMEOUT
 
 
 class Pair(NamedTuple):

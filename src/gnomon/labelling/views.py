@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gnomon.labelling.auth import Caller
 from gnomon.labelling.rendering import to_html
-from gnomon.labelling.settings import FLAGS, STRENGTHS
+from gnomon.labelling.settings import FLAGS, LONGEST_MESSAGE, STRENGTHS
 from gnomon.markup import visible
 
 
@@ -53,7 +53,7 @@ def _pages() -> Environment:
         "raw": visible,
         "text": _text,
     }
-    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS}
+    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS, "LONGEST_MESSAGE": LONGEST_MESSAGE}
     return pages
 
 
