@@ -10,6 +10,8 @@ from hostile import HOST, PAYLOADS
 from office import PASSWORD, PLAIN, all_of, pairs, project, running, several, turn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import select
+from talking import live
+from talking import partner as model
 
 from gnomon.labelling.items import Item, Response
 from gnomon.labelling.judgement import Judgement
@@ -52,11 +54,11 @@ def seen(chromium, store) -> Iterator[Page]:
 
 
 @contextmanager
-def visit(chromium, store, made, role="annotator", start=None, **more) -> Iterator[Page]:
+def visit(chromium, store, made, role="annotator", start=None, partner=None, **more) -> Iterator[Page]:
     """A browser of its own for somebody who comes in by a link; errors of scripts fail the test."""
     with store.write() as tx:
         token = people.invite(tx, role, made.id)
-    with running(store) as url:
+    with running(store, partner=partner) as url:
         context = chromium.new_context(base_url=url, **more)
         page, problems = context.new_page(), []
         page.on("pageerror", lambda problem: problems.append(str(problem)))
@@ -248,6 +250,49 @@ def test_answers_are_ranked_with_the_keyboard(chromium, store):
     first, second = said(store)
     assert [first["ranks"][place] for place in first["shown_order"]] == [3, 4, 1, 2]
     assert (first["rationale"], second["outcome"]) == ("because", "skip")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1200, "dark")])
+def test_a_dialogue_is_led_with_the_keyboard(chromium, store, width, scheme):
+    """With a real model: draft, answers, vote, undo, end; on a phone and in the dark."""
+    made = live(store, ["cats"], turns=3)
+    shape = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    with visit(chromium, store, made, partner=model(), **shape) as page:
+        expect(page.get_by_role("note", name="Topic")).to_contain_text("Ask about cats.")
+        page.keyboard.press("c")
+        page.keyboard.type("x Hello <b>you</b>?")
+        page.reload()
+        page.wait_for_load_state("load")
+        expect(page.get_by_label("Your message")).to_have_value("x Hello <b>you</b>?")
+        page.get_by_label("Your message").press("Control+Enter")
+        expect(page.get_by_role("article", name="Answer B")).to_be_visible()
+        assert page.evaluate(NAMELESS) == []
+        assert page.evaluate(CONTRAST)["ratio"] >= 4.5
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for key in ("7", "7"):
+            page.keyboard.press(key)
+        expect(page.get_by_label("Your message")).to_be_focused()
+        done(page, 1)
+        expect(page.locator(".message")).to_have_count(2)
+        page.keyboard.press("Escape")
+        page.keyboard.press("z")
+        done(page, 0)
+        assert page.locator("[name=choice]:checked").get_attribute("value") == "right-3"
+        page.keyboard.press("Enter")
+        done(page, 1)
+        page.keyboard.type("And then?")
+        page.keyboard.press("Control+Enter")
+        expect(page.get_by_role("article", name="Answer B")).to_be_visible()
+        expect(page.locator(".prompt .message")).to_have_count(3)
+        page.keyboard.press("0")
+        page.keyboard.press("0")
+        done(page, 2)
+        assert page.evaluate(CONTRAST)["ratio"] >= 4.5
+        page.once("dialog", lambda asked: asked.accept())
+        page.keyboard.press("Escape")
+        page.keyboard.press("x")
+        expect(page.get_by_role("heading", name="All done")).to_be_visible()
+    assert [row["outcome"] for row in said(store)] == ["prefer", "tie"]
 
 
 @pytest.mark.parametrize("width", [320, 390])

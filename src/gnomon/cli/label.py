@@ -68,7 +68,7 @@ def serve(  # noqa: PLR0913  each is an option
         list[str] | None,
         typer.Option(
             envvar="GNOMON_LABEL_ALLOW_TARGETS",
-            help="A network, as 10.1.0.0/16, that webhooks and --endpoint may be in beside the public internet.",
+            help="A network, as 10.1.0.0/16, for webhooks and --endpoint beside the public internet.",
         ),
     ] = None,
     *,
