@@ -200,10 +200,10 @@ def remote(server, *allowed: str) -> Partner:
 def test_a_model_on_a_server_answers_where_that_is_allowed(store):
     made = live(store)
     with serving(local_engine()) as server:
-        with running(store, partner=remote(server, "127.0.0.1")) as url:
-            with LabelClient(url, key(store, made)) as ada:
-                talk = answers(ada, "p", "Hello?")
-                ada.submit("p", talk.task.token, LEFT)
+        allowed = remote(server, "127.0.0.1")
+        with running(store, partner=allowed) as url, LabelClient(url, key(store, made)) as ada:
+            talk = answers(ada, "p", "Hello?")
+            ada.submit("p", talk.task.token, LEFT)
         assert [body["messages"] for _, body, _ in server.seen[:2]] == [
             [{"role": "user", "content": "Hello?"}]
         ] * 2
