@@ -232,8 +232,8 @@ DIALOGUES = {
     "memberships": [{"project_id": 3, "annotator_id": 1, "role": "annotator"}],
     "items": [
         item(9, project_id=3, purpose="topic", answers=0),
-        item(10, project_id=3, prompt=TALK[:1], taken=1),
-        item(11, project_id=3, prompt=TALK, taken=1),
+        item(10, project_id=3, prompt=TALK[:1], taken=1, answers=2),
+        item(11, project_id=3, prompt=TALK, taken=1, answers=2),
     ],
     "responses": [*responses(10), *responses(11)],
     "assignments": [

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from threading import Event
 
@@ -97,6 +99,13 @@ def test_without_a_model_the_interface_says_503_and_pages_say_what_to_do(store):
             fields = {"message": "Hello?", "key": "key-12345"}
             reply = ada.post("/p/p/dialogue/a-token/say", data=fields, headers=asked)
             assert (reply.status_code, "Nobody answers" in reply.text) == (503, True)
+
+
+def test_a_server_without_a_model_knows_nothing_of_models():
+    heavy = "{'torch', 'transformers'} & sys.modules.keys()"
+    command = f"import sys, gnomon.labelling.server; sys.exit(str({heavy}) if {heavy} else 0)"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_project_of_pairs_has_no_dialogues(store):

@@ -155,7 +155,7 @@ class Dialogues:
             state=state,
             task=_pair(tx, turn, said[-1]) if state == "judge" else None,
             draft=said[-1].message if state == "failed" else "",
-            left=turn.project.settings.turns - len(heard),
+            left=max(0, turn.project.settings.turns - len(heard)),
         )
 
 
