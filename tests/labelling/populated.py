@@ -231,6 +231,57 @@ LOTS = {
     "events": [event(16, 13, outcome="prefer", preferred=0, strength=1, flags={}, rationale="")],
 }
 
+LIVE = 3
+"""The project of dialogues, whose pairs want one vote."""
+TALK = [{"role": "user", "content": "Hi"}, *ANSWERS[1], {"role": "user", "content": "Why?"}]
+DIALOGUES = {
+    "projects": [
+        {"id": LIVE, "slug": "live", "title": "Live", "settings": {"kind": "dialogue"}, "created_at": AT}
+    ],
+    "memberships": [{"project_id": LIVE, "annotator_id": 1, "role": "annotator"}],
+    "items": [
+        item(10, project_id=LIVE, purpose="topic", answers=0),
+        item(11, project_id=LIVE, prompt=TALK[:1], taken=1, answers=2),
+        item(12, project_id=LIVE, prompt=TALK, taken=1, answers=2),
+    ],
+    "responses": [*responses(11), *responses(12)],
+    "assignments": [
+        assignment(14, 11, project_id=LIVE, chosen_by="dialogue", propensity=1.0),
+        assignment(15, 12, project_id=LIVE, chosen_by="dialogue", propensity=1.0, state="leased"),
+    ],
+    "events": [event(17, 14, outcome="tie", flags={}, rationale="")],
+    "dialogues": [
+        {
+            "id": 1,
+            "token": "token-live",
+            "project_id": LIVE,
+            "annotator_id": 1,
+            "topic_id": 10,
+            "propensity": 0.5,
+            "state": "open",
+            "created_at": AT,
+            "expires_at": AT + 60_000,
+        }
+    ],
+    "exchanges": [
+        {
+            "id": number + 1,
+            "dialogue_id": 1,
+            "number": number,
+            "message": ("Hi", "Why?")[number],
+            "idempotency_key": f"said-{number}",
+            "seed": 2**32 - 1 - number,
+            "state": "answered",
+            "asked_at": AT,
+            "item_id": 11 + number,
+            "goes_on": (1, None)[number],
+            "chosen_by": ("draw", None)[number],
+        }
+        for number in range(2)
+    ],
+}
+"""A dialogue whose first pair was a tie, one of which was drawn, and whose second waits to be judged."""
+
 ROWS = {
     "0001": FIRST,
     "0002": ADJUDICATION,
@@ -238,6 +289,7 @@ ROWS = {
     "0004": ROUNDS,
     "0005": WEBHOOKS,
     "0006": LOTS,
+    "0007": DIALOGUES,
 }
 """What each step has rows for beside those before it. A step that is released keeps its rows as they are."""
 
@@ -245,7 +297,8 @@ ROWS = {
 def drawable(name: str, row: dict[str, Any]) -> dict[str, Any]:
     """A row with what step 0006 keeps in it: votes that are missing, a place on the circle, a last answer."""
     if name == "items":
-        wanted = SETTINGS["overlap"] - row["taken"] if row["purpose"] == "ordinary" else 1
+        votes = 1 if row["project_id"] == LIVE else SETTINGS["overlap"]
+        wanted = votes - row["taken"] if row["purpose"] == "ordinary" else 1
         lot = int(sha256(row["external_id"].encode()).hexdigest()[:16], 16) % 2**53
         return row | {"wanted": wanted, "lot": lot}
     if name == "assignments" and row["state"] == "done":

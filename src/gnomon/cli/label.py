@@ -13,6 +13,7 @@ from rich.text import Text
 
 from gnomon.cli.console import out, print_json, say
 from gnomon.cli.options import AsJson
+from gnomon.cli.partner import Endpoint, EndpointModel, Model, named, open_partner
 from gnomon.errors import ConfigError
 from gnomon.runs import storing
 
@@ -31,7 +32,7 @@ Allowed = Annotated[
     typer.Option(
         "--allow-target",
         envvar="GNOMON_LABEL_ALLOW_TARGETS",
-        help="A network that webhooks may be in, beside the public internet, as 10.1.0.0/16.",
+        help="A network, as 10.1.0.0/16, that may be called beside the public internet.",
     ),
 ]
 Setting = Annotated[
@@ -65,7 +66,7 @@ def init(
 
 
 @label_app.command()
-def serve(
+def serve(  # noqa: PLR0913  each is an option
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8765,
     demo: Annotated[
@@ -75,9 +76,14 @@ def serve(
     keep_days: Annotated[
         float, typer.Option(min=0, help="Days that messages which arrived stay in a webhook's log.")
     ] = 30,
+    *,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    endpoint_model: EndpointModel = None,
     db: Db = DEFAULT,
 ) -> None:
     """Serve the application, until Ctrl-C."""
+    who = named(model, endpoint, endpoint_model)
     with ExitStack() as until_then:
         if demo:
             folder = until_then.enter_context(tempfile.TemporaryDirectory(prefix="gnomon-demo-"))
@@ -89,15 +95,18 @@ def serve(
         from gnomon.labelling.server import listen, server  # noqa: PLC0415
 
         courier = Courier(store, Reach.of(allow_target or []), Pace(keep_days=keep_days))
+        partner = open_partner(who, courier.reach)
         door = listen(host, port)
         address = f"http://{host if host != '0.0.0.0' else 'localhost'}:{door.getsockname()[1]}"
         if demo:
             demonstration.fill(store)
+            if partner:
+                demonstration.fill_dialogue(store)
         if first := _first_link(store):
             say("nobody has an account yet; this link makes the administrator, once:")
             out.print(Text(f"{address}/join/{first}"), soft_wrap=True)
         say(f"serving {address}, Ctrl-C to stop")
-        server(store, courier=courier).run(sockets=[door])
+        server(store, courier=courier, partner=partner).run(sockets=[door])
 
 
 def _first_link(store: "Store") -> str | None:
@@ -152,11 +161,13 @@ def forget(
 def import_(
     project: Project,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A file of comparisons, or of answers to rank.")
+        str, typer.Argument(metavar="FILE", help="A file of comparisons, of answers to rank, or of prompts.")
     ],
     purpose: Annotated[
-        Literal["ordinary", "gold", "qualification"],
-        typer.Option("--as", help="Gold and qualification take the file's labels for right."),
+        Literal["ordinary", "gold", "qualification", "topic"],
+        typer.Option(
+            "--as", help="Gold and qualification take the file's labels for right; prompts are topics."
+        ),
     ] = "ordinary",
     origin: Annotated[
         list[str] | None, typer.Option(help="The model behind the first answers, and again for the second.")
@@ -164,7 +175,7 @@ def import_(
     db: Db = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add the comparisons and rankings of a file as items, all or none."""
+    """Add the comparisons and rankings of a file, or prompts to talk about, as items, all or none."""
     from gnomon.data.formats import load  # noqa: PLC0415  torch is slow to import
 
     if origin and len(origin) != 2:

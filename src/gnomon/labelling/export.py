@@ -79,7 +79,7 @@ def rows(tx: Transaction, project: int, *, with_text: bool = True) -> Iterator[R
     `preferred` and `expected` are places in `responses`; `shown_order` has the places from left to right.
     A vote is `decided` where somebody decided on its item; a decision has the ids of the votes `seen`.
     """
-    settled, source = cases.decided(tx, project), projects.source_of(tx, project)
+    settled, source = cases.decided(tx, project), projects.settings_of(tx, project).source
     for kind, label_source in _SOURCES.items():
         labels = votes.all_of(tx, project, kind)
         while batch := list(islice(labels, BATCH)):

@@ -97,7 +97,12 @@ def there(url: str, key: str, slug: str) -> Iterator[Host]:
 
 
 def _of_a_crowd(settings: ProjectSettings) -> ProjectSettings:
-    """The settings of a project whose labels are planted, and are called so from now on."""
+    """The settings of a project whose labels are planted, and are called so from now on.
+
+    ConfigError for dialogues: a crowd writes nothing.
+    """
+    if settings.kind == "dialogue":
+        raise ConfigError("a simulated crowd judges answers and writes no messages; name another project")
     return settings.model_copy(update={"source": "planted"})
 
 

@@ -8,7 +8,8 @@ from gnomon.records import Source
 
 Role = Literal["admin", "adjudicator", "annotator", "viewer"]
 Permission = Literal["label", "adjudicate", "read", "manage"]
-Purpose = Literal["ordinary", "gold", "qualification"]
+Purpose = Literal["ordinary", "gold", "qualification", "topic"]
+"""What an item is for; a topic has no answers: a dialogue about it makes them."""
 LabelSource = Literal["vote", "adjudicated"]
 """What a label is: one of several voices, or a decision by somebody who saw them all."""
 Event = Literal["item.finished", "project.finished"]
@@ -30,6 +31,9 @@ STRENGTHS = ("slightly", "somewhat", "clearly", "much")
 MOST_RANKED = 9
 """Answers that one ranking has at most."""
 
+LONGEST_MESSAGE = 8000
+"""Characters of a message in a dialogue, at most."""
+
 FLAGS = ("harmful", "refuses", "wrong", "off-topic", "unreadable")
 """What an answer can be marked as, beside being better or worse."""
 
@@ -39,7 +43,10 @@ class ProjectSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    overlap: int = Field(1, ge=1, le=100, description="people who judge each item")
+    kind: Literal["judging", "dialogue"] = Field(
+        "judging", description="whether people judge what was imported, or answers to what they write"
+    )
+    overlap: int = Field(1, ge=1, le=100, description="people who judge each item, or talk about each topic")
     lease_minutes: float = Field(
         30, gt=0, le=7 * 24 * 60, description="time to judge before others are asked"
     )
@@ -55,3 +62,11 @@ class ProjectSettings(BaseModel):
         description="votes that want a decision: each answer preferred by somebody, or not all the same",
     )
     adjudicate_flagged: bool = Field(True, description="whether pairs with a flag want a decision as well")
+    turns: int = Field(6, ge=1, le=100, description="messages that a person writes in one dialogue, at most")
+    answer_tokens: int = Field(256, ge=1, le=8192, description="tokens of an answer in a dialogue, at most")
+    temperature: float = Field(1.0, gt=0, le=10, description="at which answers in a dialogue are drawn")
+
+    @property
+    def votes(self) -> int:
+        """Votes that an ordinary item wants: in a dialogue, that of the person who leads it."""
+        return 1 if self.kind == "dialogue" else self.overlap

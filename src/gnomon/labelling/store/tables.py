@@ -107,6 +107,49 @@ rounds = Table(
 `asked` counts prompts, `pairs` what became items, and `skipped` the others by reason.
 """
 
+dialogues = Table(
+    "dialogues",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token", String(32), nullable=False, unique=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("annotator_id", ForeignKey("annotators.id"), nullable=False),
+    Column("topic_id", ForeignKey("items.id")),
+    Column("propensity", Float, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index(None, "project_id", "annotator_id", "state"),
+    Index(None, "topic_id"),
+)
+"""Somebody talking with the model, `open` or `ended`, about a topic that was drawn with a `propensity`.
+
+After `expires_at` the topic is given to others; its holder may go on all the same.
+"""
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("dialogue_id", ForeignKey("dialogues.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("idempotency_key", String(64), nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("item_id", ForeignKey("items.id"), unique=True),
+    Column("goes_on", Integer),
+    Column("chosen_by", String(16)),
+    UniqueConstraint("dialogue_id", "number"),
+    Index(None, "state"),
+)
+"""A message of a dialogue and the two answers to it, an item: `sampling`, then `answered`, or `failed`.
+
+`goes_on` is the place of the answer that the dialogue goes on with, `chosen_by` the `vote` or, where that
+prefers neither, a `draw`.
+"""
+
 annotators = Table(
     "annotators",
     metadata,

@@ -103,6 +103,16 @@ def of_token(
     return Assignment(*row) if row else None
 
 
+def of_item(tx: Transaction, item: int, annotator: int) -> Assignment:
+    """Somebody's first judgement of an item, given or to be given."""
+    query = _assignments().where(
+        assignments.c.item_id == item,
+        assignments.c.annotator_id == annotator,
+        assignments.c.pass_number == 1,
+    )
+    return Assignment(*tx.connection.execute(query).one())
+
+
 def draw(
     tx: Transaction,
     who: tuple[int, int],
