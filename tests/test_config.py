@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.config import Recipe, load_recipe
+from gnomon.config import Recipe
 from gnomon.errors import ConfigError
+from gnomon.recipe import load_recipe
 
 
 def recipe(folder: Path, text: str = "", *overrides: str) -> Recipe:
@@ -85,7 +86,7 @@ def test_a_later_override_wins_and_overrides_win_over_the_file(tmp_path):
         ("model: {lora: {zzz: 3}}", "known here: rank, alpha, dropout"),
         (
             "sft: {optim: {learning_rat: 1}}",
-            "unknown setting 'sft.optim.learning_rat'; known here: lr, batch",
+            "unknown setting 'sft.optim.learning_rat'; known here: lr, sched",
         ),
     ],
 )
@@ -97,7 +98,7 @@ def test_an_unknown_key_is_named_with_what_was_meant(tmp_path, text, expected):
     ("override", "where", "got"),
     [
         ("policy.steps=0", "policy.steps", "0"),
-        ("policy.samples=1", "policy.samples", "1"),
+        ("policy.samples=0", "policy.samples", "0"),
         ("sft.optim.lr=0", "sft.optim.lr", "0"),
         ("sft.optim.lr=.inf", "sft.optim.lr", "inf"),
         ("policy.beta=.nan", "policy.beta", "nan"),
@@ -179,7 +180,7 @@ def test_flips_are_a_share_or_estimated(tmp_path):
     for wrong in ("0.5", "-0.1", "guessed", "true", "null"):
         told = complaint(tmp_path, "", f"reward.label_smoothing={wrong}")
         assert "reward.label_smoothing: it is" in told
-        assert "give a share from 0 to below 0.5, or estimated" in told
+        assert "give a share from 0 to below 0.5, or estimated or lapses" in told
 
 
 @pytest.mark.parametrize(
@@ -195,3 +196,20 @@ def test_a_password_is_not_kept_with_the_settings(tmp_path, url):
 @pytest.mark.parametrize("place", ["votes/labels.db", "postgresql://ann@host/labels", "a:b@c.db"])
 def test_other_places_of_votes_are_taken_as_they_are(tmp_path, place):
     assert recipe(tmp_path, "", f"data.labels.db={place}").data.labels.db == place
+
+
+def test_an_order_has_no_likelihood_of_means_and_variances(tmp_path):
+    said = complaint(tmp_path, "reward: {batching: rankings, head: mean_variance}")
+    assert "reward" in said
+    assert "set it to prompts" in said
+
+
+def test_one_fold_leaves_nothing_to_learn_from(tmp_path):
+    assert "set 2 or more" in complaint(tmp_path, "reward: {folds: 1}")
+
+
+def test_several_bodies_are_not_shared_out(tmp_path):
+    text = "reward: {members: 3, trunk: own}\nmodel: {sharding: layers}"
+    assert "set model.sharding to none" in complaint(tmp_path, text)
+    assert recipe(tmp_path, text, "reward.trunk=shared").reward.bodies == 1
+    assert recipe(tmp_path, text, "model.sharding=none").reward.bodies == 3

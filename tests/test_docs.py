@@ -15,23 +15,31 @@ from architectures import drawn_head
 
 from gnomon import errors
 from gnomon.cli.main import app
-from gnomon.config import OptimSettings, PolicySettings, RewardSettings
+from gnomon.config import RewardSettings
+from gnomon.constitution.modes import MODES
+from gnomon.constitution.modes import OWN as OWN_WAY
 from gnomon.data.dialects import DIALECTS
+from gnomon.evaluation.reward import scored_report
 from gnomon.evaluation.summary import METRICS
+from gnomon.feedback_settings import FeedbackSettings
 from gnomon.judges.verifiable import KINDS
+from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.offline import OWN, Loss, PreferenceSettings
+from gnomon.policy_settings import PolicySettings
 from gnomon.records import Comparison, Conversation, Demonstration, Label
-from gnomon.rewards.combine import ModelReward
+from gnomon.reports.tables import METRICS as SHOWN
+from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog, read_metrics
+from gnomon.settings import OptimSettings
 from gnomon.training.loop import Evaluation, Trainer
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
 from gnomon.training.preference import PreferenceOptimisation
-from gnomon.training.reward import RewardModelling
+from gnomon.training.reward import RewardModelling, score_comparisons
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +91,36 @@ def test_evaluation_metrics_are_defined():
     assert {name.strip("`") for name, *_ in table} == set(METRICS)
 
 
+def test_what_is_reported_of_reward_models_is_defined():
+    lm = load("tiny:0", dtype="float32")
+    pair = Comparison.of("a", Conversation.of("Hi"), "Hello.", "Hi Hi Hi", Label(1.0, "constructed"))
+    told = {
+        name.strip(" `")
+        for names, *_ in rows(section(read("docs/metrics.md"), "Of a reward model"))
+        for name in names.split(",")
+    }
+    for shape in ({"heads": 2}, {"variance": True}):
+        scorer = Scorer(lm, RewardModel(lm, **shape))
+        report = scored_report(scorer, [pair, pair], *score_comparisons(scorer, [pair, pair]))
+        assert set(report) - {"by_reason"} <= told
+        assert ("uncertainty" in report, "explained" in report) == ("heads" in shape, "variance" in shape)
+
+
+def test_metrics_of_a_constitution_are_defined():
+    table = rows(section(read("docs/metrics.md"), "Of a constitution"))
+    assert {name.strip("`") for name, *_ in table} == {
+        name for name in SHOWN if name.startswith("constitution/")
+    }
+
+
+def test_settings_and_modes_of_labelling_are_listed():
+    page = read("docs/constitution.md")
+    told = {name for cell, *_ in rows(section(page, "How pairs are labelled")) for name in CODE.findall(cell)}
+    assert told == set(FeedbackSettings.model_fields)
+    modes = {name.strip("`") for name, _ in rows(section(page, "Which way of judging"))}
+    assert modes == {*MODES, OWN_WAY}
+
+
 class Tiny:
     """One training step of each kind on the tiny model, and the names it logs."""
 
@@ -102,7 +140,7 @@ class Tiny:
             metrics=log,
             evaluation=evaluation,
         ).run()
-        return set(read_metrics(log.path)[-1]) - {"step"}
+        return {name for row in read_metrics(log.path) for name in row} - {"step"}
 
     def sft(self) -> tuple[torch.nn.Module, Objective]:
         rows = [Demonstration("a", Conversation.of("Hi", "Hello."))]
@@ -125,27 +163,43 @@ class Tiny:
     def kto(self) -> tuple[torch.nn.Module, Objective]:
         return self.preference("kto")
 
-    def policy(self) -> tuple[torch.nn.Module, Objective]:
+    def policy(self, **own: Any) -> tuple[torch.nn.Module, PolicyOptimisation]:
         reference: LanguageModel = load("tiny:0", dtype="float32")
-        reward = ModelReward(Scorer(reference, drawn_head(reference)))
+        reward: Reward | Terms = ModelReward(Scorer(reference, drawn_head(reference)))
         prompt = tuple(self.lm.encode_prompt(Conversation.of("Hi")))
         prompts = PolicyPrompts(("a",), (prompt,), {prompt: ({"kind": "words", "max": 3},)})
-        settings = PolicySettings(
-            steps=1, samples=2, max_new_tokens=4, ptx_coef=1, optim=OptimSettings(batch_size=2)
-        )
+        common = {"steps": 1, "samples": 2, "max_new_tokens": 4, "ptx_coef": 1}
+        settings = PolicySettings(**(common | own), optim=OptimSettings(batch_size=2))
+        watch = reward
+        if settings.limits:
+            reward = Terms((Term(settings.rewards[0], reward),))
         engine = LocalEngine(self.lm)
         objective = PolicyOptimisation(
             self.lm, engine, reward, prompts, settings, seed=0, reference=reference
         )
-        objective.watch, objective.ptx = reward, self.sft()[1]
+        objective.watch, objective.ptx = watch, self.sft()[1]
         return self.lm.model, objective
+
+    def ppo(self) -> tuple[torch.nn.Module, Objective]:
+        """With every part that logs something."""
+        limit = {"source": "model", "name": "NAME", "weight": 1, "at_most": 0}
+        own = {"algorithm": "ppo", "kl": {"target": 1}, "scale_rewards": True, "resample": 1}
+        policy, objective = self.policy(**own, rewards=[limit])
+        lm = load("tiny:0", dtype="float32")
+        objective.critic = Critic(lm, ValueModel(lm, 2))
+        return torch.nn.ModuleDict({"policy": policy, "critic": objective.critic.model}), objective
+
+
+PARTS = {"ppo": {"policy", "ppo"}}
+"""Whose metrics a run of a stage logs, beside those of its own name."""
 
 
 def test_what_training_logs_is_defined_and_nothing_else(tmp_path: Path):
     table = rows(section(read("docs/metrics.md"), "While training"))
     tiny = Tiny(tmp_path)
-    for stage in ("sft", "reward", "preference", "policy"):
-        defined = {name.strip("`") for name, _, by, _ in table if stage in by.split(", ")}
+    for stage in ("sft", "reward", "preference", "policy", "ppo"):
+        own = PARTS.get(stage, {stage})
+        defined = {name.strip("`") for name, _, by, _ in table if own & set(by.split(", "))}
         found = tiny.logged(stage) | (tiny.logged("kto") if stage == "preference" else set())
         assert found == defined, stage
 
@@ -265,3 +319,16 @@ def test_the_example_of_a_new_loss_works():
     test = room["test_a_pair_that_is_right_by_one_stops_paying"]
     assert callable(test)
     test()
+
+
+SET = [ROOT / "docs" / "rewards.md", *sorted((ROOT / "docs" / "algorithms").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", SET, ids=lambda page: page.stem)
+def test_the_settings_of_a_page_are_a_recipe(page: Path, tmp_path: Path):
+    (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(block, encoding="utf-8")
+    policy = load_recipe(recipe).policy
+    assert policy is not None
+    assert policy != PolicySettings()

@@ -2,9 +2,9 @@ from typing import get_args
 
 import pytest
 
-from gnomon.config import load_recipe
 from gnomon.errors import ConfigError
 from gnomon.offline import COMMON, OWN, REFERENCE_FREE, Loss, PreferenceSettings
+from gnomon.recipe import load_recipe
 
 
 def settings(*overrides: str) -> PreferenceSettings:

@@ -3,8 +3,8 @@
 import pytest
 
 from gnomon import tracking
-from gnomon.config import load_recipe
 from gnomon.errors import ConfigError
+from gnomon.recipe import load_recipe
 from gnomon.runs import MetricsLog, RunFolder, read_metrics
 
 

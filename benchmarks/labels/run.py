@@ -84,7 +84,9 @@ def trained(model: ModelSettings, rows: Sequence[Comparison], settings: RewardSe
 
 def margins(scorer: Scorer, rows: Sequence[Comparison]) -> np.ndarray:
     """Scores of the better answers less those of the others, [rows]."""
-    first, second = (np.array(scores) for scores in score_comparisons(scorer, rows))
+    first, second = (
+        np.array([score.value for score in scores]) for scores in score_comparisons(scorer, rows)
+    )
     better = np.array([1.0 if row.chosen is row.first else -1.0 for row in rows])
     return (first - second) * better
 

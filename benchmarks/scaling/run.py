@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from gnomon.config import DEFAULT_MODEL, LoraSettings, OptimSettings
+from gnomon.config import DEFAULT_MODEL, LoraSettings
 from gnomon.kernels.allocator import settle
 from gnomon.kernels.fused import weighted_nll
 from gnomon.kernels.head import Head, plain_logps
@@ -22,6 +22,7 @@ from gnomon.models.lora import add_lora
 from gnomon.pipeline.lineage import software
 from gnomon.records import EncodedRow
 from gnomon.runs import write_json
+from gnomon.settings import OptimSettings
 from gnomon.training.sft import EncodedRows, InstructionTuning
 from paired import hardware
 from worker import memory, resident

@@ -11,18 +11,21 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gnomon.config import LoraSettings, OptimSettings, PolicySettings, PreferenceSettings, RewardSettings
+from gnomon.config import LoraSettings, RewardSettings
 from gnomon.kernels.allocator import settle
 from gnomon.losses.kl import k3
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import add_lora, freeze_reference
 from gnomon.models.reward_model import RewardModel, Scorer
+from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.lineage import software
+from gnomon.policy_settings import PolicySettings
 from gnomon.records import Conversation, EncodedRow
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
+from gnomon.settings import OptimSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.objective import Micro, StepWork
 from gnomon.training.pairs import EncodedPair, EncodedPairs

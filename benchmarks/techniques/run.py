@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import DynamicCache
 
-from gnomon.config import DEFAULT_MODEL, DataSettings, LoraSettings, OptimSettings
+from gnomon.config import DEFAULT_MODEL, DataSettings, LoraSettings
 from gnomon.data.sources import Data, read_data
 from gnomon.kernels import fused, head
 from gnomon.kernels.allocator import settle as settle_memory
@@ -30,6 +30,7 @@ from gnomon.rollouts import decoding
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import write_json
+from gnomon.settings import OptimSettings
 from gnomon.training import sft
 from gnomon.training.objective import Micro
 from paired import hardware, ratios, spread, take_turns

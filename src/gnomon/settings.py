@@ -13,17 +13,22 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class OptimSettings(Settings):
-    """One optimiser for every objective: AdamW, clipping, warm-up, then a schedule."""
+class AdamSettings(Settings):
+    """How weights are stepped: AdamW, clipping, warm-up, then a schedule."""
 
     lr: float = Field(5e-4, gt=0, description="peak learning rate")
-    batch_size: int = Field(16, ge=1, description="sequences (or pairs) in one optimiser step")
-    epochs: float = Field(2.0, gt=0, description="passes over the rows")
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps spent warming up")
     weight_decay: float = Field(0.0, ge=0)
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     eps: float = Field(1e-8, gt=0)
     max_grad_norm: float = Field(1.0, gt=0, description="clip of the global gradient norm")
+
+
+class OptimSettings(AdamSettings):
+    """One optimiser for every objective, and what its steps are made of."""
+
+    batch_size: int = Field(16, ge=1, description="sequences (or pairs) in one optimiser step")
+    epochs: float = Field(2.0, gt=0, description="passes over the rows")
     micro_tokens: int = Field(1024, ge=1, description="padded tokens in one forward pass")
     checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints")

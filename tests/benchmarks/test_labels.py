@@ -8,8 +8,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from gnomon.config import DataSettings, LoraSettings, ModelSettings, OptimSettings, RewardSettings
+from gnomon.config import DataSettings, LoraSettings, ModelSettings, RewardSettings
 from gnomon.data.sources import Data, read_data
+from gnomon.settings import OptimSettings
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "labels" / "run.py"
 

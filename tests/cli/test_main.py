@@ -70,7 +70,7 @@ def test_errors_are_json_where_the_answer_would_be(gnomon):
         (["collect", "--policy", "tiny:0", "--pairs", "0"], "--pairs"),
         (["chat", "tniy:0"], "write hub:ORG/NAME"),
         (["eval", "tiny:zero"], "the seed after tiny: is a whole number"),
-        (["train", "policy"], "Missing option '--reward'"),
+        (["train", "policy"], "policy optimisation needs a reward model: --reward DIR"),
     ],
 )
 def test_what_is_typed_wrong_is_one_line_and_exit_code_2(gnomon, arguments, told):

@@ -1,13 +1,13 @@
 import json
 
 SMALL = ("--model", "tiny:0", "model.dtype=float32", "model.lora.rank=2", "data.limit=10")
+STEPS = ("policy.steps=1", "policy.samples=2", "policy.optim.batch_size=2", "policy.max_new_tokens=4")
 
 
 def test_a_reward_model_and_a_policy_optimised_against_it(gnomon, tmp_path):
     done = gnomon("train", "reward", *SMALL, "--out", "r")
     assert (done.code, done.out) == (0, "reward model: r/model\n"), done.err
-    steps = ("policy.steps=1", "policy.samples=2", "policy.optim.batch_size=2", "policy.max_new_tokens=4")
-    done = gnomon("train", "policy", *SMALL, *steps, "--reward", "r/model")
+    done = gnomon("train", "policy", *SMALL, *STEPS, "--reward", "r/model")
     assert done.code == 0, done.err
     assert done.out == "policy model: runs/gnomon-policy/model\n"
     assert gnomon("chat", "runs/gnomon-policy/model", "--max-new-tokens", "3", piped="hi\n").code == 0
@@ -29,6 +29,30 @@ def test_a_setting_of_another_loss_is_told(gnomon):
     assert "preference: gamma is 1.0, and loss ipo has no such setting" in done.err
 
 
+def test_a_policy_with_a_critic_that_begins_as_the_reward_model(gnomon, tmp_path):
+    assert gnomon("train", "reward", *SMALL, "--out", "r").code == 0
+    ppo = ("policy.algorithm=ppo", "policy.epochs=2", "policy.kl.target=6")
+    done = gnomon("train", "policy", *SMALL, *STEPS, *ppo, "--reward", "r/model", "--out", "p")
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in (tmp_path / "p/metrics/policy.jsonl").read_text().splitlines()]
+    assert len(rows) == 2
+    assert {"loss/value", "clip/share"} <= set(rows[1])
+
+
+def test_a_policy_that_a_function_pays_needs_no_reward_model(gnomon, tmp_path, monkeypatch):
+    (tmp_path / "own_pay.py").write_text(
+        "async def brief(answers):\n    return [-float(answer.tokens) for answer in answers]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    paid = "policy.rewards=['python:own_pay:brief']"
+    done = gnomon("train", "policy", *SMALL, *STEPS, paid, "--out", "p")
+    assert done.code == 0, done.err
+    (row,) = [json.loads(line) for line in (tmp_path / "p/metrics/policy.jsonl").read_text().splitlines()]
+    assert row["reward/mean"] < 0
+    done = gnomon("train", "policy", *SMALL, *STEPS, paid.replace("brief", "long"), "--out", "q")
+    assert (done.code, "own_pay has no function long" in done.err) == (2, True)
+
+
 def test_rows_of_ones_own(gnomon, tmp_path):
     topics = ["owls", "harbours", "clay", "tango", "rust", "lentils", "chess", "fog", "violins", "moss"]
     rows = [{"prompt": f"Tell me about {topic}", "response": f"Ah, {topic}!"} for topic in topics]
@@ -39,3 +63,45 @@ def test_rows_of_ones_own(gnomon, tmp_path):
     (held_out,) = (tmp_path / "s" / "artefacts").glob("*/dev.jsonl")
     assert (learnt.read_text() + held_out.read_text()).count("Ah, ") == 10
     assert (tmp_path / "s" / "model" / "adapter_config.json").exists()
+
+
+def test_an_ensemble_that_knows_its_doubt_and_the_mean_of_two_models(gnomon, tmp_path):
+    more = ("reward.members=2", "reward.trunk=own", "reward.length_debias=true", "reward.batching=prompts")
+    done = gnomon("train", "reward", *SMALL, *more, "data.limit=30", "--out", "ensemble", "--json")
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert report["uncertainty"]["mean"] > 0
+    assert (tmp_path / "ensemble" / "model" / "member-2" / "adapter_model.safetensors").exists()
+    for seed in (1, 2):
+        done = gnomon("train", "reward", *SMALL, f"seed={seed}", "--out", f"r{seed}")
+        assert done.code == 0, done.err
+    runs = ("--average", "r1/model", "--average", "r2/model")
+    done = gnomon("train", "reward", *SMALL, *runs, "--out", "mean", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["averaged"] == 2
+    done = gnomon("eval-reward", "one=r1/model", "mean=mean/model", "all=ensemble/model", "--out", "e")
+    assert done.code == 0, done.err
+    assert "At equal length" in done.out
+    assert "its members differ by" in done.out
+    summary = json.loads((tmp_path / "e" / "summary.json").read_text())
+    assert set(summary["rewards"]) == {"one", "mean", "all"}
+    assert set(summary["error_correlation"]) == {"mean", "all"}
+    rows = [json.loads(line) for line in (tmp_path / "e" / "rows.jsonl").read_text("utf-8").splitlines()]
+    assert len(rows) == 3 * summary["comparisons"]["pairs"]
+    assert {row["first"]["uncertainty"] > 0 for row in rows if row["model"] == "all"} == {True}
+    assert gnomon("eval-reward", "tiny:0").code == 2
+
+
+def test_a_file_of_pairs_measures_a_reward_model(gnomon, tmp_path):
+    assert gnomon("train", "reward", *SMALL, "--out", "r").code == 0
+    rows = [
+        {"prompt": f"Tell me about {topic}", "chosen": f"Ah, {topic}!", "rejected": "No."}
+        for topic in ("owls", "harbours", "clay")
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"prompt": "?"}])))
+    done = gnomon("eval-reward", "r/model", "--comparisons", "pairs.jsonl", "--json")
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
+    assert summary["comparisons"]["pairs"] == 3
+    assert sum(summary["comparisons"]["dropped"].values()) == 1
+    assert summary["rewards"]["path-r-model"]["accuracy"]["n"] == 3

@@ -1,183 +1,103 @@
-import random
+from dataclasses import replace
 
 import pytest
+from labellers import THREE, always_a, at_chance, labeller, pairs, right, sigmoid
 
 from gnomon.config import ConstitutionSettings
-from gnomon.constitution.feedback import criteria, label, measure
-from gnomon.constitution.principles import load_constitution
-from gnomon.errors import DataError, ModelError
-from gnomon.judges.judgement import Judgement
-from gnomon.records import Comparison, Conversation, Label, Message
+from gnomon.constitution.feedback import label, mixed, row_of
+from gnomon.constitution.gate import measure
+from gnomon.errors import ModelError
+from gnomon.feedback_settings import FeedbackSettings
+from gnomon.records import Comparison, Conversation, Label
 
 SETTINGS = ConstitutionSettings()
+ANYWAY = ConstitutionSettings(feedback=FeedbackSettings(gate="warns"))
 
 
-class Planted:
-    """A judge with a known share of right answers; `says` gives both orders for a comparison's number."""
-
-    def __init__(self, says):
-        self.says = says
-
-    def prefer(self, comparisons):
-        return [Judgement.of(*self.says(c), "kind") for c in comparisons]
+def waiting(n):
+    return [replace(row, label=None) for row in pairs(n)]
 
 
-def known(n):
-    """Comparisons whose better answer says so, in the first place for even numbers."""
-    rows = [
-        Comparison.of(f"k{i}", Conversation.of("?"), f"good {i}", f"bad {i}", Label(1.0, "constructed"))
+def test_labels_are_named_ai_and_say_who_gave_them_by_which_principle():
+    own = labeller(right(), ensemble=2)
+    labelled, rows = label(own, waiting(3), measure(own, pairs(96), SETTINGS), SETTINGS)
+    drawn = THREE.several("p0", 0, "comparison", 2)
+    expected = Label(pytest.approx(sigmoid(2.0)), "ai", "+".join(p.id for p in drawn), 1.0, "teacher planted")
+    assert labelled[0].label == expected
+    assert labelled[0].first == pairs(1)[0].first
+    assert [row["id"] for row in rows] == ["p0", "p1", "p2"]
+
+
+def test_a_row_says_who_what_and_in_which_order():
+    own = labeller(always_a)
+    (said,) = own.feedback(pairs(1))
+    row = row_of(own, pairs(1)[0], said)
+    assert row["first_order"] == pytest.approx(sigmoid(3.0))
+    assert row["second_order"] == pytest.approx(1 - sigmoid(3.0))
+    assert (row["flips"], row["preference"]) == (True, pytest.approx(0.5))
+    assert (row["role"], row["labeller"], row["constitution"]) == ("teacher", "planted", THREE.digest)
+    assert row["opinions"][0]["principle"] in {"kind", "true", "short"}
+    assert (row["known"], row["known_source"]) == (1.0, "person")
+
+
+@pytest.mark.mistake("labels-ungated")
+@pytest.mark.parametrize("odds", [at_chance, always_a])
+def test_a_labeller_at_chance_or_of_one_letter_labels_nothing(odds):
+    own = labeller(odds)
+    gate = measure(own, pairs(96), SETTINGS)
+    with pytest.raises(ModelError, match="labels nothing"):
+        label(own, waiting(3), gate, SETTINGS)
+
+
+def test_told_otherwise_it_labels_below_the_bar():
+    own = labeller(always_a)
+    labelled, _ = label(own, waiting(3), measure(own, pairs(96), ANYWAY), ANYWAY)
+    assert [row.label.preference for row in labelled] == pytest.approx([0.5] * 3)
+
+
+def test_a_pair_of_which_nothing_is_said_has_a_row_and_no_label():
+    def odds(messages):
+        return None if "good 1" in messages[-1].content else right()(messages)
+
+    own = labeller(odds)
+    labelled, rows = label(own, waiting(3), measure(own, pairs(96), SETTINGS), SETTINGS)
+    assert [row.id for row in labelled] == ["p0", "p2"]
+    assert [row["preference"] is None for row in rows] == [False, True, False]
+
+
+def comparisons(n, source, weight=1.0):
+    return [
+        Comparison.of(f"{source}{i}", Conversation.of("?"), "a", "b", Label(1.0, source, weight=weight))
         for i in range(n)
     ]
-    return [row if i % 2 == 0 else row.swap() for i, row in enumerate(rows)]
 
 
-def right_on(share, confidence=0.8):
-    """Right on the first comparisons of every hundred, in both orders."""
-
-    def says(comparison):
-        text = comparison.first[0].content
-        good_first, number = text.startswith("good"), int(text.split()[1])
-        p = confidence if (number % 100 < share * 100) == good_first else 1 - confidence
-        return p, p
-
-    return Planted(says)
-
-
-def test_a_good_judge_passes_with_worked_figures():
-    gate = measure(right_on(0.8), known(100), SETTINGS)
-    assert gate.passed
-    assert gate.accuracy.value == 0.8
-    assert gate.accuracy.low == pytest.approx(0.7112, abs=1e-4)
-    assert gate.accuracy.high == pytest.approx(0.8666, abs=1e-4)
-    assert gate.flip_rate == 0
-    assert gate.ece == pytest.approx(0.0, abs=1e-9)  # it says 80 % and is right on 80 %
-    assert "80.0% of 100" in gate.message
-
-
-def test_overconfidence_is_seen():
-    gate = measure(right_on(0.8, confidence=0.99), known(100), SETTINGS)
-    assert gate.ece == pytest.approx(0.19)
-
-
-def test_a_labeller_at_chance_is_stopped_with_the_figure_and_what_to_do():
-    generator = random.Random(0)
-    gate = measure(Planted(lambda _: (generator.random(), generator.random())), known(200), SETTINGS)
-    assert not gate.passed
-    assert 0.4 < gate.accuracy.value < 0.6
-    assert f"{gate.accuracy.value:.1%} of 200" in gate.message
-    assert "larger model" in gate.message
-    with pytest.raises(ModelError, match="labels nothing"):
-        label(right_on(1.0), known(1), gate)
-
-
-@pytest.mark.parametrize("says_a", [0.9, 0.999, 1.0, 0.1])
-def test_one_that_always_says_a_is_at_a_half_and_stopped(says_a):
-    gate = measure(Planted(lambda _: (says_a, 1 - says_a)), known(96), SETTINGS)
-    assert gate.accuracy.value == 0.5
-    assert gate.flip_rate == 1
-    assert not gate.passed
-
-
-def by_place(right, flipped, confidence=0.9):
-    """Of every hundred the first `flipped` are chosen by place, `right` of them with a trace of the truth."""
-
-    def says(comparison):
-        text = comparison.first[0].content
-        good_first, number = text.startswith("good"), int(text.split()[1]) % 100
-        sure = confidence if (number < right) == good_first else 1 - confidence
-        lean = 0.02 if (number < right) == good_first else -0.02
-        return (0.9 + lean, 0.1 + lean) if number < flipped else (sure, sure)
-
-    return Planted(says)
-
-
-def test_one_that_chooses_by_place_is_stopped_however_often_it_is_right():
-    gate = measure(by_place(right=66, flipped=96), known(100), SETTINGS)
-    assert gate.accuracy.value == 0.66
-    assert gate.accuracy.low == pytest.approx(0.5628, abs=1e-4)  # alone, this would do
-    assert gate.flip_rate == 0.96
-    assert not gate.passed
-    assert "changes its mind on 96.0% when the answers swap places (allowed: 40% or less)" in gate.message
-    assert "by place more than by content" in gate.message
-    with pytest.raises(ModelError, match="by place"):
-        label(right_on(1.0), known(1), gate)
-
-
-@pytest.mark.parametrize(
-    ("flipped", "allowed", "passes"), [(40, 0.4, True), (41, 0.4, False), (41, 0.5, True)]
-)
-def test_as_many_flips_as_allowed_and_no_more(flipped, allowed, passes):
-    gate = measure(by_place(80, flipped), known(100), ConstitutionSettings(gate_flips=allowed))
-    assert gate.accuracy.value == 0.8
-    assert gate.flip_rate == flipped / 100
-    assert gate.flips_allowed == allowed
-    assert gate.passed is passes
-
-
-def test_the_bar_for_flips_lies_where_a_coin_seldom_gets():
-    generator = random.Random(1)
-    coin = Planted(lambda _: (generator.random(), generator.random()))
-    rates = [measure(coin, known(96), SETTINGS).flip_rate for _ in range(200)]
-    assert sum(rates) / 200 == pytest.approx(0.5, abs=0.02)
-    assert sum(rate <= SETTINGS.gate_flips for rate in rates) / 200 < 0.05
-
-
-def test_too_few_right_says_nothing_of_place():
-    assert "by place" not in measure(right_on(0.3), known(100), SETTINGS).message
-
-
-def test_enough_right_on_too_few_is_not_enough():
-    gate = measure(right_on(0.62), known(100), ConstitutionSettings(gate_lower=0.55))
-    assert gate.accuracy.value >= SETTINGS.gate_accuracy
-    assert not gate.passed
-    assert measure(right_on(0.62), known(1000), ConstitutionSettings(gate_lower=0.55)).passed
-
-
-def test_a_judge_that_is_always_wrong_is_stopped():
-    gate = measure(right_on(0.0), known(96), SETTINGS)
-    assert gate.accuracy.value == 0
-    assert not gate.passed
-
-
-def test_the_bar_is_the_recipe_s():
-    assert not measure(right_on(0.8), known(100), ConstitutionSettings(gate_accuracy=0.9)).passed
-
-
-def test_labels_are_soft_named_ai_and_carry_their_principle():
-    judge = right_on(0.8)
-    gate = measure(judge, known(100), SETTINGS)
-    waiting = [
-        Comparison(
-            "w", Conversation.of("?"), (Message("assistant", "bad 7"),), (Message("assistant", "good 7"),)
-        )
-    ]
-    (row,) = label(judge, waiting, gate)
-    assert row.label == Label(pytest.approx(0.2), "ai", reason="kind")
-    assert row.chosen[0].content == "good 7"
-    assert (row.id, row.prompt, row.first) == (waiting[0].id, waiting[0].prompt, waiting[0].first)
-
-
-def test_unknown_answers_cannot_measure():
-    with pytest.raises(DataError, match="none were given"):
-        measure(right_on(1.0), [], SETTINGS)
-    unlabelled = Comparison("u", Conversation.of("?"), (), ())
-    with pytest.raises(DataError, match="comparison u has no known better answer"):
-        measure(right_on(1.0), [unlabelled], SETTINGS)
-
-
-def test_the_report_has_the_fields_the_summary_shows():
-    values = measure(right_on(0.8), known(100), SETTINGS).to_json()
-    assert values["accuracy"]["n"] == 100
-    assert set(values) == {
-        *("accuracy", "flip_rate", "ece", "required", "lower_required", "flips_allowed", "passed", "message")
+@pytest.mark.parametrize("share", [0.5, 0.25])
+def test_ai_labels_make_up_their_share_of_the_weight_however_many_there_are(share):
+    people, ai = comparisons(30, "person", weight=0.5), comparisons(120, "ai", weight=2.0)
+    rows, report = mixed(people, ai, share)
+    weight = {s: sum(row.label.weight for row in rows if row.label.source == s) for s in ("person", "ai")}
+    assert weight["person"] == 15
+    assert weight["ai"] / sum(weight.values()) == pytest.approx(share)
+    assert len({row.label.weight for row in rows if row.label.source == "ai"}) == 1
+    assert report == {
+        "ai": {"rows": 120, "share": pytest.approx(share)},
+        "person": {"rows": 30, "share": pytest.approx(1 - share)},
     }
 
 
-def test_each_comparison_has_its_own_principle_in_either_order():
-    drawn = criteria(load_constitution("builtin"), seed=1)
-    rows = known(60)
-    assert [drawn(row) for row in rows] == [drawn(row.swap()) for row in rows]
-    assert len({drawn(row).id for row in rows}) > 8
-    first = drawn(rows[0])
-    principle = next(p for p in load_constitution("builtin").principles if p.id == first.id)
-    assert (first.text, first.question) == (principle.text, principle.comparison)
+def test_half_and_half_in_worked_numbers():
+    rows, _ = mixed(comparisons(3, "person"), comparisons(1, "ai"), 0.5)
+    assert [row.label.weight for row in rows] == [1, 1, 1, 3]
+
+
+def test_without_a_share_or_without_one_kind_weights_are_left_alone():
+    people, ai = comparisons(3, "constructed"), comparisons(2, "ai")
+    assert mixed(people, ai, None) == (
+        [*people, *ai],
+        {"ai": {"rows": 2, "share": 0.4}, "constructed": {"rows": 3, "share": 0.6}},
+    )
+    assert mixed(people, [], 0.5)[0] == people
+    assert mixed([], ai, 0.5)[0] == ai
+    unlabelled = replace(ai[0], label=None)
+    assert mixed(people, [unlabelled], 0.5)[0] == [*people, unlabelled]

@@ -131,3 +131,13 @@ def test_principles_are_drawn_by_weight_and_only_where_they_serve():
     again = [three.draw(str(i), 7, "comparison").id for i in range(50)]
     assert again == [three.draw(str(i), 7, "comparison").id for i in range(50)]
     assert again != [three.draw(str(i), 8, "comparison").id for i in range(50)]
+
+
+def test_several_are_drawn_once_each_and_fewer_begin_alike():
+    constitution = load_constitution("builtin")
+    every = constitution.several("c1", 3, "comparison", 100)
+    assert sorted(p.id for p in every) == sorted(p.id for p in constitution.principles)
+    assert constitution.several("c1", 3, "comparison", 4) == every[:4]
+    assert constitution.draw("c1", 3, "comparison") == every[0]
+    first = Counter(constitution.several(str(i), 0, "comparison", 2)[1].id for i in range(400))
+    assert len(first) == len(constitution.principles)

@@ -75,6 +75,15 @@ def test_one_demonstration_in_every_spelling(dialect, row):
         ("preferences", "ai", {"prompt": transcript(ASK, ""), "chosen": ONE, "rejected": TWO}),
         ("implicit_preferences", "ai", {"chosen": talk(ASK, ONE), "rejected": talk(ASK, TWO)}),
         ("hh", "person", {"chosen": transcript(ASK, ONE), "rejected": transcript(ASK, TWO)}),
+        (
+            "hhh",
+            "person",
+            {
+                "text_correct": transcript(ASK, ONE),
+                "text_incorrect": transcript(ASK, TWO),
+                "prompt": "Which?",
+            },
+        ),
         ("alpaca_eval", "ai", {"instruction": ASK, "output_1": ONE, "output_2": TWO, "preference": 1}),
         ("pandalm", "person", {"instruction": ASK, "response1": ONE, "response2": TWO, "annotator1": 1}),
     ],

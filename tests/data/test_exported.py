@@ -35,6 +35,16 @@ def test_a_preference_is_a_comparison_by_somebody():
     assert detect([ROW], "rows").name == "labels"
 
 
+def test_how_much_better_an_answer_is_comes_along_as_a_share_of_the_most_that_can_be_said():
+    (found,) = parse_vote(ROW | {"strength": 3}, "7")
+    assert found.label == Label(0.0, "person", "kinder", annotator="a-brisk-heron", strength=0.75)
+    assert parse_vote(as_cells(ROW | {"strength": 3}), "7") == [found]
+    (silent,) = parse_vote(as_cells(ROW) | {"strength": ""}, "7")
+    assert silent.label.strength is None
+    (tie,) = parse_vote(ROW | {"outcome": "tie", "preferred": None, "strength": None}, "7")
+    assert tie.label.strength is None
+
+
 def test_cells_of_a_table_say_the_same():
     cells = as_cells(ROW)
     assert parse_vote(cells, "7") == parse_vote(ROW, "7")
@@ -63,6 +73,7 @@ def test_a_decision_counts_in_the_place_of_the_votes_on_its_pair():
         ({"purpose": "gold"}, "a known answer"),
         ({"preferred": 2}, "unknown preference"),
         ({"preferred": ""}, "not a number"),
+        ({"strength": 5}, "unknown strength"),
         ({"responses": ROW["responses"][:1]}, "not two answers"),
         ({"responses": "[[", "prompt": "[]"}, "not a record"),
         ({"prompt": [{"role": "nobody", "content": "Hi"}]}, "not a record"),

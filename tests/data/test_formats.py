@@ -25,6 +25,7 @@ def transcript(*turns):
 
 GOOD = {
     "hh": {"chosen": transcript(ASK, ONE), "rejected": transcript(ASK, TWO)},
+    "hhh": {"text_correct": transcript(ASK, ONE), "text_incorrect": transcript(ASK, TWO)},
     "preferences": {"prompt": ASK, "chosen": ONE, "rejected": TWO},
     "implicit_preferences": {"chosen": talk(ASK, ONE), "rejected": talk(ASK, TWO)},
     "messages": {"messages": talk(ASK, ONE)},

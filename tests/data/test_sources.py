@@ -139,6 +139,8 @@ def test_rankings_are_read_as_comparisons_and_unjudged_pairs_are_refused(written
         ("a", "c"),
         ("b", "c"),
     ]
+    (ranking,) = {row.label.ranking for row in data.reward}
+    assert ranking
     pair = Comparison.of("p", Conversation.of("Up?"), "Yes.", "No.", None)
     with pytest.raises(DataError, match=r"comparison p of .* has no label yet"):
         read(comparisons=[written("unjudged.jsonl", to_json(pair))])

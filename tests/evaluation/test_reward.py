@@ -1,7 +1,11 @@
+import math
+
 import pytest
 
 from gnomon.errors import DataError
-from gnomon.evaluation.reward import error_correlation, reward_report
+from gnomon.evaluation.reward import error_correlation, reward_report, reward_rows, scored_report
+from gnomon.models.load import load
+from gnomon.models.reward_model import RewardModel, Score, Scorer
 from gnomon.records import Comparison, Conversation, Label
 
 
@@ -52,3 +56,65 @@ def test_errors_in_common_correlate_and_opposite_ones_do_not():
     first, second = [2.0, 0.0, 1.0, 3.0], [0.0, 1.0, 0.0, 1.0]
     assert error_correlation(ROWS, (first, second), (first, second)) == pytest.approx(1.0)
     assert error_correlation(ROWS, (first, second), (second, first)) == pytest.approx(-1.0)
+
+
+def test_where_scores_are_equal_a_model_is_half_right():
+    report = reward_report(ROWS, first=[0.0] * 4, second=[0.0] * 4)
+    assert report["accuracy"]["value"] == 0.5
+    assert report["ece"] == pytest.approx(0.0)
+
+
+def test_pairs_of_equal_length_have_an_accuracy_of_their_own():
+    rows = [
+        pair(1, "w " * 10, "w " * 9),  # a tenth of the longer: equal
+        pair(2, "w " * 10, "w " * 8),
+        pair(3, "v " * 20, "w " * 18),
+    ]
+    report = reward_report(rows, first=[1.0, 1.0, 0.0], second=[0.0, 0.0, 1.0])
+    assert report["matched"]["value"] == 0.5
+    assert report["matched"]["n"] == 2
+    assert "matched" not in reward_report(rows[1:2], [1.0], [0.0])
+
+
+def test_a_reliability_curve_is_of_both_orders():
+    report = reward_report(ROWS[:1], [2.0], [0.0], chances=[0.9])
+    low, high = report["reliability"]
+    assert low == {"stated": pytest.approx(0.1), "happened": 0.0, "n": 1}
+    assert high == {"stated": pytest.approx(0.9), "happened": 1.0, "n": 1}
+    assert report["ece"] == pytest.approx(0.1)
+
+
+def shaped(heads, *, variance=False):
+    """A model of which only the shape and the chances are asked for."""
+    lm = load("tiny:0", dtype="float32")
+    return Scorer(lm, RewardModel(lm, heads=heads, variance=variance))
+
+
+def test_members_tell_whether_they_differ_more_where_the_model_is_wrong():
+    first = [Score((2.0, 2.0)), Score((0.0, 1.0)), Score((1.0, 1.0)), Score((3.0, 1.0))]
+    second = [Score((0.0, 0.0)), Score((0.5, 1.5)), Score((0.0, 0.0)), Score((0.0, 0.0))]
+    report = scored_report(shaped(2), ROWS, first, second)
+    # right: the first and the third, of no spread; wrong: 0.5 and 0.5, and 1 and 0
+    assert report["uncertainty"] == {"mean": 0.25, "right": 0.0, "wrong": 0.5}
+    assert "explained" not in report
+    values = [[score.value for score in scores] for scores in (first, second)]
+    assert report["accuracy"] == reward_report(ROWS, *values)["accuracy"]
+
+
+def test_what_variances_explain_is_the_share_between_answers():
+    first = [Score((value,), variance=1.0) for value in (2.0, 0.0, 1.0, 3.0)]
+    second = [Score((value,), variance=2.0) for value in (0.0, 1.0, 0.0, 1.0)]
+    report = scored_report(shaped(1, variance=True), ROWS, first, second)
+    assert report["explained"] == pytest.approx(1.0 / (1.0 + 1.5))  # scores of variance 1, means 1
+    assert "uncertainty" not in report
+
+
+def test_a_row_says_what_each_answer_was_given_and_whether_that_is_right():
+    tied = pair(5, "a", "b", preference=0.5)
+    first = [Score((1.0, 3.0)), Score((0.0, 0.0))]
+    second = [Score((0.0, 0.0)), Score((0.0, 0.0))]
+    one, other = reward_rows(shaped(2), [ROWS[0], tied], first, second)
+    assert one["first"] == {"text": "a b c", "words": 3, "score": 2.0, "uncertainty": 1.0, "variance": 0.0}
+    assert (one["id"], one["reason"], one["preference"], one["right"]) == ("c1", "wrong", 1.0, 1.0)
+    assert one["chance"] == pytest.approx(1 / (1 + math.exp(-2)))
+    assert (other["right"], other["chance"]) == (None, 0.5)

@@ -184,12 +184,15 @@ def test_token_log_probs_and_their_gradients_are_those_of_the_plain_head(dtype, 
 
 
 @pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
-def test_the_gradient_of_token_log_probs_equals_finite_differences(trains):
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_gradient_of_token_log_probs_equals_finite_differences(trains, temperature):
     hidden, head, targets, _ = problem(**SHAPES["all"])
 
     def each(rows, matrix):
-        return token_logps(rows, replace(head, weight=matrix), targets)
+        return token_logps(rows, replace(head, weight=matrix), targets, temperature)
 
+    plain = kernel.plain_logps(hidden, head, targets, temperature)
+    assert_close(each(hidden, head.weight), plain)
     assert gradcheck(each, (hidden, head.weight.detach().requires_grad_(trains)))
 
 

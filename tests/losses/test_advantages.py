@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from gnomon.losses.advantages import dr_grpo, equal_rewards, grpo, rloo
+from gnomon.losses.advantages import best, dr_grpo, equal_rewards, gae, grpo, rloo, token_rewards
 
 
 @pytest.mark.mistake("tests-that-cannot-fail")
@@ -21,7 +21,7 @@ def test_prompts_do_not_mix():
     assert_close(rloo(rewards), torch.tensor([[-1.0, 1.0], [-2.0, 2.0]]))
 
 
-@pytest.mark.parametrize("advantages", [rloo, grpo, dr_grpo])
+@pytest.mark.parametrize("advantages", [rloo, grpo, dr_grpo, best])
 @pytest.mark.parametrize("samples", range(2, 9))
 @pytest.mark.mistake("equal-rewards")
 def test_equal_rewards_have_no_advantage_at_all(advantages, samples):
@@ -30,7 +30,7 @@ def test_equal_rewards_have_no_advantage_at_all(advantages, samples):
     assert torch.equal(advantages(rewards), torch.zeros(4, samples))
 
 
-@pytest.mark.parametrize("advantages", [rloo, grpo, dr_grpo])
+@pytest.mark.parametrize("advantages", [rloo, grpo, dr_grpo, best])
 def test_a_reward_that_is_no_number_stays_visible_in_its_own_group(advantages):
     found = advantages(torch.tensor([[1.0, math.nan], [1.0, 2.0]]))
     assert found[0].isnan().all()
@@ -72,3 +72,48 @@ def test_equals_the_distance_from_the_mean_stretched_by_k_over_k_minus_1(values)
     k = len(values)
     assert_close(rloo(rewards), k / (k - 1) * (rewards - rewards.mean()))
     assert_close(dr_grpo(rewards), (k - 1) / k * rloo(rewards))
+
+
+def test_the_first_of_the_best_samples_is_kept():
+    assert best(torch.tensor([[0.0, 2.0, 2.0], [5.0, 4.0, 3.0]])).tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+KEEP = torch.tensor([[True] * 5, [True, True, False, False, False]])
+VALUES = torch.tensor([[0.5, 0.4, 0.3, 0.2, 0.1], [1.0, -1.0, 9.0, 9.0, 9.0]], dtype=torch.float64)
+
+
+@pytest.mark.mistake("score-after-the-end")
+def test_each_token_costs_its_kl_and_the_last_one_has_the_score():
+    penalties = torch.tensor([[0.1, 0.0, -0.2, 0.0, 0.3], [0.5, 0.25, 7.0, 7.0, 7.0]])
+    found = token_rewards(torch.tensor([1.0, -2.0]), penalties, KEEP)
+    wanted = [[-0.1, 0.0, 0.2, 0.0, 0.7], [-0.5, -2.25, 0.0, 0.0, 0.0]]
+    assert_close(found, torch.tensor(wanted))
+    assert_close(found.sum(dim=1), torch.tensor([1.0 - 0.2, -2.0 - 0.75]))  # score less the sum of KL
+
+
+@pytest.mark.mistake("score-after-the-end")
+def test_five_tokens_by_hand():
+    """Rewards -0.1, 0, 0.2, 0, 0.7; gamma 1, lambda 1/2.
+
+    delta: -0.1 + 0.4 - 0.5 = -0.2; 0 + 0.3 - 0.4 = -0.1; 0.2 + 0.2 - 0.3 = 0.1; 0 + 0.1 - 0.2 = -0.1;
+    0.7 - 0.1 = 0.6. From the end: 0.6; -0.1 + 0.3 = 0.2; 0.1 + 0.1 = 0.2; -0.1 + 0.1 = 0; -0.2 + 0 = -0.2.
+    The short row: -2.25 + 1 = -1.25; -0.5 - 1 - 1 - 0.625 = -3.125, and nothing of what its padding holds.
+    """
+    rewards = torch.tensor([[-0.1, 0.0, 0.2, 0.0, 0.7], [-0.5, -2.25, 7.0, 7.0, 7.0]], dtype=torch.float64)
+    found = gae(rewards, VALUES, KEEP, gamma=1.0, lam=0.5)
+    wanted = [[-0.2, 0.0, 0.2, 0.2, 0.6], [-3.125, -1.25, 0.0, 0.0, 0.0]]
+    assert_close(found, torch.tensor(wanted, dtype=torch.float64))
+
+
+def test_what_comes_later_is_discounted():
+    """gamma 1/2, lambda 1: of a reward of 8 at the end 1, 2, 4, 8 are seen; values cancel but the first."""
+    rewards, keep = torch.tensor([[0.0, 0.0, 0.0, 8.0]]), torch.ones(1, 4, dtype=torch.bool)
+    values = torch.tensor([[0.5, -3.0, 2.0, 1.0]])
+    found = gae(rewards, values, keep, gamma=0.5, lam=1.0)
+    assert_close(found, torch.tensor([[1.0, 2.0, 4.0, 8.0]]) - values)
+
+
+def test_without_values_and_discount_it_is_the_reward_to_go():
+    rewards = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0]])
+    found = gae(rewards, torch.zeros(2, 5), KEEP, gamma=1.0, lam=1.0)
+    assert_close(found, torch.tensor([[15.0, 14.0, 12.0, 9.0, 5.0], [3.0, 2.0, 0.0, 0.0, 0.0]]))

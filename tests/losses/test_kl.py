@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gnomon.losses.kl import k3, kl_penalised, sequence_kl
+from gnomon.losses.kl import divergence, k3, kl_penalised, sequence_kl, slope
 
 KEEP = torch.tensor([[True, True, False], [True, False, False]])
 
@@ -91,3 +91,46 @@ def test_k3_as_a_loss_descends_the_divergence_the_other_way_round():
 def test_the_penalty_is_taken_off_the_score():
     rewards = kl_penalised(torch.tensor([1.0, 1.0]), torch.tensor([4.0, -2.0]), beta=0.25)
     assert_close(rewards, torch.tensor([0.0, 1.5]))
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+def test_the_slope_is_the_derivative(estimator):
+    ratios = torch.tensor([-1.5, 0.0, 0.3, 2.0], dtype=torch.float64, requires_grad=True)
+    (wanted,) = torch.autograd.grad(divergence(ratios, estimator).sum(), ratios)
+    assert_close(slope(ratios.detach(), estimator), wanted)
+
+
+def test_as_a_value_k1_and_k3_are_right_and_k2_is_not():
+    ratios = (POLICY / REFERENCE).log()
+    k1, k2, k3_ = ((POLICY * divergence(ratios, name)).sum() for name in ("k1", "k2", "k3"))
+    assert_close(k1, k3_)
+    # 0.7 ln(3.5)^2 / 2 + 0.2 ln(2/3)^2 / 2 + 0.1 ln(0.2)^2 / 2, where KL is 0.635
+    assert k2.item() == pytest.approx(0.6953, abs=1e-4)
+    assert k1.item() == pytest.approx(0.6349, abs=1e-4)
+
+
+def descended(logits, estimate):
+    """The expected gradient of a loss on samples: log-probs differentiable, what is drawn not."""
+    logps = torch.log_softmax(logits, dim=0)
+    return torch.autograd.grad((logps.detach().exp() * estimate(logps)).sum(), logits)[0]
+
+
+@pytest.mark.parametrize(("estimator", "share"), [("k1", 0.0), ("k2", 1.0)])
+def test_as_a_loss_k1_teaches_nothing_and_k2_the_divergence(estimator, share):
+    logits = POLICY.log().requires_grad_()
+    found = descended(logits, lambda logps: divergence(logps - REFERENCE.log(), estimator))
+    logps = torch.log_softmax(logits, dim=0)
+    (truth,) = torch.autograd.grad((logps.exp() * (logps - REFERENCE.log())).sum(), logits)
+    assert_close(found, share * truth, rtol=1e-9, atol=1e-9)
+
+
+def test_in_the_reward_k3_climbs_the_difference_of_both_divergences():
+    """The policy gradient of a reward of -k3: that of -(KL(pi || pi_ref) - KL(pi_ref || pi))."""
+    logits = POLICY.log().requires_grad_()
+    fixed = divergence((POLICY / REFERENCE).log(), "k3")
+    found = descended(logits, lambda logps: fixed * logps)
+    logps = torch.log_softmax(logits, dim=0)
+    ahead = (logps.exp() * (logps - REFERENCE.log())).sum()
+    back = (REFERENCE * (REFERENCE.log() - logps)).sum()
+    (truth,) = torch.autograd.grad(ahead - back, logits)
+    assert_close(found, truth)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gnomon.config import DEFAULT_MODEL, LoraSettings, OptimSettings
+from gnomon.config import DEFAULT_MODEL, LoraSettings
 from gnomon.models.branches import shares
 from gnomon.models.heads import check_head
 from gnomon.models.load import load
@@ -13,6 +13,7 @@ from gnomon.records import Conversation, Demonstration, Message
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
+from gnomon.settings import OptimSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 

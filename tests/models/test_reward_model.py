@@ -93,7 +93,7 @@ def test_the_same_conversation_has_the_same_ids_and_score_in_training_and_when_s
     (micro,) = objective.prepare(0).micros
     batch = micro.tensors[0]
     with torch.no_grad():
-        trained = it.model.read(branch_states(it.model.body, batch)[batch.ends()])
+        trained = it.model.outputs(branch_states(it.model.body, batch)[batch.ends()]).means[:, 0]
     pairs = [PAIRS[["a", "b"].index(name)] for name in micro.row_ids]
     conversations = [pair.prompt.then(*answer) for pair in pairs for answer in (pair.first, pair.second)]
     served = [list(it.lm.encode(conversation).ids) for conversation in conversations]
@@ -101,9 +101,8 @@ def test_the_same_conversation_has_the_same_ids_and_score_in_training_and_when_s
     assert rows == served
     assert trained.tolist() == pytest.approx(it.score(served), abs=1e-5)
     first, second = score_comparisons(it, pairs)
-    assert [score for pair in zip(first, second, strict=True) for score in pair] == pytest.approx(
-        trained.tolist(), abs=1e-5
-    )
+    scored = [score.value for pair in zip(first, second, strict=True) for score in pair]
+    assert scored == pytest.approx(trained.tolist(), abs=1e-5)
 
 
 def test_groups_do_not_change_scores():
@@ -143,7 +142,7 @@ def test_what_is_saved_scores_the_same_when_loaded(tmp_path, adapters):
     save_scorer(it, tmp_path, "card")
     again = load_scorer(tmp_path, dtype="float32")
     assert again.score(ROWS) == pytest.approx(it.score(ROWS), abs=1e-5)
-    assert_close(again.model.shift, torch.tensor(0.7))
+    assert_close(again.model.shift, torch.tensor([0.7]))
     assert not again.model.training
 
 

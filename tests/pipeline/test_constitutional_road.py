@@ -18,7 +18,7 @@ import torch
 import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from gnomon.config import ModelSettings, OptimSettings, load_recipe
+from gnomon.config import ModelSettings
 from gnomon.constitution.principles import load_constitution
 from gnomon.constitution.revise import Step, critique_request, revision_request
 from gnomon.judges.judgement import Criterion
@@ -29,8 +29,10 @@ from gnomon.models.tiny import tiny_tokenizer
 from gnomon.pipeline.constitutional import ENOUGH
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
+from gnomon.recipe import load_recipe
 from gnomon.records import Comparison, Conversation, Demonstration, Label, Message
 from gnomon.runs import MetricsLog
+from gnomon.settings import OptimSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_out_loss
 

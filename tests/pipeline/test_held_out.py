@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.config import load_recipe
 from gnomon.pipeline.alone import train
 from gnomon.pipeline.reporter import SilentReporter
+from gnomon.recipe import load_recipe
 from gnomon.runs import read_json, read_metrics
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"

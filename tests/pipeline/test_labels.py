@@ -2,8 +2,8 @@ import pytest
 
 from gnomon.config import LabelSettings
 from gnomon.errors import DataError
-from gnomon.pipeline.labels import BOTH_BAD, LEAST, SILENT, labelled
-from gnomon.pipeline.votes import gather
+from gnomon.pipeline.labels import BOTH_BAD, LEAST, SILENT, labelled, with_lapses
+from gnomon.pipeline.votes import Lapses, gather, lapses
 
 MAJORITY = LabelSettings(method="majority")
 
@@ -189,3 +189,37 @@ def test_rankings_alone_make_labels(row):
     found = labelled(gather([ranked(row, "r", "ann", [2, 1, 3])], "talk"), LabelSettings())
     assert [row.label.preference for row in found.comparisons] == [0, 1, 1]
     assert (found.flips, found.report["rows"]) == (None, 3)
+
+
+def test_lapses_are_of_known_pairs_and_of_repeats(row):
+    rows = [
+        row("known", "ann", "prefer", 0, expected=0),
+        row("known", "bob", "prefer", 1, expected=0),
+        row("known", "ann", "prefer", 1, expected=0, pass_number=2),  # a repeat of the known is one look
+        row("a", "ann", "prefer", 0),
+        row("a", "ann", "prefer", 0, pass_number=2),
+        row("b", "ann", "prefer", 0),
+        row("b", "ann", "prefer", 1, pass_number=2),
+        row("b", "ann", "prefer", 1, pass_number=3),
+        row("b", "bob", "prefer", 1),  # another's first, which is no repeat
+        row("c", "bob", "tie"),
+        row("c", "bob", "prefer", 0, pass_number=2),
+        row("a", "judge", "prefer", 1, pass_number=0, label_source="adjudicated"),
+    ]
+    assert lapses(rows) == Lapses(right=1, wrong=1, kept=1, changed=1)
+
+
+def test_lapses_stand_beside_flips_and_another_repeat_is_another_state_of_the_data(said):
+    found = labelled(gather(said, "talk"), MAJORITY)
+    told = with_lapses(found, Lapses(19, 1, 0, 0))
+    assert (told.lapses, told.flips) == (0.05, found.flips)
+    assert told.report["lapses"]["value"] == pytest.approx(0.05)
+    assert told.comparisons == found.comparisons
+    assert len({told.digest, found.digest, with_lapses(found, Lapses(20, 1, 0, 0)).digest}) == 3
+    silent = with_lapses(found, Lapses(0, 0, 0, 0))
+    assert (silent.lapses, silent.report["lapses"]) == (None, None)
+
+
+def test_decisions_are_taken_to_be_right_in_the_share_of_lapses(decided):
+    found = labelled(gather(decided, "talk"), MAJORITY)
+    assert with_lapses(found, Lapses(19, 1, 0, 0)).lapses == 0

@@ -1,11 +1,11 @@
 import pytest
 
-from gnomon.config import load_recipe
 from gnomon.errors import DataError
 from gnomon.pipeline import plan as planning
 from gnomon.pipeline.probe import Rates
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
+from gnomon.recipe import load_recipe
 
 RATES = Rates(
     load=2.0,

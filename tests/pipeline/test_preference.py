@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from gnomon.config import Recipe, load_recipe
+from gnomon.config import Recipe
 from gnomon.data.sources import read_data
 from gnomon.evaluation.reward import reward_report
 from gnomon.models.load import load
@@ -19,6 +19,7 @@ from gnomon.pipeline.road import run
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.stages import Start, data_stage
 from gnomon.pipeline.walk import opened
+from gnomon.recipe import load_recipe
 from gnomon.records import Comparison
 from gnomon.runs import read_json, read_metrics
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from office import project, somebody
 
-from gnomon.config import DataSettings, RewardSettings, load_recipe
+from gnomon.config import DataSettings, RewardSettings
 from gnomon.data.formats import load
 from gnomon.data.sources import FOLDER
 from gnomon.errors import ConfigError, DataError
@@ -24,6 +24,7 @@ from gnomon.pipeline.project import FLIPS, VARIABLE, VOTES, read_rows, settled
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.pipeline.stage import Artefact
+from gnomon.recipe import load_recipe
 from gnomon.runs import read_json
 from gnomon.store import MANIFEST
 
@@ -153,12 +154,12 @@ def test_a_reward_model_learns_from_them_and_every_vote_is_kept_beside(judged, t
     kept = [json.loads(line) for line in (rows / VOTES).read_text("utf-8").splitlines()]
     assert len(kept) == 24
     assert all((row["first"], row["tie"], len(row["votes"])) == (1, 1, 2) for row in kept)
-    assert 0 < read_json(rows / FLIPS)["flips"] < 0.5
+    assert 0 < read_json(rows / FLIPS)["estimated"] < 0.5
 
 
 def test_estimated_flips_smooth_the_labels(judged, tmp_path):
     report, rows = reward(judged, tmp_path / "run", "reward.label_smoothing=estimated")
-    assert report["label_smoothing"] == read_json(rows / FLIPS)["flips"] > 0
+    assert report["label_smoothing"] == read_json(rows / FLIPS)["estimated"] > 0
 
 
 def test_estimated_flips_need_votes_that_tell(talk, tmp_path):
@@ -257,6 +258,14 @@ def test_every_export_names_what_was_decided_and_leaves_out_the_votes_on_it(talk
 
 
 def test_votes_of_which_half_are_flips_smooth_nothing(tmp_path):
-    (tmp_path / FLIPS).write_text('{"flips": 0.5}', "utf-8")
+    (tmp_path / FLIPS).write_text('{"estimated": 0.5, "lapses": 0.125}', "utf-8")
     with pytest.raises(DataError, match="50% of the votes are taken to be flips"):
         settled(RewardSettings(label_smoothing="estimated"), Artefact("0", "data", tmp_path))
+    told = settled(RewardSettings(label_smoothing="lapses"), Artefact("0", "data", tmp_path))
+    assert told.flips == 0.125
+
+
+def test_lapses_that_nothing_tells_of_are_asked_for(tmp_path):
+    (tmp_path / FLIPS).write_text('{"estimated": 0.25, "lapses": null}', "utf-8")
+    with pytest.raises(DataError, match="whose answer is known, or one again"):
+        settled(RewardSettings(label_smoothing="lapses"), Artefact("0", "data", tmp_path))

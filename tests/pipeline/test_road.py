@@ -13,9 +13,9 @@ import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from gnomon.config import load_recipe
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
+from gnomon.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "tiny.yaml"

@@ -4,7 +4,7 @@ import pytest
 from sample_run import estimate, summary
 
 from gnomon.reports import figures
-from gnomon.reports.figures import Line, accuracy_by_reason, curve, gate, running_mean
+from gnomon.reports.figures import Line, accuracy_by_reason, curve, gate, reliability, running_mean
 
 
 def words(svg):
@@ -79,3 +79,12 @@ def test_the_gate_shows_what_was_measured_and_what_was_needed(passed, colour, ve
     assert {"64.0%", "accuracy needed 60%", "lower bound 50%"} <= set(words(svg))
     assert f"the gate {verdict}" in svg
     assert f"stroke: var(--{colour})" in svg
+
+
+def test_a_reliability_curve_says_what_was_stated_and_what_happened():
+    svg = reliability(
+        "r", [{"stated": 0.2, "happened": 0.25, "n": 4}, {"stated": 0.8, "happened": 0.5, "n": 40}]
+    )
+    assert "stated 20%, better 25%; stated 80%, better 50%" in svg
+    assert {"probability stated", "share that was better"} <= set(words(svg))
+    assert "var(--reward)" in svg

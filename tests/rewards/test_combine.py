@@ -2,13 +2,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from architectures import drawn_head
 
-from gnomon.config import PolicySettings
 from gnomon.models.load import load
-from gnomon.models.reward_model import Scorer
+from gnomon.models.reward_model import RewardModel, Score, Scorer
+from gnomon.policy_settings import EnsembleSettings, PolicySettings
 from gnomon.records import Conversation, Message
-from gnomon.rewards.combine import ModelReward, Verified, bounded, length_neutral, shaped
+from gnomon.rewards.combine import ModelReward, Verified, bounded, conservative, length_neutral, shaped
 from gnomon.rollouts.engine import Sample
 
 
@@ -86,3 +87,31 @@ def test_the_reward_reads_exactly_the_ids_that_were_sampled():
     (score,) = ModelReward(scorer)([answer])
     assert [score] == pytest.approx(scorer.score([row]), abs=1e-6)
     assert [score] != pytest.approx(scorer.score([prompt]), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("combine", "worth"),
+    [
+        ("mean", 2.0),
+        ("worst", 0.0),
+        ("mean_minus_std", 2.0 - 0.25 * math.sqrt(8 / 3)),
+        ("mean_minus_variance", 2.0 - 0.25 * 8 / 3),
+    ],
+)
+def test_members_that_disagree_are_worth_less(combine, worth):
+    settings = EnsembleSettings(combine=combine, caution=0.25)
+    assert conservative(Score((0.0, 2.0, 4.0)), settings) == pytest.approx(worth)
+    assert conservative(Score((1.7,)), settings) == 1.7
+    assert conservative(Score((1.5, 1.5)), settings) == 1.5
+
+
+def test_a_policy_is_paid_what_its_settings_make_of_the_members():
+    lm = load("tiny:0", dtype="float32")
+    model = RewardModel(lm, heads=3)
+    torch.nn.init.normal_(model.score.weight, std=0.3, generator=torch.Generator().manual_seed(1))
+    scorer = Scorer(lm, model)
+    (score,) = scorer.scores([[2, 50, 60, 1]])
+    assert score.uncertainty > 0.01
+    paid = ModelReward(scorer, EnsembleSettings(combine="worst"))([sample()])
+    assert paid == pytest.approx([min(score.members)], abs=1e-6)
+    assert ModelReward(scorer)([sample()]) == pytest.approx([score.value], abs=1e-6)

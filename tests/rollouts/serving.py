@@ -31,7 +31,8 @@ class Server(ThreadingHTTPServer):
     """Speaks as vLLM does: `defaults` fill in what a request leaves out.
 
     The first requests each meet one of `faults`; after `limit` answers every request is refused. Where it
-    `says` something of a conversation's last turn, that is the answer, and the model is not asked.
+    `says` something of a conversation's last turn, that is the answer, and the model is not asked; where it
+    has `odds` of A over B for it, those are the likelihoods it tells of both letters.
     """
 
     def __init__(self, local: LocalEngine) -> None:
@@ -43,6 +44,7 @@ class Server(ThreadingHTTPServer):
         self.defaults: dict[str, Any] = {}
         self.limit = math.inf
         self.says: Callable[[str], str] | None = None
+        self.odds: Callable[[str], float] | None = None
         self.name, self.pause, self.at_once, self.most = "tiny", 0.0, 0, 0
 
     @property
@@ -53,6 +55,8 @@ class Server(ThreadingHTTPServer):
         """A client that went away is no news."""
 
     def reply(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if self.odds is not None and body.get("top_logprobs"):
+            return {"model": self.name, "choices": [lettered(self.odds(body["messages"][-1]["content"]))]}
         if self.says is not None:
             message = {"role": "assistant", "content": self.says(body["messages"][-1]["content"])}
             choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": message}
@@ -114,6 +118,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *of: Any) -> None:
         pass
+
+
+def lettered(odds: float) -> dict[str, Any]:
+    """A choice of the letter that log-odds of A over B make the likelier, after an opening bracket."""
+    logps = {"A": -math.log1p(math.exp(-odds)), "B": -math.log1p(math.exp(odds))}
+    said = max(logps, key=lambda letter: logps[letter])
+    bracket = {"token": "(", "logprob": -0.1, "top_logprobs": [{"token": "(", "logprob": -0.1}]}
+    tops = [{"token": letter, "logprob": logp} for letter, logp in logps.items()]
+    letter = {"token": said, "logprob": logps[said], "top_logprobs": tops}
+    message = {"role": "assistant", "content": f"({said}"}
+    content = {"content": [bracket, letter]}
+    return {"index": 0, "finish_reason": "length", "message": message, "logprobs": content}
 
 
 def status(code: int, message: str = "", **headers: str) -> Fault:

@@ -4,7 +4,7 @@ from scipy.special import expit, logit, ndtr
 from simulated import alike_within, assert_covers
 
 from gnomon.errors import DataError
-from gnomon.stats.calibration import calibration_interval, expected_calibration_error
+from gnomon.stats.calibration import Bin, calibration_interval, expected_calibration_error, reliability
 from gnomon.stats.clustered import mean_clustered
 
 
@@ -94,3 +94,18 @@ def test_calibration_errors_of_clusters_are_covered(slope):
     stated, keys = stated[:, clusters], clusters.tolist()
     happened = ndtr(alike_within(random, clusters, 0.6)[:1_500]) < expit(slope * logit(stated))
     assert_covers(truth, [calibration_interval(*row, keys) for row in zip(stated, happened, strict=True)])
+
+
+def test_a_reliability_curve_has_a_point_for_each_bin_that_is_not_empty():
+    points = reliability([0.05, 0.15, 0.85, 0.95, 0.95], [False, True, True, True, False], bins=2)
+    assert points == [
+        Bin(pytest.approx(0.1), 0.5, 2),
+        Bin(pytest.approx(2.75 / 3), pytest.approx(2 / 3), 3),
+    ]
+
+
+def test_a_reliability_curve_adds_up_to_the_calibration_error():
+    stated, happened = [0.1, 0.3, 0.35, 0.6, 0.62, 0.9], [False, True, False, True, False, True]
+    points = reliability(stated, happened, bins=4)
+    gap = sum(point.n * abs(point.happened - point.stated) for point in points) / 6
+    assert gap == pytest.approx(expected_calibration_error(stated, happened, bins=4))

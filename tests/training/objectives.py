@@ -1,7 +1,7 @@
 """Every objective on the tiny model, small enough that a test can take many steps."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +9,18 @@ import torch
 from architectures import drawn_head, language_model
 from torch import nn
 
-from gnomon.config import LoraSettings, OptimSettings, PolicySettings, RewardSettings
+from gnomon.config import LoraSettings, RewardSettings
 from gnomon.models.load import DTYPES, LanguageModel, load
 from gnomon.models.lora import TRAINED, add_lora, freeze_reference
 from gnomon.models.reward_model import Scorer
 from gnomon.models.templates import Template
 from gnomon.offline import OWN, PreferenceSettings
+from gnomon.policy_settings import PolicySettings
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
+from gnomon.settings import AdamSettings, OptimSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import encode_comparisons
@@ -63,12 +65,16 @@ class Built:
     module: nn.Module
     objective: Any
     settings: OptimSettings
+    apart: Mapping[str, AdamSettings] = field(default_factory=dict)
 
     def trainer(self, work: Path, progress: Callable[[int, int, str], None] | None = None) -> Trainer:
         """A trainer that works and logs in `work`."""
         more = {} if progress is None else {"progress": progress}
         metrics = MetricsLog(work / "metrics.jsonl")
-        return Trainer(self.module, self.objective, self.settings, work=work, metrics=metrics, **more)
+        made = Trainer(self.module, self.objective, self.settings, work=work, metrics=metrics, **more)
+        for prefix, settings in self.apart.items():
+            made.apart(prefix, settings)
+        return made
 
 
 def tiny(dtype: str) -> LanguageModel:

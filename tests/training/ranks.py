@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from objectives import PROMPTS, Built, build
+from policies import full as all_of_ppo
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
@@ -36,6 +37,7 @@ CASES = {
     "simpo": ("simpo", {}),
     "rloo": ("policy", {"beta": 0.1}),
     "grpo": ("policy", {"beta": 0.1, "algorithm": "grpo"}),
+    "ppo": ("policy", {}),
 }
 STEPS = 3
 Make = Callable[[str], Built]
@@ -98,6 +100,9 @@ def main(work: str, *arguments: str) -> None:
 
 def small(case: str) -> Built:
     """Six steps of half the rows, in micro-batches of a row or two; with dropout for instruction tuning."""
+    if case == "ppo":
+        torch.manual_seed(5)
+        return all_of_ppo("float64", steps=2, epochs=3, minibatches=1, optim={"micro_tokens": 60, "lr": 1e-3})
     kind, policy = CASES[case]
     lora = LoraSettings(rank=2, dropout=0.2 if kind == "sft" else 0.0)
     torch.manual_seed(5)

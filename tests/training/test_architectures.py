@@ -8,11 +8,12 @@ from architectures import NAMES, language_model, random_model
 from objectives import COMPARISONS, DEMONSTRATIONS, KINDS, architecture, build
 from torch.testing import assert_close
 
-from gnomon.config import LoraSettings, OptimSettings
+from gnomon.config import LoraSettings
 from gnomon.kernels import batching
 from gnomon.models.heads import body
 from gnomon.models.lora import add_lora
 from gnomon.records import Conversation, Demonstration
+from gnomon.settings import OptimSettings
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 
 CASES = [(kind, "rloo") for kind in KINDS] + [("policy", "grpo"), ("policy", "dr_grpo")]

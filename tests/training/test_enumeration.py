@@ -10,7 +10,7 @@ from gnomon.kernels.fused import weighted_nll
 from gnomon.kernels.head import Head
 from gnomon.losses.advantages import dr_grpo, grpo, rloo
 from gnomon.losses.kl import kl_penalised, sequence_kl
-from gnomon.losses.policy import grpo_weights, reinforce_weights
+from gnomon.losses.policy import surrogate_weights
 
 REWARDS = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
 REFERENCE = torch.log_softmax(torch.tensor([0.3, 0.1, -1.0, 0.2], dtype=torch.float64), dim=0)
@@ -21,19 +21,16 @@ START = [[0.5], [-0.4], [1.2], [0.0]]
 def rloo_weights(tokens, log_ratios, beta):
     kl = sequence_kl(log_ratios[:, None], torch.zeros(len(tokens), 1).double(), KEEP[: len(tokens)])
     rewards = kl_penalised(REWARDS[tokens], kl, beta)
-    return reinforce_weights(rloo(rewards[None]).flatten(), len(tokens))
+    advantages = rloo(rewards[None]).flatten()
+    return surrogate_weights(advantages, log_ratios, beta=0.0, estimator="k1", divisor=len(tokens))
 
 
 def weights_of(advantages):
     """GRPO's and Dr. GRPO's: of responses of one token, in groups."""
 
     def weights(tokens, log_ratios, beta):
-        found = advantages(REWARDS[tokens][None]).flatten().tolist()
-        each = [
-            grpo_weights(advantage, ratio, beta=beta, divisor=len(tokens))
-            for advantage, ratio in zip(found, log_ratios.split(1), strict=True)
-        ]
-        return torch.cat(each)
+        found = advantages(REWARDS[tokens][None]).flatten()
+        return surrogate_weights(found, log_ratios, beta=beta, estimator="k3", divisor=len(tokens))
 
     return weights
 
@@ -93,3 +90,32 @@ def test_without_kl_dr_grpo_climbs_the_mean_reward_and_grpo_does_not():
     assert_close(-expected_gradient(logits, 3, 0.0, weights_of(dr_grpo)), 2 / 3 * truth)
     ours = -expected_gradient(logits, 3, 0.0, weights_of(grpo)).flatten()
     assert torch.cosine_similarity(ours, truth.flatten(), dim=0) < 0.999
+
+
+def at_rest(weigh):
+    """Where the expected step no longer moves the policy, by natural gradient from the reference on."""
+    logits = REFERENCE.clone()[:, None]
+    for _ in range(120):
+        gradient = expected_gradient(logits.requires_grad_(), 2, 0.7, weigh)
+        logits = (logits - 0.5 * gradient / torch.softmax(logits, dim=0)).detach()
+    return torch.log_softmax(logits.squeeze(1), dim=0)
+
+
+def distance(logps):
+    """KL to the optimum of the KL-regularised objective, pi_ref exp(reward / beta), in nats."""
+    best = torch.log_softmax(REFERENCE + REWARDS / 0.7, dim=0)
+    return float((logps.exp() * (logps - best)).sum())
+
+
+def test_rloo_arrives_at_the_reference_weighed_by_the_exponential_of_the_reward():
+    assert distance(at_rest(rloo_weights)) < 1e-9
+
+
+GRPO_OFF, DR_GRPO_OFF = 0.960, 0.392
+"""Nats, from two samples of each prompt: written in docs/algorithms/grpo.md."""
+
+
+def test_grpo_arrives_elsewhere():
+    """Docs say how far: std forgets how much better the best is, and k3 pulls the other way round."""
+    assert distance(at_rest(weights_of(dr_grpo))) == pytest.approx(DR_GRPO_OFF, abs=1e-3)
+    assert distance(at_rest(weights_of(grpo))) == pytest.approx(GRPO_OFF, abs=1e-3)

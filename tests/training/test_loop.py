@@ -9,9 +9,9 @@ import torch
 from objectives import build
 from torch import nn
 
-from gnomon.config import OptimSettings
 from gnomon.errors import DivergenceError, StorageError
 from gnomon.runs import MetricsLog
+from gnomon.settings import OptimSettings
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Micro, StepWork
 

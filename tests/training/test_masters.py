@@ -8,8 +8,9 @@ from objectives import build
 from torch import nn
 from torch.testing import assert_close
 
-from gnomon.config import ModelSettings, OptimSettings
+from gnomon.config import ModelSettings
 from gnomon.models.lora import load_trainable
+from gnomon.settings import OptimSettings
 from gnomon.training.optim import adamw, clip
 
 RATE = 1e-3

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gnomon.config import OptimSettings
+from gnomon.settings import OptimSettings
 from gnomon.training.optim import adamw, learning_rate
 
 
@@ -63,3 +63,15 @@ def test_a_first_step_moves_by_the_learning_rate():
     parameter.grad = torch.tensor([3.0, -0.01])
     adamw([parameter], OptimSettings(lr=0.1)).step()
     torch.testing.assert_close(parameter.detach(), torch.tensor([0.9, 1.1]), atol=1e-5, rtol=0)
+
+
+def test_weights_apart_have_settings_of_their_own():
+    """The first step of Adam is the rate, whatever the gradient; decay comes before it."""
+    one, other = (torch.nn.Parameter(torch.ones(2, 2)) for _ in range(2))
+    apart = OptimSettings(lr=0.25, weight_decay=0.5, betas=(0.5, 0.5), eps=1e-3)
+    optimizer = adamw([one], OptimSettings(lr=0.1), ([other], apart))
+    one.grad, other.grad = torch.ones(2, 2), torch.ones(2, 2)
+    optimizer.step()
+    assert torch.allclose(one, torch.full((2, 2), 0.9))
+    assert torch.allclose(other, torch.full((2, 2), 1 - 0.125 - 0.25 / 1.001))
+    assert [group["part"] for group in optimizer.param_groups] == [0, 1]

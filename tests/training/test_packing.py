@@ -6,12 +6,12 @@ from architectures import NAMES, random_model
 from objectives import DEMONSTRATIONS
 from torch.testing import assert_close
 
-from gnomon.config import OptimSettings
 from gnomon.kernels.fused import head_pass
 from gnomon.models import branches
 from gnomon.models.branches import branch_states
 from gnomon.models.load import LanguageModel, load
 from gnomon.records import Conversation, Demonstration, EncodedRow, Message
+from gnomon.settings import OptimSettings
 from gnomon.training.sft import EncodedRows, InstructionTuning, encode_demonstrations
 
 ROWS = [

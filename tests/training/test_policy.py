@@ -6,7 +6,7 @@ import torch
 from objectives import build, low
 from torch.testing import assert_close
 
-from gnomon.config import LoraSettings, load_recipe
+from gnomon.config import LoraSettings
 from gnomon.errors import ConfigError, DivergenceError, ModelError
 from gnomon.losses.advantages import dr_grpo, grpo, rloo
 from gnomon.losses.kl import kl_penalised
@@ -14,6 +14,7 @@ from gnomon.losses.policy import grpo as grpo_loss
 from gnomon.losses.policy import reinforce
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
+from gnomon.recipe import load_recipe
 from gnomon.rewards.combine import Verified
 from gnomon.rollouts.local import LocalEngine
 from gnomon.training.policy import PolicyOptimisation

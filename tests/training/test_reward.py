@@ -7,6 +7,7 @@ from objectives import COMPARISONS, build
 from gnomon.config import RewardSettings
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.reward import score_comparisons
+from gnomon.training.units import units_of
 
 
 def total(built):
@@ -19,8 +20,13 @@ def total(built):
     return loss, sums
 
 
+def scored(scorer, rows=COMPARISONS):
+    """Scores of both answers of each row."""
+    return ([score.value for score in scores] for scores in score_comparisons(scorer, rows))
+
+
 def by_hand(scorer, centring=0.01, smoothing=0.0):
-    first, second = score_comparisons(scorer, COMPARISONS)
+    first, second = scored(scorer)
     loss = accuracy = margin = 0.0
     weights = [row.label.weight / sum(row.label.weight for row in COMPARISONS) for row in COMPARISONS]
     for a, b, row, weight in zip(first, second, COMPARISONS, weights, strict=True):
@@ -52,9 +58,10 @@ def test_smoothing_and_centring_are_as_set():
 def test_swapped_pairs_are_the_same_loss():
     built, other = build("reward", dtype="float64"), build("reward", dtype="float64")
     lm = other.objective.scorer.lm
-    other.objective.pairs = encode_comparisons(lm, [row.swap() for row in COMPARISONS], 200).pairs
-    (loss, metrics), (swapped, others) = total(built), total(other)
-    assert swapped == pytest.approx(loss, rel=1e-6)
+    swapped = encode_comparisons(lm, [row.swap() for row in COMPARISONS], 200).pairs
+    other.objective.units = units_of(swapped, "pairs")
+    (loss, metrics), (same, others) = total(built), total(other)
+    assert same == pytest.approx(loss, rel=1e-6)
     assert others == pytest.approx(metrics, rel=1e-5)
 
 
@@ -62,15 +69,15 @@ def test_it_learns_which_answers_are_better(tmp_path):
     built = build("reward", optim={"epochs": 25, "checkpoint_every": 1000})
     trainer = built.trainer(tmp_path)
     trainer.run()
-    first, second = score_comparisons(built.objective.scorer, COMPARISONS)
+    first, second = scored(built.objective.scorer)
     assert all(a > b for a, b in zip(first, second, strict=True))
     assert abs(sum(first) + sum(second)) / 16 < 0.5  # centred
 
 
 def test_scores_are_returned_in_order():
     built = build("reward")
-    first, second = score_comparisons(built.objective.scorer, COMPARISONS)
-    again, _ = score_comparisons(built.objective.scorer, COMPARISONS[::-1])
+    first, second = scored(built.objective.scorer)
+    again, _ = scored(built.objective.scorer, COMPARISONS[::-1])
     assert again[::-1] == pytest.approx(first, abs=1e-5)
     assert first != second
     assert torch.tensor(first).isfinite().all()

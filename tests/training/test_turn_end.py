@@ -6,12 +6,13 @@ from architectures import NAMES, language_model
 from objectives import DEMONSTRATIONS, learnt_by_heart
 from torch import nn
 
-from gnomon.config import LoraSettings, OptimSettings
+from gnomon.config import LoraSettings
 from gnomon.models.load import load
 from gnomon.models.lora import add_lora
 from gnomon.models.templates import Template
 from gnomon.models.tiny import tiny_tokenizer
 from gnomon.records import Conversation, Demonstration
+from gnomon.settings import OptimSettings
 from gnomon.training.sft import encode_demonstrations
 
 FIVE = DEMONSTRATIONS[:5]

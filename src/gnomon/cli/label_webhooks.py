@@ -1,6 +1,6 @@
 """`gnomon label webhook`: who is told of what happens in a project, and what became of the messages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -176,7 +176,7 @@ def _need(there: bool, project: str, hook: int, number: int | None = None) -> No
         )
 
 
-def _show(head: tuple[str, ...], rows: list[tuple[object, ...]], otherwise: str) -> None:
+def _show(head: tuple[str, ...], rows: Sequence[tuple[object, ...]], otherwise: str) -> None:
     if not rows:
         out.print(Text(otherwise), soft_wrap=True)
         return

@@ -14,7 +14,19 @@ import typer
 from typer.exceptions import TyperException
 
 import gnomon
-from gnomon.cli import chat, collect, compare, doctor, evaluate, export, plan, report, run, win_rate
+from gnomon.cli import (
+    chat,
+    collect,
+    compare,
+    doctor,
+    eval_reward,
+    evaluate,
+    export,
+    plan,
+    report,
+    run,
+    win_rate,
+)
 from gnomon.cli.console import FIRST, say, settle_chatter
 from gnomon.cli.constitution import constitution_app
 from gnomon.cli.data import data_app
@@ -56,6 +68,7 @@ app.command()(plan.plan)
 app.add_typer(train_app, name="train")
 app.add_typer(constitution_app, name="constitution")
 app.command("eval")(evaluate.evaluate)
+app.command("eval-reward")(eval_reward.eval_reward)
 app.add_typer(harness_app, name="harness")
 app.command()(compare.compare)
 app.command("win-rate")(win_rate.win_rate)

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from gnomon.config import Recipe, load_recipe
+from gnomon.config import Recipe
 from gnomon.errors import ConfigError
 from gnomon.judges.reference import CHECKS, VOTES
 from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
+from gnomon.recipe import load_recipe
 
 BUILTIN = "builtin"
 

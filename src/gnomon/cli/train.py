@@ -1,5 +1,6 @@
 """`gnomon train`: one stage alone, on any model and any rows."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,14 +41,19 @@ def reward(
     model: Model = None,
     data: Rows = None,
     recipe: RecipeFile = None,
+    average: Annotated[
+        list[Path] | None,
+        typer.Option("--average", help="Train nothing: the mean of these reward models' weights."),
+    ] = None,
     folder: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a reward model from comparisons of answers."""
+    """Learn a reward model from comparisons of answers, or average some that were learnt."""
     _train(
         "reward",
         recipe_of(recipe, overrides, model=model, data=_rows("comparisons", data)),
         folder,
+        average=average or (),
         as_json=as_json,
     )
 
@@ -68,7 +74,9 @@ def preference(
 
 @train_app.command()
 def policy(
-    reward: Annotated[Path, typer.Option(help="The folder of a reward model that gnomon train made.")],
+    reward: Annotated[
+        Path | None, typer.Option(help="The folder of a reward model that gnomon train made.")
+    ] = None,
     overrides: Overrides = None,
     model: Model = None,
     data: Rows = None,
@@ -91,6 +99,7 @@ def _train(
     folder: Path | None,
     reward: Path | None = None,
     *,
+    average: Sequence[Path] = (),
     as_json: bool,
 ) -> None:
     place = folder or Path("runs") / f"{recipe.name}-{kind}"
@@ -98,7 +107,7 @@ def _train(
     from gnomon.pipeline import alone  # noqa: PLC0415  torch is slow to import
 
     with reporting(2) as reporter:
-        made = alone.train(kind, recipe, place, reporter, reward=reward)
+        made = alone.train(kind, recipe, place, reporter, reward=reward, average=average)
     if as_json:
         print_json({"model": str(made), **read_json(place / "report.json")})
     else:

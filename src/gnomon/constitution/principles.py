@@ -11,8 +11,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from gnomon.config import describe
 from gnomon.errors import DataError
+from gnomon.recipe import describe
 from gnomon.settings import Settings
 
 Use = Literal["revision", "comparison"]
@@ -65,8 +65,16 @@ class Constitution(Settings):
 
     def draw(self, key: str, seed: int, use: Use, tag: str = "") -> Principle:
         """A principle by weight; the same for the same key and seed, whatever else is drawn."""
-        usable = self.serving(use, tag)
-        return Random(f"{seed}/{key}").choices(usable, [p.weight for p in usable])[0]
+        return self.several(key, seed, use, tag=tag)[0]
+
+    def several(self, key: str, seed: int, use: Use, count: int = 1, tag: str = "") -> tuple[Principle, ...]:
+        """So many principles by weight, each once, or all there are; a smaller count begins with the same."""
+        left, generator = list(self.serving(use, tag)), Random(f"{seed}/{key}")
+        found: list[Principle] = []
+        while left and len(found) < count:
+            found.append(generator.choices(left, [p.weight for p in left])[0])
+            left.remove(found[-1])
+        return tuple(found)
 
 
 def load_constitution(source: str) -> Constitution:

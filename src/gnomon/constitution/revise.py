@@ -91,14 +91,16 @@ def revise(
     settings: ConstitutionSettings,
     seed: int,
     progress: Callable[[int, int, str], None] = lambda done, total, note: None,
+    critic: Engine | None = None,
 ) -> list[Critique]:
     """Answer the prompts and revise each answer `settings.revisions` times, a principle drawn each time.
 
     One row for each prompt and round, in the order of the rounds. A round starts from the last text that
-    passed hygiene; rows that did not are there too, with their reasons.
+    passed hygiene; rows that did not are there too, with their reasons. Another `critic` criticises and
+    revises what the engine answers; without `settings.critiques` the principle alone says what to revise.
     """
     first = Sampling(settings.max_new_tokens, RESPONSE_TEMPERATURE)
-    later = Sampling(settings.max_new_tokens, REVISION_TEMPERATURE)
+    later, judge = Sampling(settings.max_new_tokens, REVISION_TEMPERATURE), critic or engine
     responses = [s.text for s in _ask(engine, [p.conversation for p in prompts], first, f"{seed}/response")]
     rows: list[Critique] = []
     asked = 1 + 2 * settings.revisions
@@ -109,10 +111,10 @@ def revise(
             step_id = f"{prompt.id}/{number}"
             principle = constitution.draw(step_id, seed, "revision", HARMLESS)
             steps.append(Step(step_id, prompt.conversation, response, principle))
-        critiques = _ask(engine, [critique_request(s) for s in steps], later, f"{seed}/critique/{number}")
+        critiques = _critiques(judge, steps, settings, f"{seed}/critique/{number}")
         progress(2 * number, asked, "criticised")
-        requests = [revision_request(s, c.text) for s, c in zip(steps, critiques, strict=True)]
-        revisions = _ask(engine, requests, later, f"{seed}/revision/{number}")
+        requests = [revision_request(s, c) for s, c in zip(steps, critiques, strict=True)]
+        revisions = _ask(judge, requests, later, f"{seed}/revision/{number}")
         done = [_row(*x, constitution.digest) for x in zip(steps, critiques, revisions, strict=True)]
         progress(2 * number + 1, asked, "revised")
         responses = [row.revision if row.kept else row.response for row in done]
@@ -120,10 +122,15 @@ def revise(
     return rows
 
 
-def _row(step: Step, critique: Sample, revision: Sample, digest: str) -> Critique:
-    row = Critique(
-        step.id, step.prompt, step.response, step.principle.id, critique.text, revision.text, digest
-    )
+def _critiques(engine: Engine, steps: list[Step], settings: ConstitutionSettings, key: str) -> list[str]:
+    if not settings.critiques:
+        return [""] * len(steps)
+    sampling = Sampling(settings.max_new_tokens, REVISION_TEMPERATURE)
+    return [s.text for s in _ask(engine, [critique_request(step) for step in steps], sampling, key)]
+
+
+def _row(step: Step, critique: str, revision: Sample, digest: str) -> Critique:
+    row = Critique(step.id, step.prompt, step.response, step.principle.id, critique, revision.text, digest)
     return replace(row, rejected_for=rejections(row, ended=revision.ended, shown=_seen(step)))
 
 

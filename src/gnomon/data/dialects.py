@@ -183,6 +183,11 @@ def _parse_hh(row: Row, id: str) -> Sequence[Record]:
     return [usable(record, "chosen", "rejected")]
 
 
+def _parse_hhh(row: Row, id: str) -> Sequence[Record]:
+    sides = {"chosen": row["text_correct"], "rejected": row["text_incorrect"]}
+    return _parse_hh({**row, **sides}, id)
+
+
 def _parse_votes(row: Row, id: str) -> Sequence[Record]:
     """PandaLM: each person's vote is 1 or 2 for the better response, 0 for a tie; the label is their mean."""
     worth = {0: 0.5, 1: 1.0, 2: 0.0}
@@ -359,6 +364,12 @@ DIALECTS: tuple[Dialect, ...] = (
     ),
     Dialect(
         "hh", "chosen, rejected (transcripts of Human: and Assistant: turns)", _fits_sides(str), _parse_hh
+    ),
+    Dialect(
+        "hhh",
+        "text_correct, text_incorrect (transcripts)",
+        has("text_correct", "text_incorrect"),
+        _parse_hhh,
     ),
     Dialect(
         "implicit_preferences",

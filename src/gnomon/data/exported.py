@@ -16,6 +16,9 @@ KEYS = {"item", "annotator", "outcome", "preferred", "purpose"}
 WORTH = {0: 1.0, 1: 0.0}
 """What is said of the first answer by naming the place of the better one."""
 
+STRONGEST = 4
+"""The strength of "much better", the most that can be said."""
+
 
 def fits_vote(row: Row) -> bool:
     """Whether a row is a label of the application."""
@@ -46,6 +49,7 @@ def parse_vote(row: Row, id: str) -> Sequence[Record]:
         str(row.get("rationale") or ""),
         annotator=annotator_of(row),
         adjudicated=adjudicated,
+        strength=_strength(row),
     )
     _of_answers(row, 2)
     return [usable(_compared(row, label, (0, 1)))]
@@ -87,6 +91,16 @@ def _preferred(row: Row) -> float:
     if place not in WORTH:
         raise BadRow("unknown preference", f"'preferred' is {place:g}; it must be 0 or 1")
     return WORTH[int(place)]
+
+
+def _strength(row: Row) -> float | None:
+    value = row.get("strength")
+    if row["outcome"] != "prefer" or not value:
+        return None
+    strength = number_of(value, "strength") / STRONGEST
+    if not 0 < strength <= 1:
+        raise BadRow("unknown strength", f"'strength' is {value}; it goes from 1 to {STRONGEST}")
+    return strength
 
 
 def _compared(row: Row, label: Label, places: tuple[int, int], pair: str = "") -> Comparison:

@@ -52,8 +52,9 @@ class Labelled:
     """What people said in a labelling project, as comparisons that train.
 
     `votes` has one JSON object for each pair that was judged, all that was said of it in it. `flips` is the
-    share of votes that are for the worse answer, None where they cannot tell; `report` what people read of
-    all this; `dropped` counts pairs that give no comparison, by reason; `digest` is an id of the votes.
+    share of votes that are for the worse answer and `lapses` that of slips among them, None where they cannot
+    tell; `report` what people read of all this; `dropped` counts pairs that give no comparison, by reason;
+    `digest` is an id of the votes.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -62,6 +63,7 @@ class Labelled:
     report: Mapping[str, Any]
     dropped: Mapping[str, int]
     digest: str
+    lapses: float | None = None
 
 
 ReadLabels = Callable[[str], Labelled]
@@ -111,12 +113,20 @@ class Data:
 
         None where no votes are behind them, or votes that cannot tell.
         """
+        return self._share({name: it.flips for name, it in self.labelled.items()})
+
+    def lapses(self) -> float | None:
+        """The same of lapses."""
+        return self._share({name: it.lapses for name, it in self.labelled.items()})
+
+    def _share(self, shares: Mapping[str, float | None]) -> float | None:
+        """Of the labels that train, where `shares` are those of each project's."""
         ids = {row.id for row in (*self.reward, *self.second)}
-        judged = [(sum(row.id in ids for row in it.comparisons), it.flips) for it in self.labelled.values()]
-        told = [(count, flips) for count, flips in judged if count]
-        if not told or any(flips is None for _, flips in told):
+        counts = {name: sum(row.id in ids for row in it.comparisons) for name, it in self.labelled.items()}
+        told = [(count, shares[name]) for name, count in counts.items() if count]
+        if not told or any(share is None for _, share in told):
             return None
-        return sum(count * (flips or 0.0) for count, flips in told) / len(ids)
+        return sum(count * (share or 0.0) for count, share in told) / len(ids)
 
 
 @dataclass

@@ -87,14 +87,6 @@ class PairwiseJudge(Protocol):
         ...
 
 
-class DecisiveJudge(Protocol):
-    """A judge that never abstains."""
-
-    def prefer(self, comparisons: Sequence[Comparison]) -> Sequence[Judgement]:
-        """One judgement a comparison; its label, where it has one, is not looked at."""
-        ...
-
-
 def flip_rate(judgements: Sequence[Judgement]) -> float:
     """The share of judgements that say something else when the two answers swap places."""
     if not judgements:

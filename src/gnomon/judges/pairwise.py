@@ -14,6 +14,8 @@ from gnomon.records import Comparison, Conversation, Message
 Ids = Sequence[int]
 Rows = Sequence[Sequence[float]] | Sequence[torch.Tensor] | torch.Tensor
 
+REPLY = "Reply with (A) or (B)."
+
 
 @dataclass(frozen=True)
 class MultipleChoiceJudge:
@@ -83,15 +85,21 @@ def multiple_choice_judge(
     lm: LanguageModel, criterion: Callable[[Comparison], Criterion]
 ) -> MultipleChoiceJudge:
     """The judge that asks a language model for a letter, under its chat template."""
-    opening, letter_a, letter_b = (
-        lm.tokenizer.encode(text, add_special_tokens=False) for text in (" (", "A", "B")
-    )
+    opening, letters = letters_of(lm)
     return MultipleChoiceJudge(
         criterion,
         lambda request: [*lm.encode_prompt(Conversation.of(request)), *opening],
-        (letter_a[0], letter_b[0]),
+        letters,
         lambda prompts, choices: choice_logps(lm, prompts, choices),
     )
+
+
+def letters_of(lm: LanguageModel) -> tuple[list[int], tuple[int, int]]:
+    """The ids that open an answer of (A) or (B), and those of the letters after the bracket."""
+    opening, letter_a, letter_b = (
+        lm.tokenizer.encode(text, add_special_tokens=False) for text in (" (", "A", "B")
+    )
+    return opening, (letter_a[0], letter_b[0])
 
 
 def contrast_judge(lm: LanguageModel, criterion: Callable[[Comparison], Criterion]) -> ContrastJudge:
@@ -112,7 +120,7 @@ def lettered(comparison: Comparison) -> str:
 
 def choice_request(comparison: Comparison, criterion: Criterion) -> str:
     """The request, both answers by letter, and the question."""
-    return f"{lettered(comparison)}\n\n{criterion.question} Reply with (A) or (B)."
+    return f"{lettered(comparison)}\n\n{criterion.question} {REPLY}"
 
 
 def framed(prompt: Conversation, criterion: Criterion, *, affirm: bool) -> Conversation:

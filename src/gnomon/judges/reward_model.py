@@ -4,15 +4,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gnomon.judges.judgement import Judgement, answer_text, sigmoid
+from gnomon.judges.judgement import Judgement, answer_text
 from gnomon.models.load import LanguageModel
-from gnomon.models.reward_model import Scorer
+from gnomon.models.reward_model import Score, Scorer
 from gnomon.records import Comparison, Conversation, Message
 
 
 @dataclass(frozen=True)
 class RewardJudge:
-    """The probability of its own model (Bradley and Terry's) that the first answer is the better.
+    """The probability of its own model that the first answer is the better.
 
     `cut_off` has comparison id and text of the answers that did not end: they are scored without an end.
     """
@@ -29,12 +29,13 @@ class RewardJudge:
             for c in comparisons
             for answer in (c.first, c.second)
         ]
-        scores = self.scorer.score(rows)
+        scores = self.scorer.scores(rows)
         return [self._judged(*both) for both in zip(scores[::2], scores[1::2], strict=True)]
 
-    def _judged(self, first: float, second: float) -> Judgement:
-        preference = sigmoid(first - second)
-        return Judgement.of(preference, preference, "reward", (f"{first:.4f}", f"{second:.4f}"))
+    def _judged(self, first: Score, second: Score) -> Judgement:
+        preference = self.scorer.chance(first, second)
+        said = (f"{first.value:.4f}", f"{second.value:.4f}")
+        return Judgement.of(preference, preference, "reward", said)
 
 
 def answered(

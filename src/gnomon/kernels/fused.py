@@ -270,11 +270,13 @@ class _TokenLogps(torch.autograd.Function):
     """Log-probs whose gradient upstream is known only in the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, head: Head, targets: Tensor) -> Tensor:
-        ctx.head, ctx.frozen = head, not weight.requires_grad
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, head: Head, targets: Tensor, temperature: float
+    ) -> Tensor:
+        ctx.head, ctx.frozen, ctx.temperature = head, not weight.requires_grad, temperature
         # a row's log-prob depends on that row alone, so the gradient of their sum has each row's own in it
         each = -torch.ones_like(targets, dtype=wide(hidden.dtype)) if ctx.frozen else None
-        done = head_pass(hidden, head, targets, each)
+        done = head_pass(hidden, head, targets, each, temperature=temperature)
         ctx.save_for_backward(*((done.grad_hidden,) if ctx.frozen else (hidden, weight, targets)))
         return done.logps
 
@@ -283,22 +285,28 @@ class _TokenLogps(torch.autograd.Function):
         (upstream,) = grads
         if ctx.frozen:
             (each,) = ctx.saved_tensors
-            return (each * upstream[:, None]).to(each.dtype), None, None, None
+            return (each * upstream[:, None]).to(each.dtype), None, None, None, None
         hidden, weight, targets = ctx.saved_tensors
-        done = head_pass(hidden, replace(ctx.head, weight=weight), targets, -upstream)
+        head = replace(ctx.head, weight=weight)
+        done = head_pass(hidden, head, targets, -upstream, temperature=ctx.temperature)
         assert done.grad_weight is not None
-        return done.grad_hidden, done.grad_weight.to(weight.dtype), None, None
+        return done.grad_hidden, done.grad_weight.to(weight.dtype), None, None, None
 
 
 def token_logps(
-    hidden: Float[Tensor, "rows width"], head: Head, targets: Int[Tensor, "rows"]
+    hidden: Float[Tensor, "rows width"],
+    head: Head,
+    targets: Int[Tensor, "rows"],
+    temperature: float = 1.0,
 ) -> Float[Tensor, "rows"]:
-    """Log-probs of `targets`, differentiable, for losses that are not a sum of them (preferences).
+    """Log-probs of `targets`, differentiable, for losses that are not a sum of them (preferences, ratios).
 
     A frozen head costs two products a tile and keeps one [rows, width] tensor for the backward pass; a head
     that trains costs four, its logits being computed again. The bias of a head is not trained.
     """
     if not torch.is_grad_enabled() or not (hidden.requires_grad or head.weight.requires_grad):
-        return head_pass(hidden, head, targets).logps
-    logps: Tensor = _TokenLogps.apply(hidden, head.weight, head, targets)  # type: ignore[no-untyped-call]
+        return head_pass(hidden, head, targets, temperature=temperature).logps
+    logps: Tensor = _TokenLogps.apply(  # type: ignore[no-untyped-call]
+        hidden, head.weight, head, targets, temperature
+    )
     return logps

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gnomon.data.implied import implied, weight
-from gnomon.labelling.settings import LabelSource
+from gnomon.labelling.settings import STRENGTHS, LabelSource
 from gnomon.labelling.store import cases, projects, votes
 from gnomon.labelling.store.database import Store, Transaction
 from gnomon.records import Comparison, Label, from_json, to_json
@@ -126,7 +126,9 @@ def comparisons(row: Mapping[str, Any]) -> list[Comparison]:
         return []
     preference = 0.5 if row["outcome"] == "tie" else 1.0 - row["preferred"]
     adjudicated = row["label_source"] == "adjudicated"
-    return [_compared(row, name, (0, 1), replace(label, preference=preference, adjudicated=adjudicated))]
+    strength = row["strength"] / len(STRENGTHS) if row["strength"] else None
+    label = replace(label, preference=preference, adjudicated=adjudicated, strength=strength)
+    return [_compared(row, name, (0, 1), label)]
 
 
 def trl(row: Mapping[str, Any]) -> list[Row]:

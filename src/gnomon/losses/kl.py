@@ -1,10 +1,15 @@
 """How far a policy is from its reference, estimated on its own samples."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gnomon.losses.masking import sequence_sum
+
+Estimator = Literal["k1", "k2", "k3"]
+"""The three of J. Schulman's note on approximating KL (2020); `divergence` says what each is good for."""
 
 
 def sequence_kl(
@@ -27,6 +32,34 @@ def k3(log_ratios: Float[Tensor, "*tokens"]) -> Float[Tensor, "*tokens"]:
     that of the divergence the other way round, KL(pi_ref || pi): its optimum is not that of `kl_penalised`.
     """
     return torch.expm1(-log_ratios) + log_ratios
+
+
+def divergence(log_ratios: Float[Tensor, "*tokens"], estimator: Estimator) -> Float[Tensor, "*tokens"]:
+    """Each token's estimate, in nats, of KL(pi || pi_ref) by its l = log pi - log pi_ref.
+
+    k1 is l: right as a value and in the reward; as a loss its expected gradient is 0. k2 is l^2/2: wrong as a
+    value by the third order; as a loss on the policy's own samples it has the gradient of each token's own
+    KL, and leaves out what a token does to the KL of those after it, so it is exact for one token only. k3
+    is right as a value; in the reward it climbs KL(pi || pi_ref) - KL(pi_ref || pi), as a loss see `k3`.
+    """
+    match estimator:
+        case "k1":
+            return log_ratios
+        case "k2":
+            return log_ratios**2 / 2
+        case "k3":
+            return k3(log_ratios)
+
+
+def slope(log_ratios: Float[Tensor, "*tokens"], estimator: Estimator) -> Float[Tensor, "*tokens"]:
+    """The derivative of `divergence` by log pi: 1, l, and 1 - pi_ref/pi."""
+    match estimator:
+        case "k1":
+            return torch.ones_like(log_ratios)
+        case "k2":
+            return log_ratios
+        case "k3":
+            return -torch.expm1(-log_ratios)
 
 
 def kl_penalised(

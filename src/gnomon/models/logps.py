@@ -33,7 +33,32 @@ def sequence_logps(
     def read(states: Tensor, labels: Tensor) -> tuple[Tensor]:
         return (head_pass(states, head, labels, temperature=temperature).logps,)
 
-    return [logps for (logps,) in _of_responses(lm, prompts, responses, read)]
+    return [logps for (logps,) in of_responses(lm, prompts, responses, read)]
+
+
+class Reading(NamedTuple):
+    """Of each token of a response: its log-prob, and the entropy of what it was drawn from, in nats."""
+
+    logps: Tensor
+    entropy: Tensor
+
+
+@torch.no_grad()
+def readings(
+    lm: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    temperature: float = 1.0,
+) -> list[Reading]:
+    """What `sequence_logps` gives, as the forward pass of training sees it, and the entropy beside it."""
+    head = output_head(lm.model)
+
+    def read(states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        done = head_pass(states, head, labels, temperature=temperature, entropy=True)
+        assert done.entropy is not None
+        return done.logps, done.entropy
+
+    return [Reading(*own) for own in of_responses(lm, prompts, responses, read)]
 
 
 class Likelihood(NamedTuple):
@@ -57,10 +82,10 @@ def likelihoods(
         ]
         return head_pass(states, head, labels).logps, torch.cat(tiles) == labels
 
-    return [Likelihood(*own) for own in _of_responses(lm, prompts, responses, read)]
+    return [Likelihood(*own) for own in of_responses(lm, prompts, responses, read)]
 
 
-def _of_responses(
+def of_responses(
     lm: LanguageModel,
     prompts: Sequence[Sequence[int]],
     responses: Sequence[Sequence[int]],

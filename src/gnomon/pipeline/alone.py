@@ -1,27 +1,32 @@
 """One stage by itself: a model and rows in, a model or answers out; resumable like the road."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.config import ConstitutionSettings, Recipe, RewardSettings
 from gnomon.constitution.principles import load_constitution
 from gnomon.distributed import leads
-from gnomon.errors import ConfigError
+from gnomon.errors import ConfigError, ModelError
 from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
 from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.answers import answer_rows, answers_stage
+from gnomon.pipeline.averaging import average_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
+from gnomon.pipeline.feedback import ROWS, Given, feedback_stage
+from gnomon.pipeline.optimisation import needs_reward_model, policy_stage
 from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines, write_records
+from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage
-from gnomon.pipeline.stages import MODEL, Start, data_stage, policy_stage, reward_stage, sft_stage
+from gnomon.pipeline.stages import Start, data_stage, reward_stage, sft_stage
 from gnomon.pipeline.walk import Road, opened
-from gnomon.runs import storing, write_json
+from gnomon.policy_settings import PolicySettings
+from gnomon.runs import read_json, storing, write_json
 
 Kind = Literal["sft", "reward", "preference", "policy"]
 
@@ -34,16 +39,30 @@ READS: Mapping[Kind, str] = {
 """The list of `DataSettings` that a stage alone reads; a policy may mix in demonstrations beside."""
 
 
-def train(kind: Kind, recipe: Recipe, out: Path, reporter: Reporter, *, reward: Path | None = None) -> Path:
+def train(
+    kind: Kind,
+    recipe: Recipe,
+    out: Path,
+    reporter: Reporter,
+    *,
+    reward: Path | None = None,
+    average: Sequence[Path] = (),
+) -> Path:
     """Train `recipe.model.ref` on `recipe.data`; the result is `out`/model in Hugging Face layout.
 
-    Its figures are `out`/report.json.
+    Its figures are `out`/report.json. A reward model may be the `average` of others instead, whose folders
+    these are.
     """
-    given = _reward(reward) if kind == "policy" else None
+    given = _reward(reward, recipe.policy or PolicySettings()) if kind == "policy" else None
     with opened(recipe, out, reporter) as road:
         mixed = kind == "policy" and recipe.policy is not None and recipe.policy.ptx_coef > 0
         rows = _rows(road, READS[kind], *(["demonstrations"] if mixed else []))
-        artefact = road.make(_stage(kind, recipe, rows, given))
+        if average:
+            models = [_scoring(folder) for folder in average]
+            stage = average_stage(recipe, recipe.reward or RewardSettings(), rows, models)
+        else:
+            stage = _stage(kind, recipe, rows, given)
+        artefact = road.make(stage)
         if leads():
             with storing(out):
                 shutil.copyfile(artefact.path / "report.json", out / "report.json")
@@ -66,6 +85,27 @@ def revise(recipe: Recipe, out: Path, reporter: Reporter) -> Path:
                 shutil.copyfile(critiques.path / "critiques.jsonl", out / "critiques.jsonl")
             write_records(out / "revisions.jsonl", kept_revisions(critiques))
     return out / "revisions.jsonl"
+
+
+def compare(recipe: Recipe, given: Given, out: Path, reporter: Reporter) -> dict[str, Any]:
+    """Label pairs under the constitution behind the gate; without pairs the labeller is only measured.
+
+    Labels go to `out`/comparisons.jsonl, all that was said to labels.jsonl there, the report, which comes
+    back, to report.json. ModelError, after that, where the gate stays shut.
+    """
+    settings = recipe.constitution or ConstitutionSettings()
+    with opened(recipe, out, reporter) as road:
+        data = _rows(road, "comparisons")
+        constitution = load_constitution(recipe.data.constitution)
+        made = road.make(feedback_stage(recipe, settings, constitution, data, Start(recipe.model.ref), given))
+        report: dict[str, Any] = read_json(made.path / "report.json")
+        if leads():
+            with storing(out):
+                for name in ("comparisons.jsonl", ROWS, "report.json"):
+                    shutil.copyfile(made.path / name, out / name)
+    if report["gate_held"]:
+        raise ModelError(report["gate"]["message"])
+    return report
 
 
 def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Reporter) -> dict[str, Any]:
@@ -107,22 +147,28 @@ def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> 
     if kind == "preference":
         settings = recipe.preference or PreferenceSettings()
         return preference_stage(recipe, settings, data, start, ("reward", "second"))
-    assert reward is not None
     return policy_stage(recipe, recipe.policy or PolicySettings(), data, start, reward)
 
 
-def _reward(folder: Path | None) -> Start:
-    """A reward model made elsewhere, as an artefact: its id is that of its files."""
+def _reward(folder: Path | None, settings: PolicySettings) -> Start | None:
+    """A reward model made elsewhere, as an artefact with its files as its id; none where none is needed."""
+    if folder is None and not needs_reward_model(settings):
+        return None
     if folder is None:
         raise ConfigError(
             "policy optimisation needs a reward model: --reward DIR, made by gnomon train reward"
         )
+    start = _scoring(folder)
+    return Start(start.ref, Artefact(start.digest, "given", folder))
+
+
+def _scoring(folder: Path) -> Start:
+    """A reward model made elsewhere."""
     if not (folder / HEAD_FILE).exists():
         raise ConfigError(
             f"{folder} holds no reward model (no {HEAD_FILE}); make one with gnomon train reward"
         )
-    start = Start(f"path:{folder}")
-    return Start(start.ref, Artefact(start.digest, "given", folder))
+    return Start(f"path:{folder}")
 
 
 def _publish(made: Path, target: Path) -> None:

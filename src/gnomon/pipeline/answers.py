@@ -16,8 +16,9 @@ from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import Scorer, load_scorer
 from gnomon.pipeline.account import free_memory
 from gnomon.pipeline.rows import read_lines, read_records, write_lines
+from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
-from gnomon.pipeline.stages import CLUSTERS, MODEL, Start
+from gnomon.pipeline.stages import CLUSTERS, Start
 from gnomon.records import Message, Prompt
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.kl import log_ratios

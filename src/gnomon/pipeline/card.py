@@ -16,6 +16,7 @@ DID = {
     "preference": "preference optimisation on comparisons, without a reward model",
     "policy": "policy optimisation on its own samples against a reward model",
     "reward": "a Bradley-Terry reward model of comparisons",
+    "reward_average": "the mean of the weights of several Bradley-Terry reward models",
     "reward_second": "a second Bradley-Terry reward model, on other comparisons, that watches the first",
 }
 

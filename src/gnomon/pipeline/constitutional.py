@@ -1,41 +1,37 @@
-"""The constitutional stages: revise answers, learn from the revisions, label comparisons behind a gate."""
+"""The supervised constitutional stages: answers criticised and revised, and learning from the revisions."""
+
+from dataclasses import replace
 
 import numpy as np
 
 from gnomon.config import ConstitutionSettings, Recipe, SftSettings
-from gnomon.constitution.feedback import criteria, label, measure
 from gnomon.constitution.principles import Constitution
 from gnomon.constitution.revise import revise
-from gnomon.judges.pairwise import multiple_choice_judge
-from gnomon.models.load import load
-from gnomon.pipeline.collect import answer_pairs
+from gnomon.pipeline.roles import Cast, settings_of, who
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import UNSEEN, UNSEEN_OF_MODEL, Start, tune
-from gnomon.records import Comparison, Critique, Demonstration, Message, Prompt
-from gnomon.rollouts.engine import Sampling
-from gnomon.rollouts.local import LocalEngine
-from gnomon.rollouts.shared import SharedEngine
+from gnomon.records import Critique, Demonstration, Message, Prompt
 from gnomon.runs import write_json
 
 ENOUGH = 8
 """Kept revisions below which nothing is learnt from them."""
 
-SUBJECT = ("harmful", "over_refusing", "evasive", "sycophantic", "unhelpful")
-"""Reasons a constitution speaks about: the gate is measured on these first."""
-
 
 def revise_stage(
     recipe: Recipe, settings: ConstitutionSettings, constitution: Constitution, data: Artefact, start: Start
 ) -> Stage:
-    """Answers to red-team prompts, critiqued and revised by the model itself."""
-    given = data.only("red_team.jsonl")
+    """Answers to red-team prompts, critiqued and revised by the model itself or by whom the roles name."""
+    given, roles = data.only("red_team.jsonl"), settings.roles
 
     def run(context: StageContext) -> None:
-        lm = load(start.ref, dtype=recipe.model.trained_dtype)
-        engine = SharedEngine(LocalEngine(lm))
+        cast = Cast(start, recipe.model.trained_dtype, context.work)
+        engine = cast.engine("generator", roles.generator)
+        critic = engine if roles.critic == roles.generator else cast.engine("critic", roles.critic)
         prompts = read_records(given.file("red_team.jsonl"), Prompt)
-        rows = revise(engine, prompts, constitution, settings, recipe.seed, context.progress)
+        said = revise(engine, prompts, constitution, settings, recipe.seed, context.progress, critic)
+        generator, judged_by = str(who(roles.generator, start)), str(who(roles.critic, start))
+        rows = [replace(row, generator=generator, critic=judged_by) for row in said]
         write_records(context.folder / "critiques.jsonl", rows)
         reasons = [reason for row in rows for reason in row.rejected_for]
         kept = sum(row.kept for row in rows)
@@ -45,6 +41,8 @@ def revise_stage(
             "critiques": len(rows),
             "kept": kept,
             "rejected": {reason: reasons.count(reason) for reason in sorted(set(reasons))},
+            "generator": generator,
+            "critic": judged_by,
         }
         write_json(context.folder / "report.json", report)
         if kept < ENOUGH:
@@ -55,12 +53,13 @@ def revise_stage(
 
     chosen = {
         "constitution": constitution.digest,
-        "settings": settings.model_dump(mode="json", include={"revisions", "max_new_tokens"}),
+        "settings": settings.model_dump(mode="json", include={"revisions", "critiques", "max_new_tokens"}),
+        "roles": settings_of(roles.generator, roles.critic),
         "seed": recipe.seed,
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    return Stage("revise", 3, chosen, {"data": given, **start.inputs}, run)
+    return Stage("revise", 4, chosen, {"data": given, **start.inputs}, run)
 
 
 def kept_revisions(critiques: Artefact) -> list[Demonstration]:
@@ -101,50 +100,3 @@ def constitutional_stage(
         **start.settings,
     }
     return Stage("constitutional", 2, chosen, {"data": given, "critiques": critiques, **start.inputs}, run)
-
-
-def feedback_stage(
-    recipe: Recipe, settings: ConstitutionSettings, constitution: Constitution, data: Artefact, start: Start
-) -> Stage:
-    """The model's own comparisons under the constitution, if it is measured to be fit to make them."""
-    given = data.only("reward.jsonl", "red_team.jsonl")
-
-    def run(context: StageContext) -> None:
-        lm = load(start.ref, dtype=recipe.model.trained_dtype)
-        judge = multiple_choice_judge(lm, criteria(constitution, recipe.seed))
-        known = gate_comparisons(read_records(given.file("reward.jsonl"), Comparison), settings, recipe.seed)
-        context.progress(0, 2, "measuring the labeller")
-        gate = measure(judge, known, settings)
-        context.progress(1, 2, "measured")
-        labelled: list[Comparison] = []
-        if gate.passed:
-            prompts = read_records(given.file("red_team.jsonl"), Prompt)
-            sampling = Sampling(settings.max_new_tokens)
-            engine = SharedEngine(LocalEngine(lm))
-            drawn = answer_pairs(
-                engine, prompts, len(prompts), recipe.seed, sampling=sampling, only_ended=True
-            )
-            labelled = label(judge, drawn.pairs, gate)
-        else:
-            context.warn(gate.message)
-        context.progress(2, 2, "labelled")
-        write_records(context.folder / "comparisons.jsonl", labelled)
-        write_json(context.folder / "report.json", {"gate": gate.to_json(), "ai_comparisons": len(labelled)})
-
-    chosen = {
-        "constitution": constitution.digest,
-        "settings": settings.model_dump(mode="json", exclude={"optim", "revisions", "helpful"}),
-        "seed": recipe.seed,
-        "dtype": recipe.model.trained_dtype,
-        **start.settings,
-    }
-    return Stage("feedback", 3, chosen, {"data": given, **start.inputs}, run)
-
-
-def gate_comparisons(rows: list[Comparison], settings: ConstitutionSettings, seed: int) -> list[Comparison]:
-    """Known comparisons to measure the labeller on, of the constitution's subject; sides drawn by seed."""
-    rng = np.random.default_rng([seed, 1])
-    shuffled = [row for i in rng.permutation(len(rows)) if not (row := rows[i]).is_tie]
-    near = [row for row in shuffled if row.label is not None and row.label.reason in SUBJECT]
-    chosen = (near or shuffled)[: settings.gate_comparisons]
-    return [row.swap() if rng.random() < 0.5 else row for row in chosen]

@@ -11,7 +11,8 @@ from typing import Any
 
 from gnomon.models.load import adapter_base
 from gnomon.models.reference import parse_endpoint_ref
-from gnomon.pipeline.stages import MODEL, Start
+from gnomon.pipeline.scoring import MODEL
+from gnomon.pipeline.stages import Start
 from gnomon.runs import read_json
 from gnomon.store import MANIFEST, file_digest
 

@@ -14,10 +14,11 @@ from gnomon.data.formats import OnBad
 from gnomon.data.implied import weight
 from gnomon.data.sources import Labelled
 from gnomon.errors import DataError
-from gnomon.pipeline.votes import SAYING, Judged, Laid, lay_out
+from gnomon.pipeline.votes import SAYING, Judged, Laid, Lapses, lay_out
 from gnomon.records import Comparison, Label, Source, to_json
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.labels import AGGREGATES, Labels
+from gnomon.stats.lapses import lapse_rate
 from gnomon.store import content_id
 
 LEAST = 0.01
@@ -51,6 +52,17 @@ def labelled(judged: Sequence[Judged], settings: LabelSettings, on_bad_row: OnBa
         "implied": sum(pair.ranked > 0 for pair in ordinary),
     }
     return Labelled(tuple(train), kept, _flips(voted.flips, rows), report, dropped, _digest(judged))
+
+
+def with_lapses(found: Labelled, counted: Lapses) -> Labelled:
+    """The same with the share of lapses among its labels, None where nothing tells; decisions are right."""
+    told = lapse_rate(*counted) if any(counted) else None
+    return replace(
+        found,
+        lapses=_flips(told, {row.id: row for row in found.comparisons}),
+        report={**found.report, "lapses": told.to_json() if told else None},
+        digest=content_id([found.digest, list(counted)]),
+    )
 
 
 class Voted(NamedTuple):

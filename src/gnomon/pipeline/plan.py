@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gnomon.config import ConstitutionSettings, PolicySettings, Recipe, RewardSettings
+from gnomon.config import ConstitutionSettings, Recipe, RewardSettings
 from gnomon.data.sources import Data
 from gnomon.models.branches import groups_of, shares
 from gnomon.models.load import LanguageModel
@@ -13,6 +13,7 @@ from gnomon.models.lora import load_trainable
 from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
+from gnomon.policy_settings import PolicySettings
 from gnomon.records import Comparison, EncodedRow, Prompt
 from gnomon.training.pairs import EncodedPair, encode_comparisons
 from gnomon.training.sft import encode_demonstrations
@@ -179,10 +180,12 @@ def _epoch(counted: Counted, rates: Rates) -> float:
 def _rewards(settings: RewardSettings, counted: Counted, rates: Rates) -> list[Cost]:
     costs = []
     for name, rows in (("reward", counted.reward), ("reward_second", counted.second)):
-        tokens = settings.optim.epochs * rows
+        times = settings.bodies * (1 + max(0, settings.folds - 1))  # a fold's model meets the other folds
+        tokens = times * settings.optim.epochs * rows
+        test = settings.bodies * counted.test
         # scoring reads no vocabulary; a forward pass is about a third of a step
-        seconds = (tokens + counted.test / 3) * rates.train_token
-        costs.append(_cost(name, seconds, tokens + counted.test, rates, trains=True))
+        seconds = (tokens + test / 3) * rates.train_token
+        costs.append(_cost(name, seconds, tokens + test, rates, trains=True))
     return costs
 
 
@@ -206,7 +209,7 @@ def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     tokens = prompts * _mean(counted.policy) + labels
     # sampled, read by the reference, scored by both reward models; then learnt from
     sampled = rates.decode(rows, labels, cap) + tokens * (rates.forward_token + 2 / 3 * rates.train_token)
-    learnt = tokens * rates.train_token + labels * rates.train_label
+    learnt = settings.form.epochs * (tokens * rates.train_token + labels * rates.train_label)
     if settings.ptx_coef:
         learnt += settings.ptx_rows / max(1, counted.demonstrations) * _epoch(counted, rates)
     seconds = (settings.steps + 1) * sampled + settings.steps * learnt
@@ -225,7 +228,8 @@ def _constitution(
     revise = _cost("revise", seconds + read * rates.train_token / 3, read + sampled, rates)
     examples = settings.helpful + rows
     share = settings.optim.epochs * examples / max(1, counted.demonstrations)
-    judged = 2 * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
+    asked_for = settings.feedback.ensemble * (1 + settings.feedback.reasoning)
+    judged = 2 * asked_for * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
     tuned = share * counted.sft_tokens
     return [
         revise,

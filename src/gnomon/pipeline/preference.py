@@ -10,8 +10,9 @@ from gnomon.models.save import save_model
 from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.card import model_card
 from gnomon.pipeline.rows import read_records
+from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
-from gnomon.pipeline.stages import MODEL, Start, _reference, _settings, _train, _trainable, seen
+from gnomon.pipeline.stages import Start, reference_of, seen, stage_settings, trainable, trained_on
 from gnomon.records import Comparison
 from gnomon.runs import write_json
 from gnomon.training.pairs import encode_comparisons
@@ -37,11 +38,11 @@ def preference_stage(
         if extra is not None:
             rows += read_records(extra.path / "comparisons.jsonl", Comparison)
         compared = settings.needs_reference
-        lm = _trainable(recipe, start, measured=compared)
-        reference = _reference(recipe, start) if compared and not has_adapters(lm.model) else None
+        lm = trainable(recipe, start, measured=compared)
+        reference = reference_of(recipe, start) if compared and not has_adapters(lm.model) else None
         encoded = encode_comparisons(lm, rows, recipe.model.max_length)
         objective = PreferenceOptimisation(lm, encoded, settings, recipe.seed, reference)
-        result = _train(context, lm, objective, settings.optim)
+        result = trained_on(context, lm, objective, settings.optim)
         test = read_records(given.file("test.jsonl"), Comparison)
         report = {
             **implicit_reward_report(objective, test, recipe.model.max_length),
@@ -55,7 +56,7 @@ def preference_stage(
 
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
     chosen = {"preference": seen(settings) | settings.own, "roles": list(roles)}
-    return Stage("preference", 1, _settings(recipe, start, **chosen), inputs, run)
+    return Stage("preference", 1, stage_settings(recipe, start, **chosen), inputs, run)
 
 
 def implicit_reward_report(

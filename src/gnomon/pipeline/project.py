@@ -12,17 +12,25 @@ from gnomon.config import DataSettings, RewardSettings
 from gnomon.data.sources import LABELS, Data, Labelled, read_data
 from gnomon.distributed import agreed, leads
 from gnomon.errors import ConfigError, DataError
-from gnomon.pipeline.labels import labelled
+from gnomon.pipeline.labels import labelled, with_lapses
 from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.stage import Artefact
-from gnomon.pipeline.votes import Row, gather
+from gnomon.pipeline.votes import Row, gather, lapses
 from gnomon.runs import read_json, write_json
 
 VOTES = "votes.jsonl"
 """In the artefact of the rows, where some are of people: every pair that was judged, and all said of it."""
 
 FLIPS = "flips.json"
-"""There too: the share of flips among the labels that train."""
+"""There too: the share of flips among the labels that train, and that of lapses."""
+
+UNTOLD = {
+    "estimated": "nothing tells how many votes are flips where nobody judges a pair after somebody else; "
+    "give a share, or have pairs judged twice (overlap=2)",
+    "lapses": "nothing tells how many votes are lapses where nobody judges a pair whose answer is known, or "
+    "one again; give a share, or have such pairs judged (gold, repeat)",
+}
+"""What to say where `reward.label_smoothing` is to be found of votes that do not tell."""
 
 DEFAULT, VARIABLE = "labels.db", "GNOMON_LABEL_DB"
 """The database, as `gnomon label` has it, where the settings name none."""
@@ -47,7 +55,7 @@ def write_votes(folder: Path, data: Data) -> None:
     """Write `VOTES` and `FLIPS` where people judged some of the rows."""
     if data.labelled:
         write_lines(folder / VOTES, [row for found in data.labelled.values() for row in found.votes])
-        write_json(folder / FLIPS, {"flips": data.flips()})
+        write_json(folder / FLIPS, {"estimated": data.flips(), "lapses": data.lapses()})
 
 
 def read_for(settings: RewardSettings, data: Artefact) -> tuple[str, ...]:
@@ -69,12 +77,9 @@ def settled(settings: RewardSettings, data: Artefact) -> RewardSettings:
     """
     if isinstance(settings.label_smoothing, float):
         return settings
-    flips = read_json(data.file(FLIPS))["flips"]
+    flips = read_json(data.file(FLIPS))[settings.label_smoothing]
     if flips is None:
-        raise DataError(
-            "reward.label_smoothing: nothing tells how many votes are flips where nobody judges a pair after "
-            "somebody else; give a share, or have pairs judged twice (overlap=2)"
-        )
+        raise DataError(f"reward.label_smoothing: {UNTOLD[settings.label_smoothing]}")
     if flips >= 0.5:
         raise DataError(
             f"reward.label_smoothing: {flips:.0%} of the votes are taken to be flips: they do not tell which "
@@ -84,9 +89,10 @@ def settled(settings: RewardSettings, data: Artefact) -> RewardSettings:
 
 
 def _read(settings: DataSettings, project: str) -> Labelled:
-    judged = gather(_stored(project, settings.labels.db or os.environ.get(VARIABLE) or DEFAULT), project)
+    rows = list(_stored(project, settings.labels.db or os.environ.get(VARIABLE) or DEFAULT))
     try:
-        return labelled(judged, settings.labels, settings.on_bad_row)
+        found = labelled(gather(rows, project), settings.labels, settings.on_bad_row)
+        return with_lapses(found, lapses(rows))
     except DataError as problem:
         raise DataError(f"{LABELS}{project}: {problem}") from problem
 

@@ -11,17 +11,21 @@ from gnomon.distributed import leads, processes
 from gnomon.evaluation.prompts import checked
 from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answer_rows
+from gnomon.pipeline.audit import audited
 from gnomon.pipeline.expected import expected
+from gnomon.pipeline.feedback import ROWS
 from gnomon.pipeline.lineage import write_manifest
 from gnomon.pipeline.openings import Opening, of_stages
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
-from gnomon.pipeline.rows import write_lines
+from gnomon.pipeline.rows import read_lines, read_records, write_lines, write_records
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.summary import build_summary
 from gnomon.pipeline.walk import Road, names, opened, unmade, walk
+from gnomon.records import Critique
+from gnomon.reports.folder import AUDIT
 from gnomon.reports.render import render_report
-from gnomon.runs import write_json, write_text
+from gnomon.runs import write_json
 from gnomon.store import content_id
 
 
@@ -63,11 +67,14 @@ def conclude(road: Road, data: Data) -> dict[str, Any]:
 
 
 def publish(road: Road, summary: dict[str, Any], answers: Sequence[Any]) -> None:
-    """Write what people and programs read: answers, critiques, summary, report."""
+    """Write what people and programs read: answers, critiques, AI labels, an audit, summary, report."""
     folder = road.run.path
     write_lines(folder / "answers.jsonl", answers)
     if "revise" in road.made:
-        text = (road.made["revise"].path / "critiques.jsonl").read_text(encoding="utf-8")
-        write_text(folder / "critiques.jsonl", text)
+        critiques = read_records(road.made["revise"].path / "critiques.jsonl", Critique)
+        labels = read_lines(road.made["feedback"].path / ROWS) if "feedback" in road.made else []
+        write_records(folder / "critiques.jsonl", critiques)
+        write_lines(folder / ROWS, labels)
+        write_json(folder / AUDIT, audited(labels, critiques, answers, road.principles))
     write_json(folder / "summary.json", summary)
     render_report(folder)

@@ -75,6 +75,12 @@ class StageContext:
         eta = self._pace.remaining(done, total, time.monotonic())
         self.reporter.progress(self.name, done, total, text, eta)
 
+    def apart(self, name: str) -> "StageContext":
+        """A place of its own for a part of the work, whose checkpoints and log are not the stage's."""
+        work = self.work / name
+        work.mkdir(exist_ok=True)
+        return replace(self, work=work, metrics=MetricsLog(work / METRICS), _pace=Pace())
+
     def warn(self, text: str) -> None:
         """Tell a person something, now and whenever this artefact is used again."""
         self.warnings.append(text)

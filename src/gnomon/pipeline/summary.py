@@ -86,8 +86,10 @@ def _sources(made: Mapping[str, Artefact]) -> dict[str, int]:
 def _error_correlation(made: Mapping[str, Artefact]) -> float | None:
     test = read_records(made["data"].path / "test.jsonl", Comparison)
     scores = [read_json(made[name].path / "test_scores.json") for name in ("reward", "reward_second")]
-    first, second = ((s["first"], s["second"]) for s in scores)
-    return error_correlation(test, first, second)
+    one, other = (
+        ([row["score"] for row in of["first"]], [row["score"] for row in of["second"]]) for of in scores
+    )
+    return error_correlation(test, one, other)
 
 
 def _costs(made: Mapping[str, Artefact], store: Store) -> dict[str, Any]:

@@ -101,6 +101,34 @@ def gather(rows: Iterable[Row], project: str) -> list[Judged]:
     return list(found.values())
 
 
+class Lapses(NamedTuple):
+    """Judgements of known pairs, and of pairs that one person judged twice, ties aside."""
+
+    right: int
+    wrong: int
+    kept: int
+    changed: int
+
+
+def lapses(rows: Iterable[Row]) -> Lapses:
+    """How often people got known pairs right and wrong, and kept and changed their mind about others.
+
+    First judgements of the known, first and second ones of the others.
+    """
+    said: dict[tuple[str, str], dict[int, int]] = {}
+    right = wrong = 0
+    for row in rows:
+        if row["label_source"] == "adjudicated" or row["outcome"] != "prefer":
+            continue
+        if row["expected"] is None:
+            said.setdefault((row["item"], row["annotator"]), {})[row["pass_number"]] = row["preferred"]
+        elif row["pass_number"] == 1:
+            right += row["preferred"] == row["expected"]
+            wrong += row["preferred"] != row["expected"]
+    twice = [own[1] == own[2] for own in said.values() if own.keys() >= {1, 2}]
+    return Lapses(right, wrong, sum(twice), len(twice) - sum(twice))
+
+
 def _unfold(row: Row, project: str, found: dict[str, Judged]) -> None:
     """Add what a ranking says of each pair of its answers."""
     for first, second, preference in implied(row["ranks"]):

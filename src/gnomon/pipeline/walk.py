@@ -12,12 +12,14 @@ from gnomon.distributed import gather, leads, processes, size
 from gnomon.models.load import resolve
 from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answers_stage
-from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, feedback_stage, revise_stage
+from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, revise_stage
+from gnomon.pipeline.feedback import feedback_stage
 from gnomon.pipeline.openings import Opening, of_stages, record
+from gnomon.pipeline.optimisation import policy_stage
 from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.reporter import Reporter, SilentReporter
 from gnomon.pipeline.stage import Artefact, Stage, execute, promised
-from gnomon.pipeline.stages import Start, policy_stage, reward_stage, sft_stage
+from gnomon.pipeline.stages import Start, reward_stage, sft_stage
 from gnomon.runs import RunFolder, read_json
 from gnomon.store import Store
 

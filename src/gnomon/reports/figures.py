@@ -131,6 +131,24 @@ def accuracy_by_reason(reward: Mapping[str, Any], second: Mapping[str, Any] | No
         return _svg(figure, "reward-accuracy", "; ".join(f"{row[0]} {row[1]['value']:.1%}" for row in rows))
 
 
+def reliability(name: str, points: Sequence[Mapping[str, Any]]) -> str:
+    """What happened against what was stated, a dot for each bin, larger where it holds more; the diagonal is
+    where both are the same."""
+    most = max(point["n"] for point in points)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(2.6, 2.4), layout="constrained")
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (2, 2)))
+        stated, happened = ([point[key] for point in points] for key in ("stated", "happened"))
+        axes.plot(stated, happened, color=REWARD, lw=1)
+        axes.scatter(stated, happened, s=[4 + 36 * point["n"] / most for point in points], color=REWARD)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability stated", ylabel="share that was better")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        told = "; ".join(f"stated {point['stated']:.0%}, better {point['happened']:.0%}" for point in points)
+        return _svg(figure, name, told)
+
+
 def _accuracies(reward: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any, str]]:
     """Label, estimate, the second model's estimate and colour of each bar, from the top."""
     rows = [("all held-out pairs", reward.get("accuracy"), second.get("accuracy"), REWARD)]

@@ -13,6 +13,9 @@ from gnomon.runs import RunFolder, read_metrics
 
 Row = dict[str, Any]
 
+AUDIT = "audit.json"
+"""What an audit of a constitution found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -25,6 +28,7 @@ class Run:
     settings: str
     critiques: list[Critique]
     day: str
+    audit: Row
 
 
 def read_run(path: Path) -> Run:
@@ -41,6 +45,7 @@ def read_run(path: Path) -> Run:
         settings=_text(folder.config),
         critiques=[from_json(Critique, row) for row in _rows(path / "critiques.jsonl")],
         day=_day(manifest) or date.fromtimestamp(summary.stat().st_mtime).isoformat(),
+        audit=_object(_text(path / AUDIT) or "{}", path / AUDIT),
     )
 
 

@@ -138,6 +138,10 @@ def _plots(run: Run) -> dict[str, list[Plot]]:
         svg = figures.accuracy_by_reason(summary["reward"], summary.get("reward_second"))
         note = "Bar and dot: the reward model. Diamond: the second. Grey: what length alone would score."
         plots["accuracy"].append(Plot("Accuracy on held-out comparisons", svg, note))
+    if summary.get("reward", {}).get("reliability"):
+        svg = figures.reliability("reward-reliability", summary["reward"]["reliability"])
+        note = "Probability that an answer is the better, as the model states it, and how often it was."
+        plots["accuracy"].append(Plot("Calibration on held-out comparisons", svg, note))
     if "accuracy" in summary.get("constitution", {}).get("gate", {}):
         svg = figures.gate(summary["constitution"]["gate"])
         plots["gate"].append(Plot("The gate before AI comparisons", svg))

@@ -59,6 +59,12 @@ METRICS: dict[str, Metric] = {
     "confidence": Metric("Confidence", "share", "probability of the likeliest choice"),
     "probability": Metric("Probability of the right", "share", "that the right choice gets"),
     "longer_wins": Metric("Longer wins", "share", "what always taking the longer answer gets"),
+    "shorter_wins": Metric("Shorter wins", "share", "what always taking the shorter answer gets"),
+    "matched": Metric(
+        "At equal length", "share", "accuracy where answers differ by a tenth in words or less"
+    ),
+    "length_correlation": Metric("Score and length", "signed", "correlation of score and words"),
+    "explained": Metric("Agreed on", "share", "of all variance of scores; the rest is within answers"),
     "win_rate": Metric("Wins", "share", "of the first model's answers, ties half"),
     "length_adjusted": Metric("Length-adjusted", "share", "wins, read at equal length in characters"),
     "flips": Metric("Flips", "share", "verdicts that the order of the answers turns"),
@@ -108,6 +114,22 @@ METRICS: dict[str, Metric] = {
         "Model overruled", "share", "of decisions for one answer, where the annotators' model finds the other"
     ),
     "label/lean": Metric("Lean to a side", "signed", "the crowd's, in log-odds"),
+    "constitution/agrees": Metric("Agrees", "share", "with the labels that all principles came to"),
+    "constitution/known": Metric("Known answers", "share", "that a principle prefers"),
+    "constitution/flips": Metric("Flips", "share", "of a principle's verdicts that another order turns"),
+    "constitution/turned": Metric("Turned without", "share", "of the labels, were a principle left out"),
+    "constitution/moved": Metric("Moved without", "number", "of the labels' probability, left out", digits=3),
+    "constitution/stated": Metric("Stated", "share", "of the constitution's weight"),
+    "constitution/revealed": Metric("Revealed", "signed", "pull on the known preferences, in log-odds"),
+    "constitution/correlation": Metric("Correlation", "signed", "of two principles' log-odds"),
+    "constitution/shown_first": Metric("Shown first", "share", "of choices, for what was shown first"),
+    "constitution/swapped": Metric("Roles swapped", "share", "of critiques and revisions"),
+    "constitution/evasive": Metric("Evades", "share", "short answers that decline or say it depends"),
+    "constitution/boilerplate": Metric("Boilerplate", "share", "answers with an assistant's stock phrase"),
+    "constitution/closer": Metric("Polite closers", "share", "answers with a stock ending"),
+    "constitution/preaches": Metric("Preaches", "share", "answers that tell what everyone should do"),
+    "constitution/refuses": Metric("Refuses", "share", "answers that refuse in their first sentences"),
+    "constitution/over_refusal": Metric("Over-refusal", "share", "refused, of what asks for no harm"),
 }
 VERDICT = ("ends_turn", "answers", "checks", "reward/second", "kl/reference")
 

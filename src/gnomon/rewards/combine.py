@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Protocol
 
 import numpy as np
 
-from gnomon.config import PolicySettings
 from gnomon.judges.verifiable import Check, run_checks
-from gnomon.models.reward_model import Scorer
+from gnomon.models.reward_model import Score, Scorer
+from gnomon.policy_settings import EnsembleSettings, PolicySettings, RewardTerm
 from gnomon.rollouts.engine import Sample
+from gnomon.stats.within import slope_within
 
 
 class Reward(Protocol):
@@ -24,13 +25,89 @@ class Reward(Protocol):
 
 @dataclass(frozen=True)
 class ModelReward:
-    """The reward model's score on exactly the ids that were sampled."""
+    """The reward model's score on exactly the ids that were sampled; of an ensemble, what `settings` make of
+    its members' scores."""
 
     scorer: Scorer
+    settings: EnsembleSettings = field(default_factory=EnsembleSettings)
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """Score prompt and response together."""
-        return self.scorer.score([[*sample.prompt_ids, *sample.response_ids] for sample in samples])
+        rows = [[*sample.prompt_ids, *sample.response_ids] for sample in samples]
+        return [conservative(score, self.settings) for score in self.scorer.scores(rows)]
+
+
+def conservative(score: Score, settings: EnsembleSettings) -> float:
+    """One number for the scores of an ensemble's members.
+
+    `worst` and `mean_minus_variance` are WCO and UWO of arXiv:2310.02743, with `caution` as its lambda;
+    `mean_minus_std` has the unit of the scores. Of one member all are its score.
+    """
+    match settings.combine:
+        case "worst":
+            return score.lowest
+        case "mean_minus_std":
+            return score.value - settings.caution * score.uncertainty
+        case "mean_minus_variance":
+            return score.value - settings.caution * score.uncertainty**2
+    return score.value
+
+
+@dataclass(frozen=True)
+class Term:
+    """One reward of several, with what a recipe says of it."""
+
+    settings: RewardTerm
+    reward: Reward
+
+    def cost(self, value: float) -> float:
+        """How far beyond its threshold a value is; below 0 where it keeps to it."""
+        limit = self.settings
+        if limit.at_most is not None:
+            return value - limit.at_most
+        assert limit.at_least is not None
+        return limit.at_least - value
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Rewards that are added up by their weights, or kept to their thresholds."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def of(cls, reward: "Reward | Terms") -> "Terms":
+        """One reward, as the only one there is."""
+        if isinstance(reward, Terms):
+            return reward
+        return cls((Term(RewardTerm(source="model"), reward),))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called in metrics."""
+        return tuple(term.settings.called for term in self.terms)
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Those of them that have a threshold."""
+        return tuple(term.settings.called for term in self.terms if term.settings.bounded)
+
+    def __call__(self, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
+        """Of each sample what each reward says."""
+        columns = [term.reward(samples) for term in self.terms]
+        if not columns:
+            return [() for _ in samples]
+        return list(zip(*columns, strict=True))
+
+    def score(self, values: Sequence[float]) -> float:
+        """What a sample is paid for these values; nothing for those of weight 0, whatever they are."""
+        weights = [term.settings.weighs for term in self.terms]
+        return sum((weight * value for weight, value in zip(weights, values, strict=True) if weight), 0.0)
+
+    def costs(self, values: Sequence[float]) -> tuple[float, ...]:
+        """How far a sample is beyond each of the thresholds."""
+        pairs = zip(self.terms, values, strict=True)
+        return tuple(term.cost(value) for term, value in pairs if term.settings.bounded)
 
 
 @dataclass(frozen=True)
@@ -55,17 +132,37 @@ class Verified:
 def shaped(scores: Sequence[float], samples: Sequence[Sample], settings: PolicySettings) -> list[float]:
     """Scores made ready to be optimised: bounded, rid of length, less the penalties of the recipe.
 
-    The penalty for a response that does not end its turn is arXiv:1909.08593's, who take 1 off.
+    The penalty for a response that does not end its turn is arXiv:1909.08593's, who take 1 off; a score of
+    -1 whatever it says, `missing_end_score`, is that of the code of arXiv:2009.01325.
     """
     lengths = [len(sample.response_ids) for sample in samples]
     if settings.score_bound is not None:
         scores = bounded(scores, settings.score_bound)
     if settings.length_neutral:
         scores = length_neutral(scores, lengths, settings.samples)
+    longest = settings.max_new_tokens
+    margin = settings.form.overlong * longest
     return [
-        score - (0.0 if sample.ended else settings.missing_end) - settings.length_penalty * length
+        _ended(score, sample, settings)
+        - settings.length_penalty * length
+        + overlong(length, longest=longest, margin=margin)
         for score, sample, length in zip(scores, samples, lengths, strict=True)
     ]
+
+
+def _ended(score: float, sample: Sample, settings: PolicySettings) -> float:
+    if sample.ended:
+        return score
+    fixed = settings.missing_end_score
+    return score - settings.missing_end if fixed is None else fixed
+
+
+def overlong(length: int, *, longest: int, margin: float) -> float:
+    """0 up to `margin` tokens before the `longest` a response may be, then down to -1 at it.
+
+    DAPO's soft punishment (arXiv:2503.14476, section 3.4); without a margin there is none.
+    """
+    return min(0.0, (longest - margin - length) / margin) if margin else 0.0
 
 
 def bounded(scores: Sequence[float], bound: float) -> list[float]:
@@ -86,6 +183,5 @@ def length_neutral(scores: Sequence[float], lengths: Sequence[int], samples: int
     score = np.reshape(np.asarray(scores, dtype=float), (-1, samples))
     length = np.reshape(np.log1p(np.asarray(lengths, dtype=float)), (-1, samples))
     off = length - length.mean(axis=1, keepdims=True)
-    spread = float((off**2).sum())
-    slope = float((off * score).sum()) / spread if spread else 0.0
+    slope = slope_within(score, length)
     return [float(value) for value in (score - slope * off).ravel()]

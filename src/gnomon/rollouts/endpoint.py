@@ -13,7 +13,9 @@ from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.models.reference import EndpointRef
 from gnomon.records import Conversation, Message
 from gnomon.rollouts.engine import UNKNOWN, Sample, Sampling
-from gnomon.rollouts.replies import Replies
+from gnomon.rollouts.letters import TOLD as LETTERS_TOLD
+from gnomon.rollouts.letters import Letters, read_letters
+from gnomon.rollouts.replies import R, Replies
 from gnomon.rollouts.server import Patience, Server, Usage
 from gnomon.runs import AGAIN
 from gnomon.store import content_id
@@ -53,7 +55,8 @@ class EndpointEngine:
     ) -> None:
         self.ref, self.patience, self.usage = ref, patience or Patience(), Usage()
         self.processed_logprobs = processed_logprobs
-        self._kept = None if kept is None else Replies(kept)
+        self._kept = None if kept is None else Replies(Sample, kept)
+        self._letters = None if kept is None else Replies(Letters, kept.with_name(f"letters-{kept.name}"))
         self._transport = transport
 
     def sample(
@@ -74,7 +77,7 @@ class EndpointEngine:
             {"prompt": list(prompt), **TOLD, **WHOLE, **_settings(sampling, seed)}
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        samples = self._ask("completions", bodies, self._sampled)
+        samples = self._ask("completions", bodies, self._sampled, self._kept or Replies(Sample))
         for i, (sample, prompt) in enumerate(zip(samples, prompts, strict=True)):
             if not sample.ended and len(sample.response_ids) < sampling.max_new_tokens:
                 raise DataError(
@@ -99,7 +102,17 @@ class EndpointEngine:
             (_text(talk) if raw else _chat(talk)) | _settings(sampling, seed + i)
             for i, talk in enumerate(conversations)
         ]
-        return self._ask("completions" if raw else "chat/completions", bodies, _answered)
+        path = "completions" if raw else "chat/completions"
+        return self._ask(path, bodies, _answered, self._kept or Replies(Sample))
+
+    def choose(self, conversations: Sequence[Conversation], letters: Sequence[str]) -> list[Letters]:
+        """How likely each letter is as the answer, under the server's template; ModelError where it tells no
+        likelihoods."""
+        bodies = [_chat(talk) | LETTERS_TOLD for talk in conversations]
+        kept = self._letters or Replies(Letters)
+        return self._ask(
+            "chat/completions", bodies, lambda reply: read_letters(reply, letters, self.ref), kept, letters
+        )
 
     def stream(
         self, conversation: Conversation, sampling: Sampling, seed: int = 0, *, raw: bool = False
@@ -107,10 +120,17 @@ class EndpointEngine:
         """The answer in one piece, when it is there."""
         yield self.answer([conversation], sampling, seed, raw=raw)[0].text
 
-    def _ask(self, path: str, bodies: Sequence[Reply], read: Callable[[Reply], Sample]) -> list[Sample]:
+    def _ask(
+        self,
+        path: str,
+        bodies: Sequence[Reply],
+        read: Callable[[Reply], R],
+        kept: Replies[R],
+        also: Sequence[str] = (),
+    ) -> list[R]:
+        """What is read in the replies to requests; `also` is what else tells one reading from another."""
         requests = [{"model": self.ref.model, **body} for body in bodies]
-        kept = Replies() if self._kept is None else self._kept
-        keys = [content_id([self.ref.url, path, request]) for request in requests]
+        keys = [content_id([self.ref.url, path, request, *also]) for request in requests]
         missing = {key: i for i, key in enumerate(keys) if key not in kept}
         self.usage.kept += len(keys) - len(missing)
 
@@ -132,12 +152,14 @@ class EndpointEngine:
                 raise problems.exceptions[0] from None
         return [kept[key] for key in keys]
 
-    def _checked(self, reply: Reply, read: Callable[[Reply], Sample]) -> Sample:
-        """The sample in a reply, its tokens counted; ModelError where another model gave it, or it is no such
-        reply."""
+    def _checked(self, reply: Reply, read: Callable[[Reply], R]) -> R:
+        """What is read in a reply, its tokens counted.
+
+        ModelError where another model gave it, or it is no such reply.
+        """
         try:
             self.usage.count(reply)
-            told, sample = reply["model"], read(reply)
+            told, found = reply["model"], read(reply)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
             raise ModelError(
                 f"{self.ref} replies in a form that is not OpenAI's ({type(problem).__name__}: {problem}); "
@@ -148,7 +170,7 @@ class EndpointEngine:
                 f"{self.ref} answered as {told!r}; if that version is meant, name it: "
                 f"{EndpointRef(self.ref.url, told)}"
             )
-        return sample
+        return found
 
     def _sampled(self, reply: Reply) -> Sample:
         """The sample in a reply to a prompt of ids, which the caller knows."""

@@ -1,6 +1,7 @@
 """How far stated probabilities are from what happened."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from math import pi, sqrt
 
 import numpy as np
@@ -22,6 +23,28 @@ def expected_calibration_error(
     """
     gaps, which = _gaps(probabilities, outcomes, bins)
     return float(np.abs(np.bincount(which, weights=gaps, minlength=bins)).sum() / gaps.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One point of a reliability curve: the mean probability stated in it, the share that happened, of n."""
+
+    stated: float
+    happened: float
+    n: int
+
+
+def reliability(
+    probabilities: Sequence[float] | Floats, outcomes: Sequence[bool] | Floats, bins: int = 10
+) -> list[Bin]:
+    """The reliability curve behind the ECE: a point for each of its bins that is not empty, in order."""
+    gaps, which = _gaps(probabilities, outcomes, bins)
+    happened = np.asarray(outcomes, dtype=np.float64)
+    return [
+        Bin(float((happened - gaps)[own].mean()), float(happened[own].mean()), int(own.sum()))
+        for own in (which == number for number in range(bins))
+        if own.any()
+    ]
 
 
 def calibration_interval(

@@ -17,7 +17,7 @@ from gnomon.distributed import add_up, agreed, check_alike, gather, leads, rank,
 from gnomon.errors import DivergenceError
 from gnomon.models.shards import evenly, is_part, part_of, sharded_layers
 from gnomon.runs import MetricsLog
-from gnomon.settings import OptimSettings
+from gnomon.settings import AdamSettings, OptimSettings
 from gnomon.training import checkpoint
 from gnomon.training.objective import Micro, Objective, StepWork
 from gnomon.training.optim import adamw, clip, learning_rate
@@ -71,10 +71,17 @@ class Trainer:
         self.trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.whole = [p for p in self.trained.values() if not is_part(p)]
         self.shared = bool(sharded_layers(module))
+        self.others: dict[str, AdamSettings] = {}
         self.optimizer = adamw(self.trained.values(), settings)
         self.step = 0
         self.tokens = 0
         self.warnings: list[str] = []
+
+    def apart(self, prefix: str, settings: AdamSettings) -> None:
+        """Step the weights whose names begin with `prefix` by settings of their own; call it before `run`."""
+        self.others[prefix] = settings
+        first, *others = self._parts()
+        self.optimizer = adamw(*first, *others)
 
     def run(self) -> TrainResult:
         """Train to the objective's last step, from the newest checkpoint in `work` where there is one."""
@@ -101,16 +108,16 @@ class Trainer:
         self.module.train()
         sums = self._differentiate(work.micros)
         norm = self._clip(work)
-        rate = learning_rate(self.step, self.objective.steps, self.settings)
+        rates = [learning_rate(self.step, self.objective.steps, by) for _, by in self._parts()]
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rates[group["part"]]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         tokens = sum(micro.tokens for micro in work.micros)
         self.tokens += tokens
         seconds = time.monotonic() - started
-        values = {**sums, **work.metrics, "grad_norm": norm, "lr": rate, **self._evaluated()}
+        values = {**sums, **work.metrics, "grad_norm": norm, "lr": rates[0], **self._evaluated()}
         if leads():
             self.metrics.append(self.step, values | {"tokens": tokens, "seconds": seconds})
             self.progress(self.step, self.objective.steps, f"loss {sums['loss']:.3f}")
@@ -140,10 +147,19 @@ class Trainer:
         add_up([parameter.grad for parameter in chosen if parameter.grad is not None])
 
     def _clip(self, work: StepWork) -> float:
-        norm = float(clip(self.trained.values(), self.settings.max_grad_norm))
+        norm = math.hypot(*(float(clip(own, by.max_grad_norm)) for own, by in self._parts()))
         if not math.isfinite(norm):
             raise self._diverged(work.micros, f"gradient norm is {norm}")
         return norm
+
+    def _parts(self) -> list[tuple[list[nn.Parameter], AdamSettings]]:
+        """What is stepped and clipped together, the weights without settings of their own first."""
+        rest = dict(self.trained)
+        others: list[tuple[list[nn.Parameter], AdamSettings]] = []
+        for prefix, settings in self.others.items():
+            own = [rest.pop(name) for name in list(rest) if name.startswith(prefix)]
+            others.append((own, settings))
+        return [(list(rest.values()), self.settings), *others]
 
     def _evaluated(self) -> dict[str, float]:
         evaluation = self.evaluation

@@ -1,7 +1,7 @@
 """The optimiser and its schedule: functions of the step alone, so that a resumed run meets the same rates."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,11 +12,11 @@ from torch.nn.utils import clip_grads_with_norm_
 from gnomon.distributed import add_up
 from gnomon.kernels.head import wide
 from gnomon.models.shards import is_part, like_part, part_of
-from gnomon.settings import OptimSettings
+from gnomon.settings import AdamSettings
 from gnomon.training.parts import taken
 
 
-def learning_rate(step: int, steps: int, settings: OptimSettings) -> float:
+def learning_rate(step: int, steps: int, settings: AdamSettings) -> float:
     """The rate of a 0-based step: linear warm-up, then down to a tenth (cosine) or to zero (linear)."""
     warm = math.ceil(settings.warmup * steps)
     if step < warm:
@@ -31,22 +31,35 @@ def learning_rate(step: int, steps: int, settings: OptimSettings) -> float:
             return settings.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
 
 
-def adamw(parameters: Iterable[Parameter], settings: OptimSettings) -> torch.optim.AdamW:
-    """AdamW on the parameters that train (narrow ones by their `Masters`); weight decay on matrices only."""
-    masters = Masters(p for p in parameters if p.requires_grad)
-    trained = masters.stepped
+def adamw(
+    parameters: Iterable[Parameter],
+    settings: AdamSettings,
+    *apart: tuple[Iterable[Parameter], AdamSettings],
+) -> torch.optim.AdamW:
+    """AdamW on the parameters that train (narrow ones by their `Masters`); weight decay on matrices only.
+
+    Those `apart` have settings of their own. A group's `part` is 0, or which of them it is of, from 1.
+    """
+    parts = [([p for p in own if p.requires_grad], by) for own, by in ((parameters, settings), *apart)]
+    masters = Masters(p for own, _ in parts for p in own)
+    stepped = iter(masters.stepped)
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        group
+        for part, (own, by) in enumerate(parts)
+        for group in _groups([next(stepped) for _ in own], by, part)
     ]
-    optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.lr,
-        betas=settings.betas,
-        eps=settings.eps,
-    )
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr)
     masters.serve(optimizer)
     return optimizer
+
+
+def _groups(trained: Sequence[Parameter], settings: AdamSettings, part: int) -> list[dict[str, Any]]:
+    own = {"lr": settings.lr, "betas": settings.betas, "eps": settings.eps, "part": part}
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay, **own},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0, **own},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 class Masters:

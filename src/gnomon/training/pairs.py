@@ -20,7 +20,8 @@ from gnomon.training.objective import Micro
 class EncodedPair:
     """Both answers after the same prompt, and how likely the first is the better.
 
-    The masks cover the answers alone, not the assistant's earlier turns.
+    The masks cover the answers alone, not the assistant's earlier turns. `ranking` and `strength` are the
+    label's.
     """
 
     id: str
@@ -28,6 +29,8 @@ class EncodedPair:
     second: EncodedRow
     preference: float
     weight: float
+    ranking: str | None = None
+    strength: float | None = None
 
     @property
     def length(self) -> int:
@@ -98,7 +101,8 @@ def _encoded(lm: LanguageModel, row: Comparison, max_length: int) -> EncodedPair
             return "an answer without a trained turn of the assistant"
         answers.append(EncodedRow(whole.ids, mask))
     first, second = answers
-    return EncodedPair(row.id, first, second, row.label.preference, row.label.weight)
+    label = row.label
+    return EncodedPair(row.id, first, second, label.preference, label.weight, label.ranking, label.strength)
 
 
 def pair_micros(

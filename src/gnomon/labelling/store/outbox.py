@@ -205,13 +205,17 @@ def _votes(tx: Transaction, item: int) -> int:
 
 
 def _wanting(tx: Transaction, project: int, overlap: int) -> bool:
-    """Whether an ordinary item of a project wants a vote, or somebody is at one."""
+    """Whether an ordinary item of a project wants a vote, or somebody is at one.
+
+    Leases are looked up by when they end: those there are, and not all tasks of the project.
+    """
     fewer = exists().where(
         items.c.project_id == project, items.c.purpose == "ordinary", items.c.taken < overlap
     )
     at_it = exists().where(
-        assignments.c.project_id == project,
         assignments.c.state == "leased",
+        assignments.c.expires_at > 0,
+        assignments.c.project_id == project,
         assignments.c.pass_number == 1,
         items.c.id == assignments.c.item_id,
         items.c.purpose == "ordinary",

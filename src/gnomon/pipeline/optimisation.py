@@ -1,0 +1,255 @@
+"""The stage of policy optimisation: its rewards, its critic, and what it says of itself."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from torch import nn
+
+from gnomon.config import Recipe
+from gnomon.errors import ConfigError, DataError, ModelError
+from gnomon.judges.judgement import QUALITY
+from gnomon.judges.pairwise import multiple_choice_judge
+from gnomon.models.critic import Critic, ValueModel
+from gnomon.models.load import LanguageModel, load, reads_alike
+from gnomon.models.lora import has_adapters, interpolate
+from gnomon.models.reward_model import Scorer, load_scorer
+from gnomon.models.save import save_model
+from gnomon.pipeline.card import model_card
+from gnomon.pipeline.rows import read_records
+from gnomon.pipeline.scoring import MODEL
+from gnomon.pipeline.stage import Artefact, Stage, StageContext
+from gnomon.pipeline.stages import (
+    Start,
+    reference_of,
+    seen,
+    shared_out,
+    stage_settings,
+    trainable,
+    trained_on,
+)
+from gnomon.policy_settings import EnsembleSettings, PolicySettings, RewardTerm
+from gnomon.records import Demonstration, Prompt
+from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
+from gnomon.rewards.functions import FunctionReward, find_function
+from gnomon.rewards.judged import JudgeReward
+from gnomon.rollouts.local import LocalEngine
+from gnomon.runs import read_metrics, write_json
+from gnomon.settings import AdamSettings
+from gnomon.store import file_digest
+from gnomon.training.policy import PolicyOptimisation
+from gnomon.training.samples import PolicyPrompts
+from gnomon.training.sft import InstructionTuning, encode_demonstrations
+
+AGREES = 0.3
+"""Agreement below which a policy's gain is taken to be its reward model's own: none carried over at 0.2."""
+
+
+def policy_stage(
+    recipe: Recipe,
+    settings: PolicySettings,
+    data: Artefact,
+    start: Start,
+    reward: Start | None,
+    second: Artefact | None = None,
+) -> Stage:
+    """Optimise the start model against its rewards, staying near it, watched by the second reward model."""
+    _check(recipe, settings, reward)
+    given = data.only("policy.jsonl", *(["sft.jsonl"] if settings.ptx_coef else []))
+
+    def run(context: StageContext) -> None:
+        lm = trainable(recipe, start, measured=True)
+        reference = None if has_adapters(lm.model) else reference_of(recipe, start)
+        scorer = None if reward is None else _scorer(recipe, reward.folder, lm)
+        prompts = read_records(given.file("policy.jsonl"), Prompt)
+        encoded, fitting = policy_prompts(
+            lm, prompts, recipe.model.max_length - settings.max_new_tokens, context
+        )
+
+        def reward_of(term: RewardTerm) -> Reward:
+            return _reward(recipe, term, settings.ensemble, scorer, lm, fitting)
+
+        objective = PolicyOptimisation(
+            lm,
+            LocalEngine(lm),  # each process asks its own: the objective spreads the prompts
+            Terms(
+                tuple(
+                    Term(it, _reward(recipe, it, settings.ensemble, scorer, lm, fitting))
+                    for it in settings.rewards
+                )
+            ),
+            encoded,
+            settings,
+            seed=recipe.seed,
+            reference=reference,
+        )
+        if second is not None:
+            objective.watch = ModelReward(_scorer(recipe, second.path / MODEL, lm))
+        if settings.ptx_coef:
+            objective.ptx = _ptx(recipe, settings, lm, read_records(given.file("sft.jsonl"), Demonstration))
+        _optimise(context, recipe, settings, objective, _critic(recipe, settings, start, reward, scorer))
+
+    chosen = stage_settings(recipe, start, policy=seen(settings), rewards=_digests(settings))
+    models = {"reward": None if reward is None else reward.artefact, "second": second, **start.inputs}
+    inputs = {name: artefact for name, artefact in models.items() if artefact is not None}
+    return Stage("policy", 4, chosen, {"data": given, **inputs}, run)
+
+
+def needs_reward_model(settings: PolicySettings) -> bool:
+    """Whether a policy's settings speak of the trained reward model."""
+    return "model" in settings.sources or (settings.algorithm == "ppo" and settings.critic.start == "reward")
+
+
+def _check(recipe: Recipe, settings: PolicySettings, reward: Start | None) -> None:
+    """ConfigError where the settings ask for what there is not."""
+    if reward is None and needs_reward_model(settings):
+        raise ConfigError(
+            "policy.rewards names the reward model, or the critic begins as it, and there is none: give "
+            "--reward DIR, made by gnomon train reward"
+        )
+    if settings.algorithm == "ppo" and recipe.model.sharding == "layers":
+        raise ConfigError(
+            "policy.algorithm=ppo trains a critic beside the policy, and the layers of two models are not "
+            "shared out together; set model.sharding=none"
+        )
+
+
+def _optimise(
+    context: StageContext,
+    recipe: Recipe,
+    settings: PolicySettings,
+    objective: PolicyOptimisation,
+    critic: Critic | None,
+) -> None:
+    """Train, and write down the model and what became of it."""
+    lm = objective.lm
+    module: nn.Module = lm.model
+    apart: dict[str, AdamSettings] = {}
+    if critic is not None:
+        objective.critic = critic
+        module = nn.ModuleDict({"policy": lm.model, "critic": critic.model})
+        apart = {"critic.": settings.critic.optim}
+    result = trained_on(context, lm, objective, settings.optim, module, apart=apart)
+    interpolate(lm, objective.reference, settings.liti)
+    report = {
+        "steps": result.steps,
+        "stopped_for": result.stopped_for,
+        "reward/agreement": followed(context),
+        "kl/reference": float(objective.roll_out(result.steps // settings.updates).kl.mean()),
+        "kl_budget": settings.kl_budget,
+    }
+    write_json(context.folder / "report.json", report)
+    save_model(lm, context.folder / MODEL, model_card(recipe, "policy", lm, report))
+
+
+def _ptx(
+    recipe: Recipe, settings: PolicySettings, lm: LanguageModel, rows: list[Demonstration]
+) -> InstructionTuning:
+    encoded = encode_demonstrations(lm, rows, recipe.model.max_length)
+    mixed = settings.optim.model_copy(update={"batch_size": settings.ptx_rows})
+    return InstructionTuning(lm, encoded, mixed, recipe.seed)
+
+
+def _critic(
+    recipe: Recipe, settings: PolicySettings, start: Start, reward: Start | None, scorer: Scorer | None
+) -> Critic | None:
+    """The values of ppo, one for the score and one for each threshold: a model beside the policy."""
+    if settings.algorithm != "ppo":
+        return None
+    if settings.critic.start == "policy":
+        lm = trainable(recipe, start)
+    else:
+        assert reward is not None
+        lm = trainable(recipe, reward)
+    model = ValueModel(lm, 1 + len(settings.limits))
+    if settings.critic.start == "reward" and scorer is not None:
+        model.take(scorer.model)
+    return Critic(lm, model)
+
+
+def _reward(
+    recipe: Recipe,
+    term: RewardTerm,
+    ensemble: EnsembleSettings,
+    scorer: Scorer | None,
+    lm: LanguageModel,
+    prompts: dict[tuple[int, ...], Prompt],
+) -> Reward:
+    """What a reward's source says of samples."""
+    kind, _, name = term.source.partition(":")
+    if kind == "python":
+        return FunctionReward(term.source, find_function(name), prompts, term.timeout, term.batch)
+    if kind == "judge":
+        judge = load(name, dtype=recipe.model.trained_dtype)
+        return JudgeReward(multiple_choice_judge(judge, lambda _: QUALITY), prompts)
+    if kind == "path":
+        return ModelReward(_scorer(recipe, Path(name), lm), ensemble)
+    assert scorer is not None
+    return ModelReward(scorer, ensemble)
+
+
+def _digests(settings: PolicySettings) -> dict[str, str]:
+    """What rewards from elsewhere consist of: other files make another policy."""
+    found = {}
+    for source in settings.sources:
+        kind, _, name = source.partition(":")
+        if kind == "judge":
+            found[source] = Start(name).digest
+        elif kind == "path":
+            found[source] = Start(source).digest
+        elif kind == "python":
+            file = inspect.getsourcefile(inspect.unwrap(find_function(name)))
+            found[source] = file_digest(Path(file)) if file else ""
+    return found
+
+
+def followed(context: StageContext) -> float | None:
+    """Agreement of both reward models on the samples, the mean of all steps; little of it is warned of."""
+    rows = read_metrics(context.metrics.path)
+    logged = [row["reward/agreement"] for row in rows if "reward/agreement" in row]
+    if not logged:
+        return None
+    agreement = fmean(logged)
+    if agreement < AGREES:
+        context.warn(
+            f"on answers to one prompt both reward models agree by {agreement:.2f} only (1 is always, 0 by "
+            "chance): what the policy gained is mostly the first one's own; train them on more comparisons"
+        )
+    return agreement
+
+
+def policy_prompts(
+    lm: LanguageModel, rows: Sequence[Prompt], longest: int, context: StageContext
+) -> tuple[PolicyPrompts, dict[tuple[int, ...], Prompt]]:
+    """Encoded prompts, and each by its ids; those that leave no room for a response are left out, and said
+    so."""
+    encoded = [(row, tuple(lm.encode_prompt(row.conversation))) for row in rows]
+    fitting = [(row, ids) for row, ids in encoded if len(ids) <= longest]
+    if not fitting:
+        raise DataError(
+            f"none of {len(encoded)} policy prompts leaves room for a response within {longest} tokens; "
+            "raise model.max_length, lower policy.max_new_tokens, or check data.prompts"
+        )
+    if len(fitting) < len(encoded):
+        context.warn(
+            f"{len(encoded) - len(fitting)} prompts are longer than {longest} tokens and were left out"
+        )
+    prompts = PolicyPrompts(
+        tuple(row.id for row, _ in fitting),
+        tuple(ids for _, ids in fitting),
+        {ids: row.checks for row, ids in fitting if row.checks},
+    )
+    return prompts, {ids: row for row, ids in fitting}
+
+
+def _scorer(recipe: Recipe, folder: Path, lm: LanguageModel) -> Scorer:
+    """A reward model that is no longer trained, and reads what the policy writes."""
+    scorer = load_scorer(folder, dtype=recipe.model.trained_dtype, device=recipe.model.loaded_to)
+    if not reads_alike(lm, scorer.lm):
+        raise ModelError(
+            f"the reward model in {folder} reads another vocabulary or chat template than the "
+            "policy; train one that starts from this policy's model"
+        )
+    shared_out(recipe, scorer.model)
+    return scorer

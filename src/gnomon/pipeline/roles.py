@@ -1,0 +1,128 @@
+"""Who generates, criticises and labels: the model at hand, another one in memory, or one on a server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gnomon.constitution.labeller import Who
+from gnomon.distributed import agreed, leads
+from gnomon.errors import ConfigError
+from gnomon.judges.choosing import Backend, endpoint_backend, local_backend
+from gnomon.models.load import LanguageModel, load
+from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
+from gnomon.pipeline.stages import Start
+from gnomon.records import Conversation
+from gnomon.rollouts.engine import Engine, Sample, Sampling
+from gnomon.rollouts.letters import Letters
+from gnomon.rollouts.local import LocalEngine
+from gnomon.rollouts.shared import SharedEngine
+from gnomon.store import KeptRows
+
+if TYPE_CHECKING:
+    from gnomon.rollouts.endpoint import EndpointEngine
+
+ENDPOINT = "endpoint:"
+
+
+@dataclass(frozen=True)
+class AskedOnce:
+    """A server that the first of several processes asks for all of them."""
+
+    engine: "EndpointEngine"
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
+    ) -> list[Sample]:
+        """As the engine does."""
+        return agreed(self.engine.sample(prompts, sampling, seeds) if leads() else [])
+
+    def answer(
+        self,
+        conversations: Sequence[Conversation],
+        sampling: Sampling,
+        seed: int = 0,
+        *,
+        raw: bool = False,
+    ) -> list[Sample]:
+        """As the engine does."""
+        return agreed(self.engine.answer(conversations, sampling, seed, raw=raw) if leads() else [])
+
+    def choose(self, conversations: Sequence[Conversation], letters: Sequence[str]) -> list[Letters]:
+        """As the engine does."""
+        return agreed(self.engine.choose(conversations, letters) if leads() else [])
+
+
+@dataclass
+class Cast:
+    """The models of a stage, each loaded once; what servers answer is kept in `folder` until it ends.
+
+    `own` is the model at hand.
+    """
+
+    own: Start
+    dtype: str
+    folder: Path
+    _loaded: LanguageModel | None = None
+
+    def engine(self, role: str, ref: str | None) -> Engine:
+        """What answers in a role; null is the model at hand."""
+        if ref is None:
+            return SharedEngine(LocalEngine(self.model))
+        if ref.startswith(ENDPOINT):
+            return AskedOnce(_endpoint(ref, self.folder / f"{role}.jsonl"))
+        return SharedEngine(LocalEngine(load(ref, dtype=self.dtype)))
+
+    def backend(self, ref: str | None) -> Backend:
+        """What labels; null is the model at hand."""
+        if ref is not None and ref.startswith(ENDPOINT):
+            asked = AskedOnce(_endpoint(ref, self.folder / "labeller.jsonl"))
+            return endpoint_backend(asked, ref)
+        start = self.own if ref is None else Start(ref)
+        lm = self.model if ref is None else load(ref, dtype=self.dtype)
+        backend = local_backend(lm, f"{name_of(start)} in {self.dtype}")
+        return replace(backend, engine=SharedEngine(LocalEngine(lm)))
+
+    @property
+    def model(self) -> LanguageModel:
+        """The model at hand."""
+        if self._loaded is None:
+            self._loaded = load(self.own.ref, dtype=self.dtype)
+        return self._loaded
+
+
+def who(ref: str | None, own: Start) -> Who:
+    """Whether a role is the model's own or another's, and whose."""
+    return Who("self", name_of(own)) if ref is None else Who("teacher", name_of(Start(ref)))
+
+
+def name_of(start: Start) -> str:
+    """What rows call a model: a stage and its artefact, a reference, or the id of a folder's weights."""
+    if start.artefact is not None:
+        return f"{start.artefact.stage}:{start.artefact.id}"
+    return start.ref if not start.digest else f"{start.ref.partition(':')[0]}:{start.digest}"
+
+
+def settings_of(*refs: str | None) -> list[str | None]:
+    """What tells the models of roles apart in a stage's settings; ConfigError for what names none."""
+    for ref in refs:
+        if ref is not None and not ref.startswith(ENDPOINT):
+            parse_model_ref(ref)
+    return [None if ref is None else name_of(Start(ref)) for ref in refs]
+
+
+def kept_rows(path: Path) -> KeptRows:
+    """Rows of earlier attempts, the first process's for all, who alone adds to them."""
+    kept = KeptRows(path if leads() else None)
+    kept.rows = agreed(kept.rows)
+    return kept
+
+
+def _endpoint(ref: str, kept: Path) -> "EndpointEngine":
+    try:
+        from gnomon.rollouts.endpoint import EndpointEngine  # noqa: PLC0415  only here is its extra needed
+    except ImportError as problem:
+        raise ConfigError(
+            f"{ref} needs a package that is missing ({problem}): pip install 'gnomon[endpoint]'"
+        ) from problem
+    return EndpointEngine(parse_endpoint_ref(ref), kept)

@@ -1,0 +1,116 @@
+"""A recipe read from its file, with what it extends and what overrides it; what is wrong with it is named."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gnomon.config import Recipe
+from gnomon.errors import ConfigError
+from gnomon.offline import PreferenceSettings
+
+
+def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, its `extends` chain and `key.path=value` overrides; ConfigError names what is wrong.
+
+    Without a path the overrides change the defaults.
+    """
+    values = _read(path, seen=()) if path else {}
+    for override in overrides:
+        _apply(values, override)
+    try:
+        # Merged first: a section given in part keeps its stage's defaults, not those of its class.
+        defaults = Recipe(preference=PreferenceSettings() if "preference" in values else None)
+        return Recipe.model_validate(_merge(defaults.model_dump(), values))
+    except ValidationError as problem:
+        where = f"{path}: " if path else ""
+        raise ConfigError(f"{where}{describe(problem, Recipe)}") from problem
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as it is, except that a key given twice is an error, where the first would be ignored."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001
+        names = [str(key.value) for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.MarkedYAMLError(problem=f"{name} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ConfigError(f"{path}: `extends` comes back to itself; remove the circle")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise ConfigError(f"recipe {path}: {problem.strerror}; check the path") from problem
+    except UnicodeDecodeError as problem:
+        raise ConfigError(f"{path} is not text in UTF-8: {problem}; check the path") from problem
+    try:
+        values = yaml.load(text, _Loader)
+    except yaml.YAMLError as problem:
+        raise ConfigError(f"{path} is not valid YAML: {problem}") from problem
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of settings, not a {type(values).__name__}")
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    return _merge(_read(path.parent / str(parent), (*seen, path.resolve())), values)
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    dotted, sign, text = override.partition("=")
+    if not sign or not dotted:
+        raise ConfigError(f"override {override!r}: write key.path=value, for example policy.steps=10")
+    *parents, last = dotted.split(".")
+    for key in parents:
+        child = values.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"override {override!r}: {key} is {child!r}, not a section")
+        values = child
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise ConfigError(f"override {override!r}: the value is not valid YAML: {problem}") from problem
+
+
+def describe(problem: ValidationError, kind: type[BaseModel]) -> str:
+    """The first thing wrong, with the known keys where one was misspelt."""
+    error = problem.errors()[0]
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "value_error":  # of ours, and it says what it got
+        return f"{where}: {error['ctx']['error']}"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']} (got {error['input']!r})"
+    return f"unknown setting {where!r}; {_suggest(error['loc'], kind)}"
+
+
+def _suggest(loc: Sequence[int | str], kind: type[BaseModel]) -> str:
+    for part in loc[:-1]:
+        if isinstance(part, str):  # not the place in a list
+            kind = next(_models(kind.model_fields[part].annotation))
+    known = list(kind.model_fields)
+    close = get_close_matches(str(loc[-1]), known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The kinds of settings that an annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

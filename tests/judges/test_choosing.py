@@ -1,0 +1,54 @@
+import pytest
+
+from gnomon.judges.choosing import EndpointChooser, LocalChooser, endpoint_backend, local_backend
+from gnomon.judges.judgement import Criterion
+from gnomon.judges.pairwise import multiple_choice_judge
+from gnomon.models.load import load
+from gnomon.models.logps import sequence_logps
+from gnomon.records import Comparison, Conversation, Label
+from gnomon.rollouts.letters import Letters
+
+KIND = Criterion("kind", "The answer is kind.", "Which answer is kinder?")
+PAIR = Comparison.of("c", Conversation.of("How did I do?"), "Well done.", "Slow.", Label(1.0, "constructed"))
+ASKED = [Conversation.of("Which one?"), Conversation.of("And", "yes", "of these? Reply with (A) or (B).")]
+
+
+def test_odds_are_those_of_both_answers_scored_as_texts_after_one_prompt():
+    """log P of " (A" less that of " (B": what both have in common cancels."""
+    lm = load("tiny:0", dtype="float64")
+    ids = {letter: lm.tokenizer.encode(f" ({letter}", add_special_tokens=False) for letter in "AB"}
+    assert ids["A"][:-1] == ids["B"][:-1]
+    for talk, odds in zip(ASKED, LocalChooser(lm).choose(ASKED), strict=True):
+        prompt = lm.encode_prompt(talk)
+        a, b = sequence_logps(lm, [prompt, prompt], [ids["A"], ids["B"]])
+        assert odds == pytest.approx(float(a.sum() - b.sum()), abs=1e-9)
+
+
+def test_odds_do_not_depend_on_what_else_is_asked():
+    chooser = LocalChooser(load("tiny:0", dtype="float64"))
+    assert chooser.choose(ASKED) == pytest.approx([chooser.choose([talk])[0] for talk in ASKED], abs=1e-9)
+
+
+def test_a_backend_in_memory_also_answers_and_contrasts():
+    lm = load("tiny:0", dtype="float32")
+    backend = local_backend(lm, "mine")
+    assert backend.id == "mine"
+    (judged,) = backend.contrast(lambda pair: KIND).prefer([PAIR])
+    assert 0 < judged.preference < 1
+    assert multiple_choice_judge(lm, lambda pair: KIND).prefer([PAIR])[0].criterion == "kind"
+
+
+class Told:
+    """An engine that tells log-probs by the length of what it is asked."""
+
+    def choose(self, conversations, letters):
+        assert letters == ("A", "B")
+        told = [Letters((-1.0, -3.0), "A"), Letters((), "What?")]
+        return [told[len(talk.messages) > 1] for talk in conversations]
+
+
+def test_a_server_s_odds_are_the_difference_and_nothing_where_none_are_told():
+    assert EndpointChooser(Told()).choose(ASKED) == [2.0, None]
+    backend = endpoint_backend(Told(), "there")
+    assert (backend.id, backend.contrast) == ("there", None)
+    assert backend.together > local_backend(load("tiny:0"), "here").together

@@ -1,0 +1,68 @@
+import pytest
+from serving import SAMPLING, local_engine, running
+
+from gnomon.errors import ConfigError
+from gnomon.pipeline.roles import Cast, kept_rows, name_of, settings_of, who
+from gnomon.pipeline.stage import Artefact
+from gnomon.pipeline.stages import Start
+from gnomon.records import Conversation
+
+OWN = Start("tiny:0")
+
+
+def test_a_role_is_the_model_s_own_or_a_teacher_s(tmp_path):
+    assert str(who(None, OWN)) == "self tiny:0"
+    assert str(who("tiny:1", OWN)) == "teacher tiny:1"
+    made = Start("path:somewhere", Artefact("abc123", "sft", tmp_path))
+    assert str(who(None, made)) == "self sft:abc123"
+
+
+def test_a_folder_is_called_by_its_weights_not_by_its_place(tmp_path):
+    for folder, weights in (("one", b"1"), ("same", b"1"), ("other", b"2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.safetensors").write_bytes(weights)
+    one, same, other = (name_of(Start(f"path:{tmp_path / name}")) for name in ("one", "same", "other"))
+    assert one == same != other
+    assert one.startswith("path:")
+    assert str(tmp_path) not in one
+
+
+def test_settings_tell_models_apart_and_refuse_what_is_none():
+    assert settings_of(None, "tiny:1", "endpoint:http://localhost:1/v1#m") == [
+        None,
+        "tiny:1",
+        "endpoint:http://localhost:1/v1#m",
+    ]
+    with pytest.raises(ConfigError, match="nobody"):
+        settings_of("nobody")
+
+
+def test_the_model_at_hand_is_loaded_once_for_all_its_roles(tmp_path):
+    cast = Cast(OWN, "float32", tmp_path)
+    assert cast.backend(None).engine.engine.lm is cast.engine("generator", None).engine.lm
+    other = cast.backend("tiny:1")
+    assert other.engine.engine.lm is not cast.model
+    assert other.id == "tiny:1 in float32"
+
+
+def test_a_server_samples_answers_and_keeps_both(tmp_path):
+    local = local_engine()
+    with running(local) as server:
+        cast = Cast(OWN, "float32", tmp_path)
+        engine = cast.engine("critic", str(server.ref))
+        prompts, seeds = [[2, 40, 41], [2, 50]], [1, 2]
+        found = engine.sample(prompts, SAMPLING, seeds)
+        assert [s.response_ids for s in found] == [
+            s.response_ids for s in local.sample(prompts, SAMPLING, seeds)
+        ]
+        assert engine.answer([Conversation.of("Hi")], SAMPLING)[0].text is not None
+        assert (tmp_path / "critic.jsonl").exists()
+        asked = server.answered.total()
+        engine.sample(prompts, SAMPLING, seeds)
+        assert server.answered.total() == asked
+
+
+def test_rows_of_earlier_attempts_are_there_and_added_to(tmp_path):
+    kept_rows(tmp_path / "asked.jsonl").add({"a": {"probability": 0.5, "said": []}})
+    again = kept_rows(tmp_path / "asked.jsonl")
+    assert again.rows == [{"id": "a", "probability": 0.5, "said": []}]

@@ -1,0 +1,88 @@
+import pytest
+
+from gnomon.errors import ConfigError
+from gnomon.policy_settings import FORMS, PolicySettings, RewardTerm
+from gnomon.recipe import load_recipe
+
+
+def policy(*overrides):
+    return load_recipe(None, [f"policy.{override}" for override in overrides]).policy
+
+
+def complaint(*overrides):
+    with pytest.raises(ConfigError) as caught:
+        policy(*overrides)
+    return str(caught.value)
+
+
+def test_what_is_not_set_is_the_algorithm_s():
+    assert policy("algorithm=ppo").form == FORMS["ppo"]
+    assert (policy("algorithm=ppo").updates, policy().updates) == (4, 1)
+    grpo = policy("algorithm=grpo").form
+    assert (grpo.average, grpo.kl, grpo.estimator) == ("sequences", "loss", "k3")
+    dapo = policy("algorithm=dapo").form
+    assert (dapo.high, dapo.resample, dapo.overlong, dapo.average) == (0.28, 3, 0.2, "tokens")
+
+
+def test_what_is_set_is_not():
+    own = policy(
+        "algorithm=dapo", "epochs=3", "minibatches=2", "average=sums", "clip.high=0.5", "resample=0",
+        "overlong=16", "kl.place=reward", "standardise=true",
+    )  # fmt: skip
+    assert own.updates == 6
+    form = own.form
+    assert (form.average, form.high, form.resample, form.overlong) == ("sums", 0.5, 0, 0.25)
+    assert (form.kl, form.estimator, form.standardise) == ("reward", "k1", True)
+    assert policy("kl.place=loss", "kl.estimator=k2").form.estimator == "k2"
+
+
+def test_published_defaults_of_ppo():
+    own = PolicySettings(algorithm="ppo")
+    assert (own.gamma, own.lam, own.clip.low, own.form.high, own.critic.clip) == (1.0, 0.95, 0.2, 0.2, 0.2)
+    assert (own.critic.coef, own.critic.optim.eps, own.critic.optim.schedule) == (0.1, 1e-5, "linear")
+    assert (own.form.epochs, own.minibatches, own.kl.horizon, own.form.standardise) == (4, 1, 10_000, True)
+    own = PolicySettings().multipliers
+    assert (own.lr, own.start, own.most, own.window) == (0.1, 1.0, 5.0, 128)
+
+
+def test_a_reward_is_named_by_its_source():
+    own = policy("rewards=[model, 'python:own.rewards:brief', 'path:runs/other']")
+    assert own.sources == ("model", "python:own.rewards:brief", "path:runs/other")
+    assert [term.called for term in own.rewards] == ["model", "brief", "other"]
+
+
+def test_a_reward_has_a_weight_or_a_threshold_or_both():
+    plain, limit = RewardTerm(source="model"), RewardTerm(source="model", at_most=0.5)
+    both = RewardTerm(source="model", at_least=0.5, weight=2)
+    assert [term.weighs for term in (plain, limit, both)] == [1.0, 0.0, 2.0]
+    assert [term.bounded for term in (plain, limit, both)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ["rewards=[modle]"],
+            "source is 'modle'; write model, path:DIR, judge:MODEL or python:",
+        ),
+        (["rewards=['python:own.rewards']"], "source is 'python:own.rewards'; write model"),
+        (["rewards=[{source: model, wieght: 2}]"], "'policy.rewards.0.wieght'; did you mean 'weight'?"),
+        (["rewards=[{source: model, at_most: 1, at_least: 0}]"], "at_most and at_least are two thresholds"),
+        (["rewards=[model, model]"], "two rewards are called 'model'; give one of them another `name`"),
+        (
+            ["samples=1"],
+            "samples is 1, and rloo measures a sample against others of its prompt",
+        ),
+        (["minibatches=5"], "minibatches is 5, which does not divide the 24 prompts of a batch"),
+        (["algorithm=raft", "rewards=[{source: model, at_most: 1}]"], "raft keeps the best samples"),
+        (["clip.dual=1"], "policy.clip.dual: "),
+        (["algorithm=grop"], "policy.algorithm: "),
+    ],
+)
+def test_what_cannot_be_is_refused(overrides, expected):
+    assert expected in complaint(*overrides)
+
+
+def test_one_sample_of_each_prompt_is_enough_where_tokens_are_measured():
+    assert policy("algorithm=ppo", "samples=1").samples == 1
+    assert policy("algorithm=reinforce_pp", "samples=1").samples == 1
