@@ -193,6 +193,7 @@ def _item_values(tx: Transaction, project: int, item: Item) -> dict[str, Any]:
         "answers": len(item.responses),
         "created_at": tx.now,
         "drawn": item.drawn.model_dump(mode="json") if item.drawn else None,
+        "probe": item.probe.model_dump() if item.probe else None,
     }
 
 

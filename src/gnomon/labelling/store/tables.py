@@ -64,12 +64,13 @@ items = Table(
     Column("answers", Integer, nullable=False, default=2),
     Column("created_at", BigInteger, nullable=False),
     Column("drawn", JSON(none_as_null=True)),
+    Column("probe", JSON(none_as_null=True)),
     UniqueConstraint("project_id", "external_id"),
     Index(None, "project_id", "purpose", "taken"),
 )
 """`expected` is the place of the better response where it is known (gold, qualification), and `taken`
 the votes given or under way that count towards the overlap. More than two `answers` are to be ranked; `drawn`
-says how a pair was sampled."""
+says how a pair was sampled, `probe` of which probe it is a version."""
 
 responses = Table(
     "responses",
