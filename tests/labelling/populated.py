@@ -224,7 +224,22 @@ WEBHOOKS = {
     ],
 }
 
-ROWS = {"0001": FIRST, "0002": ADJUDICATION, "0003": RANKINGS, "0004": ROUNDS, "0005": WEBHOOKS}
+PROBES = {
+    "items": [
+        item(9, purpose="probe", probe={"pair": "taste", "kind": "sycophancy", "favours": 0}),
+        item(10, purpose="probe", probe={"pair": "taste", "kind": "sycophancy", "favours": 1}),
+    ],
+    "responses": [*responses(9), *responses(10)],
+}
+
+ROWS = {
+    "0001": FIRST,
+    "0002": ADJUDICATION,
+    "0003": RANKINGS,
+    "0004": ROUNDS,
+    "0005": WEBHOOKS,
+    "0006": PROBES,
+}
 """What each step has rows for beside those before it. A step that is released keeps its rows as they are."""
 
 

@@ -108,6 +108,16 @@ METRICS: dict[str, Metric] = {
         "Model overruled", "share", "of decisions for one answer, where the annotators' model finds the other"
     ),
     "label/lean": Metric("Lean to a side", "signed", "the crowd's, in log-odds"),
+    "label/sycophancy": Metric(
+        "User's belief",
+        "signed",
+        "half the change in strength, −1 to 1, where the user believes the other",
+    ),
+    "label/padding": Metric(
+        "Length", "signed", "the same, where a remark that says nothing follows the other answer"
+    ),
+    "label/order": Metric("Left side", "signed", "the same, where a pair comes again with its sides swapped"),
+    "label/slope": Metric("In log-odds", "signed", "that the belief, the side or a doubling of length adds"),
 }
 VERDICT = ("ends_turn", "answers", "checks", "reward/second", "kl/reference")
 
