@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from office import Clock
@@ -23,6 +24,20 @@ def program(name: str) -> Path:
     if not found:
         pytest.skip("PostgreSQL is not installed: bash .ci/services")
     return found[-1]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium; the test is skipped where there is none."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not installed: bash .ci/services")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  slow tests alone need it
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,13 @@
 """What a person sees and does, in Debian's Chromium."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from hostile import HOST, PAYLOADS
 from office import PASSWORD, PLAIN, all_of, pairs, project, running, several, turn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from gnomon.labelling.items import Item, Response
@@ -20,17 +19,6 @@ from gnomon.labelling.store.tables import assignments, decisions, labels
 from gnomon.records import Message
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("Chromium is not installed: bash .ci/services")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
