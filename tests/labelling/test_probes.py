@@ -74,7 +74,7 @@ def test_a_row_makes_two_versions_that_differ_in_one_thing(tmp_path):
         ({"prompts": ["The same?", "The same?"]}, "two prompts"),
         ({"responses": ["Tea.", "Tea."]}, "two responses"),
         ({"responses": ["Tea.", ""]}, "responses.1"),
-        ({"kind": "anger"}, "is no probe .kind: "),
+        ({"kind": "anger"}, "does not match"),
         ({"remark": "so"}, "remark"),
     ],
 )

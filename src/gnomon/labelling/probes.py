@@ -76,9 +76,9 @@ def read_probes(path: str | Path) -> list[Item]:
             found += ROW.validate_python(row).versions()
         except ValidationError as problem:
             error = problem.errors()[0]
-            where = ".".join(map(str, error["loc"][1:])) or "kind"
+            said = ": ".join(filter(None, (".".join(map(str, error["loc"][1:])), error["msg"])))
             raise DataError(
-                f"row {number} of {file_name(path)} is no probe ({where}: {error['msg']}); it has {SHAPE}"
+                f"row {number} of {file_name(path)} is no probe ({said}); it has {SHAPE}"
             ) from problem
     return found
 
