@@ -113,6 +113,7 @@ def test_probes_have_a_section_and_a_table_where_there_are_any():
     assert f"{own['annotators']['ada']['value']:+.2f}" in page.text
     text = shown(*label_tables(found))
     assert "20 with, 0 against" in text
+    assert f"ada {own['annotators']['ada']['value']:+.2f}" in " ".join(text.split())
     assert f"{own['shift']['value']:+.2f}" in text
     assert "…" not in text
     assert "probes" not in Page(label_page(summary(crowd()))).sections()

@@ -116,6 +116,19 @@ def _probe_tables(summary: Summary) -> list[Table]:
                 cell("label/slope", _there(probe["slope"])),
             )
             table.add_row(metric(f"label/{name}").title, *cells, turned, str(probe["judged"]))
+    return [table, *_swayed_tables(summary)] if table.row_count else []
+
+
+def _swayed_tables(summary: Summary) -> list[Table]:
+    """The shift of each annotator who judged enough probes of a kind."""
+    kinds = [kind for kind in PROBES if any(map(_there, summary["probes"][kind]["annotators"].values()))]
+    titles = [metric(f"label/{PROBES[kind]}").title for kind in kinds]
+    table = _table("What sways each annotator, with 95% intervals", "", titles)
+    for name, _ in in_order(summary["annotators"]):
+        own = [_there(summary["probes"][kind]["annotators"].get(name, {})) for kind in kinds]
+        if any(own):
+            cells = (cell(f"label/{PROBES[kind]}", found) for kind, found in zip(kinds, own, strict=True))
+            table.add_row(Text(visible(name)), *cells)
     return [table] if table.row_count else []
 
 
