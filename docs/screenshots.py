@@ -121,7 +121,7 @@ def pictures(browser: Browser, url: str, link: str, statistics: Path) -> Iterato
     page.get_by_label("Name").fill("Ada")
     page.get_by_label("Password").fill("a password for pictures")
     page.get_by_role("button", name="Join").click()
-    page.wait_for_load_state("load")
+    page.get_by_role("button", name="Sign out").wait_for()
     for scheme in SCHEMES:
         for size, (width, height) in SIZES.items():
             with looking(browser, entered, url, scheme, (width, height)) as context:
@@ -158,7 +158,6 @@ def taken(context: BrowserContext, name: str, address: str) -> bytes:
     for key in keys.get(name, ()):
         page.keyboard.press(key)
     if name == "statistics":
-        page.locator("#probes").scroll_into_view_if_needed()
         page.evaluate("document.getElementById('probes').scrollIntoView({ behavior: 'instant' })")
     picture = page.screenshot()
     page.close()

@@ -161,7 +161,7 @@ def test_the_ways_in_break_no_rule(chromium, axe, store, look):
         walker.page.get_by_label("Name").fill("Ada")
         walker.page.get_by_label("Password").fill(PASSWORD)
         walker.page.get_by_role("button", name="Join").click()
-        walker.page.wait_for_load_state("load")
+        expect(walker.page.get_by_role("button", name="Sign out")).to_be_visible()
         walker.look("no projects")
         made = project(store, [], PLAIN)
         with store.write() as tx:
@@ -181,7 +181,7 @@ def test_no_page_of_the_application_breaks_a_rule(chromium, axe, store, look):
         page.get_by_label("Name").fill("Ada")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Join").click()
-        page.wait_for_load_state("load")
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
         filled(store)
         walker.look("projects", "/")
         walker.look("comparison", "/p/pairs")
@@ -211,7 +211,7 @@ def test_no_page_of_the_application_breaks_a_rule(chromium, axe, store, look):
         walker.look("results", "/p/cases/results")
         walker.look("no results", "/p/empty/results")
         page.get_by_role("button", name="Make a one-time link").click()
-        page.wait_for_load_state("load")
+        expect(page.get_by_role("textbox", name="One-time link")).to_be_visible()
         walker.look("a link")
     assert walker.broken == {}
     assert len(walker.seen) == 19

@@ -87,7 +87,8 @@ def joined(chromium, link: str, name: str) -> Page:
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Join").click()
-    page.wait_for_load_state("load")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    page.wait_for_load_state("load")  # until then keys do nothing
     return page
 
 
