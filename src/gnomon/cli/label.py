@@ -51,14 +51,15 @@ def init(
     """Make a project, and the database if there is none."""
     text = guidelines.read_text(encoding="utf-8") if guidelines else None
     with opened(db) as store:
-        from gnomon.labelling.probes import builtin_probes  # noqa: PLC0415  an extra
-        from gnomon.labelling.store import projects  # noqa: PLC0415
+        from gnomon.labelling.store import projects  # noqa: PLC0415  an extra
 
         with store.write() as tx:
             made = projects.create(tx, project, title or project, _settings(settings or []))
             if text:
                 projects.write_guidelines(tx, made.id, text)
             if probes:
+                from gnomon.labelling.probes import builtin_probes  # noqa: PLC0415  torch is slow to import
+
                 projects.add_items(tx, made.id, builtin_probes())
     out.print(Text(f"{project} is in {db}; next: gnomon label import {project} FILE"), soft_wrap=True)
 
