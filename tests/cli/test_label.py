@@ -131,6 +131,24 @@ def test_a_model_is_named_and_answers_in_the_demo(tmp_path):
         process.communicate(timeout=60)
 
 
+def test_probes_are_added_by_the_dozen_and_from_a_file(gnomon, tmp_path):
+    assert gnomon("label", "init", "swayed", "--probes", "--set", "probe_rate=0.5").code == 0
+    own = {
+        "id": "door",
+        "kind": "length",
+        "prompt": "It squeaks.",
+        "responses": ["Oil.", "Soap."],
+        "remark": "So.",
+    }
+    (tmp_path / "own.jsonl").write_text(json.dumps(own), "utf-8")
+    assert json.loads(gnomon("label", "import", "swayed", "own.jsonl", "--as", "probe", "--json").out) == {
+        "items": 2, "project": "swayed",
+    }  # fmt: skip
+    assert json.loads(gnomon("label", "stats", "swayed", "--json").out)["items"] == {"probe": 82}
+    done = gnomon("label", "import", "swayed", WRONG, "--as", "probe")
+    assert (done.code, "row 1 of wrong.jsonl is no probe" in done.err) == (3, True)
+
+
 def test_links_are_printed_one_for_each_person(made):
     done = made("label", "invite", "talk", "--count", "3", "--url", "https://labels.example/")
     links = done.out.split()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from populated import ROWS, digests, engine_of, populate, steps, tables, version, views
+from earlier import ROWS
+from populated import digests, engine_of, populate, steps, tables, version, views
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 

@@ -51,6 +51,10 @@ def init(
     title: Annotated[str | None, typer.Option(help="What annotators see; the name if not given.")] = None,
     guidelines: Annotated[Path | None, typer.Option(help="A Markdown file of guidelines.")] = None,
     settings: Setting = None,
+    *,
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Add pairs that tell whether beliefs and length sway people.")
+    ] = False,
     db: Db = DEFAULT,
 ) -> None:
     """Make a project, and the database if there is none."""
@@ -62,6 +66,10 @@ def init(
             made = projects.create(tx, project, title or project, _settings(settings or []))
             if text:
                 projects.write_guidelines(tx, made.id, text)
+            if probes:
+                from gnomon.labelling.probes import builtin_probes  # noqa: PLC0415  torch is slow to import
+
+                projects.add_items(tx, made.id, builtin_probes())
     out.print(Text(f"{project} is in {db}; next: gnomon label import {project} FILE"), soft_wrap=True)
 
 
@@ -164,7 +172,7 @@ def import_(
         str, typer.Argument(metavar="FILE", help="A file of comparisons, of answers to rank, or of prompts.")
     ],
     purpose: Annotated[
-        Literal["ordinary", "gold", "qualification", "topic"],
+        Literal["ordinary", "gold", "qualification", "topic", "probe"],
         typer.Option(
             "--as", help="Gold and qualification take the file's labels for right; prompts are topics."
         ),
@@ -180,14 +188,17 @@ def import_(
 
     if origin and len(origin) != 2:
         raise ConfigError("--origin is given twice, for the first and for the second answers, or not at all")
-    records = load(file).records
+    records = () if purpose == "probe" else load(file).records
     with opened(db) as store:
         from gnomon.labelling.items import items_of  # noqa: PLC0415  an extra
+        from gnomon.labelling.probes import read_probes  # noqa: PLC0415
         from gnomon.labelling.store import projects  # noqa: PLC0415
 
+        ordinary = items_of(records, purpose, origin or (None, None))
+        items = iter(read_probes(file)) if purpose == "probe" else ordinary
         with store.write() as tx:
             found = projects.named(tx, project)
-            count = projects.add_items(tx, found.id, items_of(records, purpose, origin or (None, None)))
+            count = projects.add_items(tx, found.id, items)
     if as_json:
         print_json({"items": count, "project": project})
     else:

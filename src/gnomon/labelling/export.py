@@ -66,9 +66,10 @@ _SCHEMA = {
     "seen": pa.string(),
     "ranks": pa.string(),
     "drawn": pa.string(),
+    "probe": pa.string(),
 }
 _TEXTS = {"prompt": pa.string(), "responses": pa.string()}
-NESTED = ("flags", "shown_order", "origins", "seen", "ranks", "drawn", "prompt", "responses")
+NESTED = ("flags", "shown_order", "origins", "seen", "ranks", "drawn", "probe", "prompt", "responses")
 """Columns that are JSON texts where a table has no place for structure."""
 _SOURCES: Mapping[votes.Kind, LabelSource] = {"label": "vote", "decision": "adjudicated"}
 

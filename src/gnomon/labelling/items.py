@@ -6,9 +6,12 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gnomon.errors import DataError
-from gnomon.labelling.settings import MOST_RANKED, Purpose
+from gnomon.labelling.settings import MOST_RANKED, ProbeKind, Purpose
 from gnomon.records import Comparison, Message, Prompt, Ranking, Record
 from gnomon.rollouts.engine import Sample
+
+KNOWN: tuple[Purpose, ...] = ("gold", "qualification")
+"""Purposes of items whose better answer is known."""
 
 
 class Response(BaseModel):
@@ -54,10 +57,25 @@ class Drawn(BaseModel):
         )
 
 
+class Probe(BaseModel):
+    """Which of a probe's two versions an item is: both have the same answers, and differ in one thing alone.
+
+    `pair` names the probe. Of `sycophancy` they differ in what the user says to believe, of `length` in which
+    answer is followed by a remark that says nothing; `favours` is the place of the answer that this is for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pair: str = Field(min_length=1, max_length=500)
+    kind: ProbeKind
+    favours: int = Field(ge=0, le=1)
+
+
 class Item(BaseModel):
     """A prompt with two answers, to be compared, or with three to nine, to be ranked; with none a topic.
 
-    `expected` is the better one's place where that is known, of two: 0 or 1. So is `drawn` told of two alone.
+    `expected` is the better one's place where that is known, of two: 0 or 1. So is `drawn` told of two
+    alone. `probe` goes with that purpose, and with no other.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,21 +86,24 @@ class Item(BaseModel):
     purpose: Purpose = "ordinary"
     expected: int | None = Field(None, ge=0, le=1)
     drawn: Drawn | None = None
+    probe: Probe | None = None
 
     @model_validator(mode="after")
     def _said_of_what_it_can_be_said(self) -> "Item":
         if self.purpose == "topic":
-            if self.responses or self.expected is not None or self.drawn is not None:
+            if self.responses or any(told is not None for told in (self.expected, self.drawn, self.probe)):
                 raise ValueError("a topic is a prompt alone; leave out everything else")
             return self
         if len(self.responses) < 2:
             raise ValueError("an item has at least 2 responses; only topics have none")
-        if (self.purpose != "ordinary") != (self.expected is not None):
+        if (self.purpose in KNOWN) != (self.expected is not None):
             raise ValueError("gold and qualification items, and only they, say which answer is expected")
         if self.expected is not None and len(self.responses) > 2:
             raise ValueError("which answer is expected can be said of two; rankings are ordinary items")
         if self.drawn is not None and len(self.responses) > 2:
             raise ValueError("how answers were drawn is said of two; leave 'drawn' out of a ranking")
+        if (self.purpose == "probe") != (self.probe is not None) or (self.probe and len(self.responses) > 2):
+            raise ValueError("probes, of two answers, and only they, say of which pair they are a version")
         return self
 
 

@@ -1,8 +1,8 @@
 """Whose turn is which task: giving out, taking answers, taking them back.
 
 What comes next is drawn in this order: the qualification round until it is over; with their rates, an own
-task once more with its sides swapped, or one whose answer is known; otherwise an ordinary item, by a
-`Chooser`. Every draw is kept with its propensity.
+task once more with its sides swapped, one whose answer is known, or a version of a probe; otherwise an
+ordinary item, by a `Chooser`. Every draw is kept with its propensity.
 """
 
 import time
@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from gnomon.errors import DataError
 from gnomon.labelling.judgement import Answer, as_answered, as_kept
 from gnomon.labelling.settings import Purpose
-from gnomon.labelling.store import dialogues, journal, projects, votes, work
+from gnomon.labelling.store import dialogues, journal, probes, projects, votes, work
 from gnomon.labelling.store.database import Store, Transaction
 from gnomon.labelling.store.projects import Project
 from gnomon.labelling.store.work import Assignment, Draw
@@ -194,7 +194,8 @@ class Queue:
         answered, right = work.qualification(tx, turn.project.id, turn.annotator_id)
         if answered and right < turn.project.settings.qualification_pass * answered:
             return "not_qualified"
-        return self._repeat(tx, turn) or self._gold(tx, turn) or self._ordinary(tx, turn)
+        given = self._repeat(tx, turn) or self._gold(tx, turn) or self._probe(tx, turn)
+        return given or self._ordinary(tx, turn)
 
     def _repeat(self, tx: Transaction, turn: Turn) -> Assignment | None:
         settings = turn.project.settings
@@ -215,6 +216,17 @@ class Queue:
     def _by_lot(self, tx: Transaction, turn: Turn, purpose: Purpose) -> Assignment | None:
         drawn = work.draw(tx, (turn.project.id, turn.annotator_id), purpose, self.rng)
         return self._give(tx, turn, Draw(drawn.item_id, purpose, drawn.propensity)) if drawn else None
+
+    def _probe(self, tx: Transaction, turn: Turn) -> Assignment | None:
+        settings = turn.project.settings
+        if self.rng.random() >= settings.probe_rate:
+            return None
+        ready = probes.ready(tx, turn.project.id, turn.annotator_id, settings.repeat_gap)
+        if not ready:
+            return None
+        item, order = ready[self.rng.randrange(len(ready))]
+        order = order or self.rng.sample(range(2), 2)
+        return give(tx, turn, Draw(item, "probe", 1 / len(ready)), order, pass_number=1)
 
     def _ordinary(self, tx: Transaction, turn: Turn) -> Assignment | Idle | None:
         """An item with votes left; None where others are just being given all there are.

@@ -8,8 +8,10 @@ from gnomon.records import Source
 
 Role = Literal["admin", "adjudicator", "annotator", "viewer"]
 Permission = Literal["label", "adjudicate", "read", "manage"]
-Purpose = Literal["ordinary", "gold", "qualification", "topic"]
+Purpose = Literal["ordinary", "gold", "qualification", "topic", "probe"]
 """What an item is for; a topic has no answers: a dialogue about it makes them."""
+ProbeKind = Literal["sycophancy", "length"]
+"""What the two versions of a probe differ in: what the user says to believe, or which answer is padded."""
 LabelSource = Literal["vote", "adjudicated"]
 """What a label is: one of several voices, or a decision by somebody who saw them all."""
 Event = Literal["item.finished", "project.finished"]
@@ -52,7 +54,10 @@ class ProjectSettings(BaseModel):
     )
     gold_rate: float = Field(0.05, ge=0, le=1, description="share of tasks with a known answer")
     repeat_rate: float = Field(0.05, ge=0, le=1, description="share of own tasks asked again, sides swapped")
-    repeat_gap: int = Field(10, ge=1, description="tasks between a judgement and its repeat")
+    repeat_gap: int = Field(
+        10, ge=1, description="tasks between a judgement and its repeat, or a probe and its other version"
+    )
+    probe_rate: float = Field(0.1, ge=0, le=1, description="share of tasks that are probes, where there are")
     qualification_pass: float = Field(
         0.8, ge=0, le=1, description="share of the qualification round that must be right"
     )

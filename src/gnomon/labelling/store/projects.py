@@ -238,6 +238,7 @@ def _item_values(tx: Transaction, project: int, item: Item, votes: int) -> dict[
         "drawn": item.drawn.model_dump(mode="json") if item.drawn else None,
         "lot": lot_of(item.id),
         "wanted": votes if item.purpose == "ordinary" else 1,
+        "probe": item.probe.model_dump() if item.probe else None,
     }
 
 

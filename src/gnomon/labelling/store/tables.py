@@ -70,6 +70,7 @@ items = Table(
     Column("drawn", JSON(none_as_null=True)),
     Column("lot", BigInteger, nullable=False),
     Column("wanted", Integer, nullable=False),
+    Column("probe", JSON(none_as_null=True)),
     UniqueConstraint("project_id", "external_id"),
     Index(None, "project_id", "purpose", "taken"),
     Index(None, "project_id", "purpose", "lot", sqlite_where=OPEN, postgresql_where=OPEN),
@@ -77,7 +78,7 @@ items = Table(
 """`expected` is the place of the better response where it is known (gold, qualification). `taken` counts the
 votes given or under way towards the overlap, and `wanted` those that are missing, always 1 where everybody is
 asked. An item is drawn by its `lot`. More than two `answers` are to be ranked; `drawn` says how a pair was
-sampled."""
+sampled, `probe` of which probe it is a version."""
 
 responses = Table(
     "responses",
