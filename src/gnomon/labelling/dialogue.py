@@ -103,9 +103,8 @@ class Dialogues:
         with self.store.write() as tx:
             work.lock_annotator(tx, turn.annotator_id)
             found = _own(tx, turn, token)
-            last = (dialogues.exchanges_of(tx, found) or [None])[-1]
-            if last and last.item_id is not None:
-                assignment = work.of_item(tx, last.item_id, turn.annotator_id)
+            for item in [one.item_id for one in dialogues.exchanges_of(tx, found) if one.item_id is not None]:
+                assignment = work.of_item(tx, item, turn.annotator_id)
                 if assignment.state == "leased":
                     work.give_back(tx, assignment)
             dialogues.end(tx, found)
