@@ -52,10 +52,10 @@ def open_partner(who: Named, reach: "Reach") -> "Partner | None":
     from gnomon.labelling.partner import TIMEOUT, Partner  # noqa: PLC0415  an extra
 
     if who.local:
-        engine = open_model(who.local)
+        local = open_model(who.local)
         from gnomon.pipeline.stages import Start  # noqa: PLC0415  torch is slow to import
 
-        return Partner(engine, who.local, Start(who.local).digest)
+        return Partner(local, who.local, Start(who.local).digest)
     if who.remote is None:
         return None
     import httpx  # noqa: PLC0415  an extra

@@ -103,8 +103,7 @@ class Dialogues:
         with self.store.write() as tx:
             work.lock_annotator(tx, turn.annotator_id)
             found = _own(tx, turn, token)
-            said = dialogues.exchanges_of(tx, found)
-            if said and (item := said[-1].item_id) is not None:
+            for item in [one.item_id for one in dialogues.exchanges_of(tx, found) if one.item_id is not None]:
                 assignment = work.of_item(tx, item, turn.annotator_id)
                 if assignment.state == "leased":
                     work.give_back(tx, assignment)
