@@ -4,18 +4,24 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import pytest
 from exported import decision, row
+from listening import LOCAL
 from office import PASSWORD, PLAIN, pair, pairs, project, running, several, turn
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
+from talking import Script, live
 
+from gnomon.labelling.courier import Courier, Pace
 from gnomon.labelling.items import Item, Response
 from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.partner import Partner
 from gnomon.labelling.quality.summary import summarise
 from gnomon.labelling.queue import Queue, Task, Turn
+from gnomon.labelling.server import listen, serving
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.store import people, projects
 from gnomon.labelling.store.database import Store, open_store
@@ -215,6 +221,55 @@ def test_no_page_of_the_application_breaks_a_rule(chromium, axe, store, look):
         walker.look("a link")
     assert walker.broken == {}
     assert len(walker.seen) == 19
+
+
+class Waiting(Script):
+    """Answers when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = Event()
+
+    def answer(self, *of, **more):
+        assert self.may.wait(60)
+        return super().answer(*of, **more)
+
+
+def test_dialogues_and_webhooks_break_no_rule(chromium, axe, store, look):
+    live(store, ["cats"])
+    with store.write() as tx:
+        token = people.invite(tx, "admin")
+    engine, slow = Waiting(), Courier(store, LOCAL, Pace(look=3600))
+    with (
+        serving(store, listen("127.0.0.1", 0), courier=slow, partner=Partner(engine, "a-script")) as url,
+        walking(chromium, axe, look, url) as walker,
+    ):
+        page = walker.page
+        page.goto(f"/join/{token}")
+        page.get_by_label("Name").fill("Ada")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Join").click()
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        walker.look("a dialogue", "/p/p")
+        page.get_by_label("Your message").fill("**Why**?")
+        page.get_by_role("button", name="Send").click()
+        expect(page.locator("#writing")).to_be_visible()
+        walker.look("the model writes")
+        engine.may.set()
+        expect(page.get_by_role("article", name="Answer B")).to_be_visible()
+        walker.look("its answers")
+        walker.look("no webhooks", "/p/p/webhooks")
+        page.get_by_label("Address").fill("http://127.0.0.1:9/hook")
+        page.get_by_role("button", name="Add").click()
+        expect(page.get_by_label("Secret")).to_be_visible()
+        walker.look("a secret")
+        walker.look("a webhook", "/p/p/webhooks/1")
+        page.get_by_role("button", name="Send a test").click()
+        expect(page.get_by_role("button", name="Discard")).to_be_visible()
+        walker.look("messages")
+        walker.look("webhooks", "/p/p/webhooks")
+    assert walker.broken == {}
+    assert len(walker.seen) == 8
 
 
 def crowd() -> list[dict]:
