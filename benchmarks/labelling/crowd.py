@@ -82,6 +82,7 @@ class Person:
         if task is None:
             return False
         if thinking:
+            self.http.close()  # the server closes what is idle for some seconds; connecting again is timed
             time.sleep(self.rng.uniform(*thinking))
         said = {"choice": self.rng.choice(["left", "right"]), "strength": self.rng.randint(1, 4)}
         self.ask("submit", "POST", f"/tasks/{task['token']}/label", said)

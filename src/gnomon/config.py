@@ -250,3 +250,12 @@ class Recipe(Settings):
     policy: PolicySettings | None = PolicySettings()
     constitution: ConstitutionSettings | None = ConstitutionSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _bodies_are_whole(self) -> Self:
+        if self.reward and self.reward.bodies > 1 and self.model.sharding == "layers":
+            raise ValueError(
+                "reward.trunk: several bodies are not shared out; set model.sharding to none, or trunk to "
+                "shared"
+            )
+        return self

@@ -66,6 +66,7 @@ def test_what_cannot_be_done_is_told(made):
     hook = json.loads(made("add", "talk", URL, *LOCAL, "--json").out)["id"]
     unknown = f"talk has no webhook {hook + 1}"
     for arguments, said in (
+        (("add", "talk", URL, "--event", "item.finish", *LOCAL), "there is: item.finished, project.finished"),
         (("add", "talk", URL), "does not lead to the public internet"),
         (("add", "talk", "", *LOCAL), "address"),
         (("add", "nothing", URL, *LOCAL), "there is no project 'nothing'"),

@@ -1,6 +1,7 @@
 """Labellers with planted ways of choosing, and pairs whose better answer says so."""
 
 import math
+from hashlib import sha256
 from random import Random
 
 from gnomon.constitution.labeller import Labeller, Who
@@ -19,22 +20,11 @@ THREE = Constitution(name="three", principles=(KIND, TRUE, SHORT))
 
 def pairs(n, source="person"):
     """Comparisons of a prompt each, the better answer first in every other one."""
-    words = (
-        "apple",
-        "bridge",
-        "candle",
-        "donkey",
-        "engine",
-        "forest",
-        "garden",
-        "hammer",
-        "island",
-        "jacket",
-    )
+    letters = str.maketrans("0123456789", "ghijklmnop")
     rows = [
         Comparison.of(
             f"p{i}",
-            Conversation.of(f"{words[i % 10]} {words[i // 10 % 10]} {words[i // 100]}?"),
+            Conversation.of(sha256(f"{i}".encode()).hexdigest()[:24].translate(letters) + "?"),
             f"good {i}",
             f"bad {i}",
             Label(1.0, source),

@@ -12,9 +12,8 @@ def test_every_mode_is_a_way_of_its_own():
 
 
 def test_a_mode_says_how_and_the_settings_how_much():
-    own = FeedbackSettings(
-        ensemble=7, reasoning=3, reasoning_tokens=9, examples="mine.json", clamp=(0.3, 0.7)
-    )
+    more = {"reasoning_tokens": 9, "clamp": (0.3, 0.7)}
+    own = FeedbackSettings(ensemble=7, reasoning=3, examples="mine.json", **more)
     assert mode("recipe", own) == own
     assert mode("choice", own) == FeedbackSettings(**more)
     assert mode("choice-ensemble", own).ensemble == 7

@@ -106,7 +106,12 @@ def theirs() -> dict[str, list[float]]:
     done = subprocess.run(
         [str(PEERS), str(HERE / "trl_losses.py")],
         input=json.dumps(asked),
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env={
+            **os.environ,
+            "HF_HUB_OFFLINE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "TRL_EXPERIMENTAL_SILENCE": "1",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -40,10 +40,16 @@ def inputs(answers: list[list[float]]) -> dict[str, torch.Tensor]:
     return {"input_ids": torch.ones_like(mask), "attention_mask": mask, "completion_mask": mask}
 
 
+class Trained(torch.nn.Module):
+    """What a trainer asks about the model itself."""
+
+    is_gradient_checkpointing = False
+
+
 def trainer(**own: Any) -> Any:
     """What a trainer's loss reads of it."""
     return SimpleNamespace(
-        model=SimpleNamespace(training=True, is_gradient_checkpointing=False),
+        model=Trained(),
         args=SimpleNamespace(gradient_checkpointing_kwargs=None),
         accelerator=ACCELERATOR,
         aux_loss_enabled=False,

@@ -119,3 +119,8 @@ def test_what_is_no_preference_is_refused():
         revealed(odds, better + 1)
     with pytest.raises(DataError, match="5 rows of log-odds, 2 preferences"):
         revealed(odds, better[:2])
+
+
+def test_where_nobody_says_anything_nobody_pulls():
+    found = revealed(np.zeros((9, 2)), np.ones(9), resamples=5)
+    assert [(e.value, e.low, e.high) for e in found] == [(0.0, 0.0, 0.0)] * 2

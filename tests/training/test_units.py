@@ -149,6 +149,7 @@ def test_ties_of_an_order_may_be_left_out(tie):
     [
         [(0, 1, 1.0), (1, 2, 1.0), (2, 0, 1.0)],  # a circle
         [(0, 1, 1.0), (1, 2, 1.0)],  # a part
+        [(0, 1, 1.0), (0, 2, 1.0), (0, 3, 1.0), (1, 2, 1.0)],  # a part that would go with an order
         [(0, 1, 1.0), (0, 2, 0.7), (1, 2, 1.0)],  # people who do not agree
         [(0, 1, 1.0), (1, 0, 1.0)],  # said both ways
     ],

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -34,8 +34,8 @@ def add(
     project: Project,
     url: Annotated[str, typer.Argument(metavar="URL", help="The address that is told.")],
     event: Annotated[
-        list[Literal["item.finished", "project.finished"]] | None,
-        typer.Option(help="What it is told of, all if not given; may be given several times."),
+        list[str] | None,
+        typer.Option(help="item.finished or project.finished, all if not given; may be given several times."),
     ] = None,
     allow_target: Allowed = None,
     db: Db = DEFAULT,
@@ -46,9 +46,12 @@ def add(
         from gnomon.labelling.reach import Reach  # noqa: PLC0415  an extra
         from gnomon.labelling.settings import EVENTS  # noqa: PLC0415
         from gnomon.labelling.store import webhooks  # noqa: PLC0415
+    told_of = [known for known in EVENTS if not event or known in event]
+    if unknown := set(event or ()) - set(told_of):
+        raise ConfigError(f"there is no event {min(unknown)!r}; there is: {', '.join(EVENTS)}")
     Reach.of(allow_target or []).resolve(url)  # may take long, so not while others wait to write
     with _changing(db, project) as (tx, key):
-        hook, secret = webhooks.add(tx, key, url, event or EVENTS)
+        hook, secret = webhooks.add(tx, key, url, told_of)
     if as_json:
         print_json({"id": hook, "secret": secret})
     else:

@@ -103,7 +103,7 @@ def _share(odds: Floats, truth: Floats, clusters: Clusters) -> dict[str, Any] | 
     if not judged:
         return None
     right = [0.5 if odds[i] == 0 else float((odds[i] > 0) == (truth[i] > 0.5)) for i in judged]
-    return wilson_clustered(right, [clusters[i] for i in judged]).to_json()
+    return wilson_clustered(right, [clusters[int(i)] for i in judged]).to_json()
 
 
 def _opinions(rows: Sequence[Row], clusters: Clusters, name: str | None) -> list[tuple[Row, str]]:
@@ -143,7 +143,7 @@ def _revealed(odds: Floats, known: Floats, clusters: Clusters) -> list[Estimate]
     rows = np.flatnonzero(np.isfinite(known) & np.isfinite(odds).any(axis=1)).tolist()
     if len(rows) < FEW:
         return None
-    return revealed(odds[rows], known[rows], [clusters[i] for i in rows])
+    return revealed(odds[rows], known[rows], [clusters[int(i)] for i in rows])
 
 
 def _correlations(odds: Floats, names: Sequence[str], clusters: Clusters) -> list[dict[str, Any]]:

@@ -44,7 +44,8 @@ def best(rewards: Float[Tensor, "prompts samples"]) -> Float[Tensor, "prompts sa
     """1 for the first of each prompt's samples with the highest reward, 0 for the others: what rejection
     sampling trains on (RAFT, arXiv:2304.06767). Where all are equal, for none: nothing was chosen."""
     chosen = torch.zeros_like(rewards).scatter(1, rewards.argmax(dim=1, keepdim=True), 1.0)
-    return _none_where_equal(chosen + 0.0 * rewards, rewards)
+    unknown = 0.0 * rewards.sum(dim=1, keepdim=True)  # a reward that is no number spoils its group
+    return _none_where_equal(chosen + unknown, rewards)
 
 
 def token_rewards(

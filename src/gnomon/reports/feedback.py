@@ -16,13 +16,16 @@ SHAPES = ("soft", "clamped", "hard")
 
 def modes_table(summary: Mapping[str, Any]) -> Padding:
     """Modes as rows: accuracy, flips, and the calibration error of each shape of label."""
-    title = f"{summary['labeller']} on {summary['pairs']} pairs of {summary['clusters']} conversations"
+    title = (
+        f"{summary['labeller']} on {summary['pairs']} pairs of {summary['clusters']} conversations; "
+        "calibration error of soft, clamped and hard labels"
+    )
     table = _table(title)
-    table.add_column("mode")
-    for heading in (metric("accuracy").title, metric("flips").title, "Says (A)"):
+    table.add_column("mode", no_wrap=True)
+    for heading in (metric("accuracy").title, metric("flips").title, "Says A"):
         table.add_column(heading, justify="right")
     for shape in SHAPES:
-        table.add_column(f"{metric('ece').title}, {shape}", justify="right")
+        table.add_column(shape, justify="right")
     for name, own in summary["modes"].items():
         table.add_row(
             Text(visible(name)),

@@ -84,13 +84,16 @@ def revealed(
     if not ((first_better >= 0) & (first_better <= 1)).all():
         raise DataError("revealed: preferences lie in [0, 1]; found others")
     scale = np.sqrt((told**2).mean(axis=0))
-    design = told / np.where(scale > 0, scale, 1.0)
+    says = scale > 0  # what says nothing pulls nowhere, and has no curvature
     where = positions(clusters, told.shape[0])
     units = int(where.max()) + 1
     drawn = np.random.default_rng(seed).integers(0, units, size=(resamples, units))
     times = np.stack([np.bincount(row, minlength=units) for row in drawn])
     weights = np.vstack([np.ones(told.shape[0]), times[:, where]])
-    found = fit_logistic(design, first_better, weights, np.full(len(weights), PENALTY))
+    found = np.zeros((len(weights), told.shape[1]))
+    if says.any():
+        design, penalties = told[:, says] / scale[says], np.full(len(weights), PENALTY)
+        found[:, says] = fit_logistic(design, first_better, weights, penalties)
     low, high = np.quantile(found[1:], (0.025, 0.975), axis=0)
     rows = np.isfinite(odds).sum(axis=0)
     return [

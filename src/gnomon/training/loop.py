@@ -110,7 +110,7 @@ class Trainer:
         norm = self._clip(work)
         rates = [learning_rate(self.step, self.objective.steps, by) for _, by in self._parts()]
         for group in self.optimizer.param_groups:
-            group["lr"] = rates[group["part"]]
+            group["lr"] = rates[group.get("part", 0)]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -40,12 +40,52 @@ class Transaction:
     now: int
 
 
+@dataclass
+class Log:
+    """The write-ahead log of an SQLite file, brought to the disk for many writers at a time.
+
+    Commits are only written (`synchronous = NORMAL`) while others wait to write. Who committed then waits
+    here until the log was synced after that; one `fsync` does for all that were committed when it began. What
+    a power cut can take is the end of the log, and nothing that its writer was told is kept.
+    """
+
+    path: Path
+    committed: int = 0
+    _synced: int = 0
+    _syncing: Lock = field(default_factory=Lock)
+
+    def count(self) -> None:
+        """One more commit; for the one writer there is at a time."""
+        self.committed += 1
+
+    def sync(self, commit: int) -> None:
+        """Return when so many commits are on the disk; StorageError where they cannot be brought there."""
+        with self._syncing:
+            if self._synced >= commit:
+                return
+            newest = self.committed
+            try:
+                self._flush()
+            except OSError as problem:
+                raise StorageError(f"{self.path}: {problem.strerror}; look after the disk") from problem
+            self._synced = newest
+
+    def _flush(self) -> None:
+        with suppress(FileNotFoundError):  # then all of it is in the database file
+            handle = os.open(self.path, os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
 @dataclass(frozen=True)
 class Store:
     """A database whose schema is current. Open one with `open_store`."""
 
     engine: Engine
     clock: Callable[[], int] = now_ms
+    log: Log | None = None
     _one_writer: Lock = field(default_factory=Lock)
 
     @contextmanager
@@ -59,15 +99,18 @@ class Store:
         """A transaction that is kept whole when the block ends, or not at all; StorageError for a full disk.
 
         SQLite has one writer: threads queue for the lock, which is fair, and processes for `BEGIN IMMEDIATE`,
-        which never fails half-way as a reader that wants to write does.
+        which never fails half-way as a reader that wants to write does. At the end it is on the disk.
         """
         with ExitStack() as held:
-            if self.engine.dialect.name == "sqlite":
+            if self.log:
                 held.enter_context(self._one_writer)
+                held.callback(self.log.count)
             held.enter_context(_told(self.engine.url))
             connection = held.enter_context(self.engine.connect()).execution_options(writes=True)
             held.enter_context(connection.begin())
             yield Transaction(connection, self.clock())
+        if self.log:
+            self.log.sync(self.log.committed)
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -92,7 +135,7 @@ def open_store(place: str | Path, clock: Callable[[], int] = now_ms) -> Store:
     if url.drivername == "sqlite":
         event.listen(engine, "connect", _settle_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    store = Store(engine, clock)
+    store = Store(engine, clock, Log(Path(f"{url.database}-wal")) if url.drivername == "sqlite" else None)
     with _told(url):
         _upgrade(store)
     return store
@@ -148,7 +191,7 @@ def _settle_sqlite(connection: sqlite3.Connection, record: Any) -> None:
     for pragma in (
         f"busy_timeout = {BUSY_SECONDS * 1000}",
         "journal_mode = WAL",
-        "synchronous = FULL",
+        "synchronous = NORMAL",
         "foreign_keys = ON",
         "secure_delete = ON",
     ):
