@@ -46,7 +46,7 @@ def test_a_project_is_made_filled_and_counted(made, tmp_path):
 def test_what_cannot_be_done_is_told(made, tmp_path):
     for arguments, code, said in (
         (("stats", "nothing"), 2, "there is no project 'nothing' (there is: talk)"),
-        (("init", "other", "--set", "overlop=2"), 2, "settings: overlap"),
+        (("init", "other", "--set", "overlop=2"), 2, "settings: kind, overlap"),
         (("init", "Other"), 2, "small letters"),
         (("import", "talk", WRONG), 3, "is there already"),
         (("import", "talk", WRONG, "--origin", "one"), 2, "given twice"),

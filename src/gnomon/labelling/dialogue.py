@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import Any, Literal
 
-from gnomon.errors import DataError, GnomonError
+from gnomon.errors import ConfigError, DataError
 from gnomon.labelling.partner import Partner
 from gnomon.labelling.queue import Task, TaskGoneError, Turn, expiry, in_turn, task_of
 from gnomon.labelling.settings import LONGEST_MESSAGE
@@ -40,7 +40,7 @@ class Talk:
     left: int
 
 
-class NoModelError(GnomonError):
+class NoModelError(ConfigError):
     """Nobody answers: the server was started without a model."""
 
     def __init__(self) -> None:
