@@ -92,5 +92,5 @@ def _repeated(ballots: Ballots) -> Iterator[Both]:
             first[key] = row
         elif key in first and ballots.sides[row] != ballots.sides[first[key]]:
             left, right = (row, first[key]) if ballots.sides[row] > 0 else (first[key], row)
-            outcomes = (int(ballots.outcomes[place]) for place in (left, right))
-            yield Both(ballots.names[key[1]], *outcomes, SPAN)
+            towards, away = (int(ballots.outcomes[place]) for place in (left, right))
+            yield Both(ballots.names[key[1]], towards, away, SPAN)
