@@ -1,7 +1,7 @@
 """Pictures of the labelling application, light and dark, on a laptop and on a phone: `make screenshots`.
 
 All of them go to a folder, and those that the documentation shows to docs/images. They are made of the demo's
-pairs, judged by a simulated crowd, and so are the same each time but for what fonts there are.
+pairs, judged by a simulated crowd, and so are the same each time but for pseudonyms and fonts.
 """
 
 import shutil

@@ -44,7 +44,7 @@ QUESTIONS = (
 )
 TINY = (
     *("model.ref=tiny:0", "model.dtype=float32", "model.max_length=1500", "model.lora.rank=2"),
-    *("data.limit=20", "data.on_bad_row=skip", "sft.optim.epochs=1", "reward.optim.epochs=1"),
+    *("data.limit=24", "data.on_bad_row=skip", "sft.optim.epochs=1", "reward.optim.epochs=1"),
 )
 ROAD = """
 name: walk
