@@ -11,7 +11,7 @@ HARNESSES := $(VENV)/.harnesses
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check peers bench docs clean
+.PHONY: help install demo test test-slow check peers bench docs screenshots clean
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,10 @@ bench: $(INSTALLED) peers ## time Gnomon against its peers, with and without eac
 
 docs: $(INSTALLED) ## check the documentation: its links, and what it says of commands, metrics and formats
 	$(BIN)/python -m pytest -q tests/test_docs.py
+
+screenshots: $(INSTALLED) ## take pictures of the labelling application for the documentation, all of them in runs/screenshots
+	@bash .ci/services
+	$(BIN)/python docs/screenshots.py runs/screenshots
 
 clean: ## remove .venv, caches and what was built; runs/ stays
 	rm -rf $(VENV) $(PEERS) $(VLLM) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -16,6 +16,7 @@ from gnomon.labelling.store import people, projects
 from gnomon.labelling.store.database import open_store
 
 WRONG = FOLDER / "comparisons" / "wrong.jsonl"
+REMOTE = ("--endpoint", "http://127.0.0.1:9/v1", "--endpoint-model", "tiny")
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_project_is_made_filled_and_counted(made, tmp_path):
 def test_what_cannot_be_done_is_told(made, tmp_path):
     for arguments, code, said in (
         (("stats", "nothing"), 2, "there is no project 'nothing' (there is: talk)"),
-        (("init", "other", "--set", "overlop=2"), 2, "settings: overlap"),
+        (("init", "other", "--set", "overlop=2"), 2, "settings: kind, overlap"),
         (("init", "Other"), 2, "small letters"),
         (("import", "talk", WRONG), 3, "is there already"),
         (("import", "talk", WRONG, "--origin", "one"), 2, "given twice"),
@@ -53,6 +54,12 @@ def test_what_cannot_be_done_is_told(made, tmp_path):
         (("export", "nothing"), 2, "there is no project"),
         (("serve", "--db", "mysql://x/y"), 2, "postgresql://USER@HOST/NAME"),
         (("serve", "--allow-target", "10.0.0.1/8"), 2, "write a network as 10.1.0.0/16"),
+        (("serve", "--model", "endpoint:http://x/v1#y"), 2, "name a model to load"),
+        (("serve", "--endpoint", "http://127.0.0.1:9/v1"), 2, "give both"),
+        (("serve", "--model", "tiny:0", *REMOTE), 2, "give one of them"),
+        (("serve", *REMOTE), 2, "does not lead to the public internet"),
+        (("import", "talk", WRONG, "--as", "topic"), 3, "topics of dialogues are prompts"),
+        (("import", "talk", FOLDER / "prompts" / "facts.jsonl", "--as", "topic"), 3, "kind=dialogue"),
     ):
         done = made("label", *arguments)
         assert (done.code, said in done.err) == (code, True), done.err
@@ -94,6 +101,52 @@ def test_answers_to_rank_are_imported_and_come_out_whole(made, tmp_path):
     assert len(ranked) == 6
     assert all(sorted(row["rank"]) == [1, 2, 3] and row["source"] == "planted" for row in ranked)
     assert made("data", "inspect", "talk.rankings.jsonl").code == 0
+
+
+def test_prompts_are_topics_of_dialogues(made):
+    assert made("label", "init", "live", "--set", "kind=dialogue", "--set", "turns=3").code == 0
+    prompts = FOLDER / "prompts" / "facts.jsonl"
+    count = len(prompts.read_text("utf-8").splitlines())
+    done = made("label", "import", "live", prompts, "--as", "topic", "--json")
+    assert json.loads(done.out) == {"items": count, "project": "live"}
+    refused = made("label", "import", "live", WRONG)
+    assert (refused.code, "import prompts as topics" in refused.err) == (3, True)
+    refused = made("label", "simulate", "live")
+    assert (refused.code, "writes no messages" in refused.err) == (2, True)
+
+
+def test_a_model_is_named_and_answers_in_the_demo(tmp_path):
+    command = [sys.executable, "-m", "gnomon", "label", "serve", "--demo", "--port", "0", "--model", "tiny:0"]
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **told
+    ) as process:
+        link = process.stdout.readline().strip()
+        with httpx.Client(headers={"Sec-Fetch-Site": "same-origin"}) as seen:
+            joined = seen.post(link, data={"name": "Ada", "password": "correct horse battery"})
+            assert joined.status_code == 303
+            page = seen.get(f"{link.split('/join/')[0]}/p/demo-dialogue").text
+        assert 'data-state="write"' in page
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def test_probes_are_added_by_the_dozen_and_from_a_file(gnomon, tmp_path):
+    assert gnomon("label", "init", "swayed", "--probes", "--set", "probe_rate=0.5").code == 0
+    own = {
+        "id": "door",
+        "kind": "length",
+        "prompt": "It squeaks.",
+        "responses": ["Oil.", "Soap."],
+        "remark": "So.",
+    }
+    (tmp_path / "own.jsonl").write_text(json.dumps(own), "utf-8")
+    assert json.loads(gnomon("label", "import", "swayed", "own.jsonl", "--as", "probe", "--json").out) == {
+        "items": 2, "project": "swayed",
+    }  # fmt: skip
+    assert json.loads(gnomon("label", "stats", "swayed", "--json").out)["items"] == {"probe": 82}
+    done = gnomon("label", "import", "swayed", WRONG, "--as", "probe")
+    assert (done.code, "row 1 of wrong.jsonl is no probe" in done.err) == (3, True)
 
 
 def test_links_are_printed_one_for_each_person(made):

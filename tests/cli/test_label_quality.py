@@ -51,6 +51,31 @@ def test_a_simulated_crowd_is_held_against_what_it_was_planted_with(made, tmp_pa
     assert (again.code, "has labels already" in again.err) == (2, True)
 
 
+def test_what_probes_find_stands_beside_what_was_planted(gnomon, tmp_path):
+    lines = WRONG.read_text("utf-8").splitlines()
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines[:6]) + "\n", "utf-8")
+    settings = (
+        "--set",
+        "overlap=4",
+        "--set",
+        "probe_rate=0.8",
+        "--set",
+        "repeat_gap=2",
+        "--set",
+        "gold_rate=0",
+    )
+    assert gnomon("label", "init", "swayed", "--probes", *settings).code == 0
+    assert gnomon("label", "import", "swayed", "pairs.jsonl").code == 0
+    arguments = ("--annotators", 4, "--spammers", 0, "--sycophancy", 2.0, "--seed", 1)
+    done = gnomon("label", "simulate", "swayed", *arguments)
+    assert done.code == 0, done.err
+    assert "sycophancy: +2.00 log-odds planted in those who read; " in done.out
+    assert "length: +0.00 log-odds planted in those who read; " in done.out
+    found = json.loads((tmp_path / "runs" / "labels-swayed" / "stats.json").read_text("utf-8"))
+    assert found["probes"]["sycophancy"]["shift"]["value"] > 0.1
+    assert all(1 < one["sycophancy"] < 3.5 for one in found["planted"]["annotators"].values())
+
+
 def test_what_cannot_be_simulated_is_told(made, tmp_path, monkeypatch):
     monkeypatch.delenv("GNOMON_LABEL_KEY", raising=False)
     for arguments, code, said in (

@@ -36,6 +36,7 @@ PREFIX = {
     "dialogues": "dialogue-",
     "knowledge": "knowledge-{}-",
     "passages": "{}-",
+    "probes": "probe-{}-",
     "refusals": "{}-",
     "statements": "{}-",
     "sycophancy": "sycophancy-{}-",
@@ -51,6 +52,8 @@ KEYS = {
     "dialogues": ["id", "system", "turns"],
     "knowledge": ["id", "question", "choices"],
     "passages": ["id", "text"],
+    "probes/length": ["id", "kind", "prompt", "responses", "remark"],
+    "probes/sycophancy": ["id", "kind", "prompts", "responses"],
     "refusals": ["id", "safe", "unsafe"],
     "statements": ["id", "statement", "true"],
     "sycophancy/facts": ["id", "question", "right", "wrong"],
@@ -128,6 +131,37 @@ def test_no_prompt_resembles_a_published_one(published, name):
     pairs = near_duplicates(ours + others)
     found = [(ours[i], others[j - len(ours)]) for i, j in pairs if i < len(ours) <= j]
     assert [pair for pair in found if not pair[1].startswith(REVIEWED.get(pair[0], "nothing"))] == []
+
+
+def probes():
+    """The rows of both kinds of probes, by file."""
+    paths = sorted((FOLDER / "probes").glob("*.jsonl"))
+    return {path.stem: [json.loads(line) for line in path.read_text("utf-8").splitlines()] for path in paths}
+
+
+def test_no_probe_resembles_what_trains_or_tests_or_another():
+    """Of a probe of sycophancy both prompts, which resemble one another and nothing else."""
+    asked = [(row["id"], text) for row in probes()["sycophancy"] for text in row["prompts"]]
+    asked += [(row["id"], row["prompt"]) for row in probes()["length"]]
+    assert len(asked) >= 60
+    suites = [text for suite in suites_of(["all"]) for task in suite.tasks for text in _asked(task)]
+    others = [("elsewhere", text) for text in suites]
+    others += [(row.id, _asks(row)) for kind in ROWS.values() for row in kind]
+    rows = [*asked, *others]
+    pairs = [(rows[i], rows[j]) for i, j in near_duplicates([text for _, text in rows]) if i < len(asked)]
+    assert [pair for pair in pairs if pair[0][0] != pair[1][0]] == []
+
+
+def test_probes_are_even_but_for_what_they_probe():
+    """Answers of like length that say nothing of themselves; beliefs as long as one another; long remarks."""
+    for row in (row for rows in probes().values() for row in rows):
+        first, second = map(counting.words, row["responses"])
+        assert 0.75 < first / second < 4 / 3, row["id"]
+    for row in probes()["sycophancy"]:
+        first, second = map(counting.words, row["prompts"])
+        assert abs(first - second) <= 2, row["id"]
+    for row in probes()["length"]:
+        assert counting.words(row["remark"]) >= 18, row["id"]
 
 
 def test_comparisons_are_constructed_for_a_reason_and_decided():

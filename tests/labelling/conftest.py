@@ -7,12 +7,16 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from office import Clock
 from sqlalchemy import create_engine, text
 
 from gnomon.labelling.store.database import Store, open_store
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
@@ -69,3 +73,17 @@ def store(database: str, clock: Clock) -> Iterator[Store]:
     opened = open_store(database, clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Browser]":
+    """Debian's Chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not installed: bash .ci/services")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  only the tests in a browser need it
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -34,6 +34,7 @@ def row(
         "label_source": "vote",
         "decided": False,
         "ranks": None,
+        "probe": None,
         "prompt": [{"role": "user", "content": prompt or f"Question {item}?"}],
         "responses": [[{"role": "assistant", "content": text}] for text in texts],
     }

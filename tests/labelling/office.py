@@ -13,6 +13,7 @@ from sqlalchemy import select
 from gnomon.labelling.client import LabelClient
 from gnomon.labelling.export import stream
 from gnomon.labelling.items import Drawn, Item, Response
+from gnomon.labelling.partner import Partner
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.server import listen, serving
 from gnomon.labelling.settings import GRANTS, ProjectSettings
@@ -124,9 +125,9 @@ def key(store: Store, of=None, role: str = "annotator", **more) -> str:
 
 
 @contextmanager
-def running(store: Store, queue: Queue | None = None) -> Iterator[str]:
+def running(store: Store, queue: Queue | None = None, partner: Partner | None = None) -> Iterator[str]:
     """The address of the application, served on a real socket by a thread."""
-    with serving(store, listen("127.0.0.1", 0), queue) as url:
+    with serving(store, listen("127.0.0.1", 0), queue, partner=partner) as url:
         yield url
 
 

@@ -70,7 +70,7 @@ def test_every_route_needs_an_account_but_for_the_ways_to_one(site):
 def test_every_route_of_a_project_is_closed_to_those_of_another(site):
     _, url, callers, table = site
     of_projects = [(method, path, needs) for method, path, needs in table if "{slug}" in path]
-    assert len(of_projects) > 20
+    assert len(of_projects) > 40
     for method, path, needs in of_projects:
         assert any(isinstance(call, Needs) for call in needs), f"{method} {path}"
         for role in GRANTS:

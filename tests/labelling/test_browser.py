@@ -1,36 +1,23 @@
 """What a person sees and does, in Debian's Chromium."""
 
 import json
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
+from browsing import CONTRAST, NAMELESS, done, said, visit
 from hostile import HOST, PAYLOADS
-from office import PASSWORD, PLAIN, all_of, pairs, project, running, several, turn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from sqlalchemy import select
+from office import PLAIN, all_of, pairs, project, several, turn
+from playwright.sync_api import Page, expect
 
 from gnomon.labelling.items import Item, Response
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue, Task
-from gnomon.labelling.store import people, projects
+from gnomon.labelling.store import projects
 from gnomon.labelling.store.database import open_store
-from gnomon.labelling.store.tables import assignments, decisions, labels
+from gnomon.labelling.store.tables import decisions
 from gnomon.records import Message
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("Chromium is not installed: bash .ci/services")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -49,42 +36,6 @@ def seen(chromium, store) -> Iterator[Page]:
         projects.write_guidelines(tx, made.id, "Choose *well*.")
     with visit(chromium, store, made) as page:
         yield page
-
-
-@contextmanager
-def visit(chromium, store, made, role="annotator", start=None, **more) -> Iterator[Page]:
-    """A browser of its own for somebody who comes in by a link; errors of scripts fail the test."""
-    with store.write() as tx:
-        token = people.invite(tx, role, made.id)
-    with running(store) as url:
-        context = chromium.new_context(base_url=url, **more)
-        page, problems = context.new_page(), []
-        page.on("pageerror", lambda problem: problems.append(str(problem)))
-        page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
-        page.goto(f"/join/{token}")
-        page.get_by_label("Name").fill("Ada")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Join").click()
-        if start:
-            page.goto(start)
-        expect(page.locator("#answer")).to_be_visible()
-        page.wait_for_load_state("load")  # until then keys do nothing
-        page.problems = problems
-        yield page
-        context.close()
-        assert problems == []
-
-
-def said(store) -> list:
-    with store.read() as tx:
-        query = select(labels, assignments.c.shown_order).join(
-            assignments, assignments.c.id == labels.c.assignment_id
-        )
-        return [row._mapping for row in tx.connection.execute(query.order_by(labels.c.id))]
-
-
-def done(page: Page, count: int) -> None:
-    expect(page.locator(".standing b")).to_have_text(str(count))
 
 
 def test_everything_can_be_done_with_the_keyboard(seen, store):
@@ -308,32 +259,6 @@ def test_words_can_be_read_in_light_and_dark(chromium, store, scheme):
         page.keyboard.press("q")
         worst = page.evaluate(CONTRAST)
         assert worst["ratio"] >= 4.5, worst
-
-
-CONTRAST = """() => {
-  const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = (c) => c.slice(0, 3).map((v) => v / 255)
-    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = (e) => { for (; e; e = e.parentElement) {
-    const c = rgb(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] > 0) return c; } };
-  let worst = { ratio: 99 };
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const e = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || !e.checkVisibility()) continue;
-    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < worst.ratio) worst = { ratio, at: e.outerHTML.slice(0, 80) };
-  }
-  return worst;
-}"""
-
-
-NAMELESS = """() => [...document.querySelectorAll("button, a, input:not([type=hidden]), textarea")]
-  .filter((e) => ![e.innerText, e.ariaLabel,
-    ...Array.from(e.labels || [], (l) => l.innerText)].join("").trim())
-  .map((e) => e.outerHTML.slice(0, 100))"""
 
 
 def test_everything_that_acts_has_a_name(seen):

@@ -141,11 +141,13 @@ def test_somebody_who_is_forgotten_leaves_votes_and_no_trace(store, database):
         turn, queue = Turn(made, kept.id), Queue(store)
         queue.submit(turn, queue.next(turn).token, Judgement(choice="tie"), "key-12345")
         assert "Ada Lovelace" in everything(store)
+        assert sign_in(url, "Ada Lovelace", "wrong password").status_code == 403
         with store.write() as tx:
             people.create_key(tx, kept.id, {"label"})
             people.forget(tx, who.pseudonym)
         scrub(store)
         assert "Ada Lovelace" not in everything(store)
+        assert digest("Ada Lovelace")[:16] not in everything(store), "a name can be tried against a digest"
         assert ada.get("/p/p").status_code == 303
         assert sign_in(url, "Ada Lovelace", PASSWORD).status_code == 403
         with store.read() as tx:

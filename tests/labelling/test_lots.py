@@ -12,6 +12,7 @@ from office import PLAIN, all_of, pair, pairs, project, turn
 from sqlalchemy import event, true, update
 
 from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.probes import builtin_probes
 from gnomon.labelling.queue import MOST_LEFT, Queue, Turn
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.store import lots, projects, work
@@ -213,12 +214,13 @@ def plans(store, act) -> list[str]:
 
 
 def test_everything_on_the_way_of_a_task_is_looked_up_by_more_than_its_project(tmp_path):
-    """With repeats, gold, and a webhook that is told of every vote."""
+    """With repeats, gold, probes, and a webhook that is told of every vote."""
     store = open_store(tmp_path / "labels.db")
     exam = [pair(f"exam-{number}", "qualification", 0) for number in range(3)]
     gold = [pair(f"gold-{number}", "gold", 0) for number in range(3)]
-    settings = ProjectSettings(gold_rate=0.3, repeat_rate=0.3, repeat_gap=1, qualification_pass=0)
-    made = project(store, pairs(60) + exam + gold, settings)
+    rates = {"gold_rate": 0.3, "repeat_rate": 0.3, "probe_rate": 0.3}
+    settings = ProjectSettings(**rates, repeat_gap=1, qualification_pass=0)
+    made = project(store, [*pairs(60), *exam, *gold, *builtin_probes()], settings)
     hook(store, made)
     who, queue = turn(store, made), Queue(store, rng=Random(0))
 
@@ -230,7 +232,7 @@ def test_everything_on_the_way_of_a_task_is_looked_up_by_more_than_its_project(t
 
     found = {line for line in plans(store, live) if re.search(r"\b(items|assignments|events|later)", line)}
     assert len(found) > 8
-    assert {row["chosen_by"] for row in all_of(store, assignments)} >= {"lot", "repeat", "gold"}
+    assert {row["chosen_by"] for row in all_of(store, assignments)} >= {"lot", "repeat", "gold", "probe"}
     assert [line for line in found if re.search(r"^SCAN|\(project_id=\?\)$", line)] == []
     store.close()
 

@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from populated import ROWS, digests, engine_of, populate, steps, tables, version, views
+from earlier import ROWS
+from populated import digests, engine_of, populate, steps, tables, version, views
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from gnomon.labelling import tally
 from gnomon.labelling.adjudication import Bench
+from gnomon.labelling.dialogue import Dialogues
 from gnomon.labelling.export import rows
 from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.partner import Partner
 from gnomon.labelling.queue import Queue, Task, Turn
 from gnomon.labelling.store import projects
 from gnomon.labelling.store.database import open_store
@@ -108,6 +111,22 @@ def test_what_was_there_can_be_drawn_as_what_is_new(database, revision):
     expected |= {"pair-5": 0, "pair-6": 0} if revision >= "0002" else {}
     assert missing.items() >= expected.items()
     assert all(row.lot == lot_of(name) for name, row in kept.items())
+    store.close()
+
+
+def test_a_dialogue_goes_on_where_it_was(database):
+    populate(database, "0007")
+    store = open_store(database)
+    with store.read() as tx:
+        live = projects.named(tx, "live")
+    talks, turn = Dialogues(store, Partner(None, "a-model")), Turn(live, 1)
+    talk = talks.next(turn)
+    assert (talk.state, talk.task.token, talk.left) == ("judge", "token-15", 4)
+    assert [message["content"] for message in talk.messages] == ["Hi", "Nein; 100 %, 'so'.", "Why?"]
+    Queue(store).submit(turn, talk.task.token, LEFT, "key-12345")
+    talk = talks.next(turn)
+    assert talk.state == "write"
+    assert talks.say(turn, talk.token, "So?", "key-12345").messages[-2]["content"] == "Nein; 100 %, 'so'."
     store.close()
 
 

@@ -20,6 +20,7 @@ def exported(item: str, annotator: str, outcome: str, preferred: int | None = No
         "item": item,
         "annotator": annotator,
         "outcome": outcome,
+        "purpose": "ordinary" if more.get("expected") is None else "gold",
         "preferred": preferred,
         "strength": None if preferred is None else 1,
         "pass_number": 1,

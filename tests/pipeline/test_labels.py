@@ -50,6 +50,23 @@ def test_the_report_says_what_was_said_and_who_said_otherwise(said):
     assert (bob["votes"], bob["against"]) == (3, round(0.5 / 3, 4))
 
 
+def test_who_disagreed_with_whom_is_counted_by_hand(row):
+    """Ann and Bob both say something of two pairs, and differ on one: a tie is another thing to say."""
+    rows = [
+        *(row("a", who, "prefer", 0) for who in ("ann", "bob")),
+        row("b", "ann", "prefer", 0),
+        row("b", "bob", "tie"),
+        row("b", "cat", "skip"),
+        row("c", "bob", "prefer", 1),
+        row("c", "cat", "prefer", 0),
+        *(row("known", who, "prefer", place, expected=0) for place, who in enumerate(("ann", "bob"))),
+    ]
+    assert labelled(gather(rows, "talk"), MAJORITY).report["between"] == [
+        {"annotators": ["ann", "bob"], "shared": 2, "differ": 1},
+        {"annotators": ["bob", "cat"], "shared": 1, "differ": 1},
+    ]
+
+
 @pytest.fixture
 def decided(said, row):
     """The same with decisions: on the disputed pair, one against the votes, and that two answers are bad."""

@@ -14,6 +14,7 @@ from gnomon.reports.labels import (
     label_page,
     label_tables,
     planted_note,
+    planted_sways,
     planted_table,
     write_label_page,
 )
@@ -91,6 +92,36 @@ def test_decisions_have_a_section_where_there_are_any():
     note = decisions_note(found)
     assert note.startswith("disagreements: 3 decided, 0 left open; majority overruled 50.0%")
     assert decisions_note(summary(crowd())) == ""
+
+
+def swayed():
+    """Four people on ten probes of a belief: two follow it, by more or by less, and two do not."""
+    return [
+        row(f"t{k}/{favours}", name, favours if own < 2 else k % 2, strength=2 + k % (2 + own) // (1 + own))
+        | {"purpose": "probe", "probe": {"pair": f"t{k}", "kind": "sycophancy", "favours": favours}}
+        for k in range(10)
+        for own, name in enumerate(("ada", "ben", "cat", "eve"))
+        for favours in (0, 1)
+    ]
+
+
+def test_probes_have_a_section_and_a_table_where_there_are_any():
+    found = summary([*crowd(), *swayed()])
+    page = Page(label_page(found))
+    assert "probes" in page.sections()
+    own = found["probes"]["sycophancy"]
+    assert f"{own['annotators']['ada']['value']:+.2f}" in page.text
+    text = shown(*label_tables(found))
+    assert "20 with, 0 against" in text
+    assert f"ada {own['annotators']['ada']['value']:+.2f}" in " ".join(text.split())
+    assert f"{own['shift']['value']:+.2f}" in text
+    assert "…" not in text
+    assert "probes" not in Page(label_page(summary(crowd()))).sections()
+    assert "What sways" not in shown(*label_tables(summary(crowd())))
+    found |= {"planted": {"sycophancy": 1.0, "length": 0.0}}
+    assert list(planted_sways(found)) == [
+        "sycophancy: +1.00 log-odds planted in those who read; not to be found in all"
+    ]
 
 
 def test_groups_have_a_section():

@@ -12,10 +12,9 @@ from gnomon.stats.bias import (
     length_deviations,
     position_rate,
     position_slope,
-    sycophancy,
     trend,
 )
-from gnomon.stats.crowd import Habits, Shown, hire, vote
+from gnomon.stats.crowd import Habits, Shown, vote
 from gnomon.stats.votes import Votes
 
 
@@ -112,26 +111,3 @@ def test_false_alarms_are_as_rare_as_they_should_be_and_drops_are_heard():
     assert np.mean(waited) > 200
     heard = [accuracy_alarm(random.random(100) < 0.5, 0.85, 0.55, 200).at for _ in range(100)]
     assert np.median([100 if at is None else at for at in heard]) < 30
-
-
-def test_flipped_beliefs_by_hand():
-    # Strengths 1, 0, 1, -1 where the first is believed, -1, 0, 1, 1 where the second is.
-    found = sycophancy(np.array([2, 1, 2, 0]), np.array([0, 1, 2, 2]), 3)
-    assert found.shift.value == pytest.approx((1 + 0 + 0 - 1) / 4)
-    assert found.follows.value == 0.25
-
-
-def test_a_sycophantic_crowd_is_told_from_an_honest_one():
-    shifts = []
-    for seed, mean in ((5, 0.0), (6, 1.0)):
-        crowd = hire(20, Habits(sycophancy=(mean, 0.2)), seed)
-        who, when = np.repeat(np.arange(20), 15), np.tile(np.arange(15), 20)
-        quality = np.random.default_rng(seed).normal(size=300)
-        zeros, sides = np.zeros(300), np.ones(300)
-        first, second = (
-            vote(crowd, who, when + start, Shown(quality, sides, zeros, sides * belief)).outcomes
-            for start, belief in ((0, 1.0), (15, -1.0))
-        )
-        shifts.append(sycophancy(first, second, 3, who.tolist()).shift)
-    assert shifts[0].low < 0 < shifts[0].high
-    assert shifts[1].low > 0.05

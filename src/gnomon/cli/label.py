@@ -13,6 +13,7 @@ from rich.text import Text
 
 from gnomon.cli.console import out, print_json, say
 from gnomon.cli.options import AsJson
+from gnomon.cli.partner import Endpoint, EndpointModel, Model, named, open_partner
 from gnomon.errors import ConfigError
 from gnomon.runs import storing
 
@@ -31,7 +32,7 @@ Allowed = Annotated[
     typer.Option(
         "--allow-target",
         envvar="GNOMON_LABEL_ALLOW_TARGETS",
-        help="A network that webhooks may be in, beside the public internet, as 10.1.0.0/16.",
+        help="A network, as 10.1.0.0/16, that may be called beside the public internet.",
     ),
 ]
 Setting = Annotated[
@@ -50,6 +51,10 @@ def init(
     title: Annotated[str | None, typer.Option(help="What annotators see; the name if not given.")] = None,
     guidelines: Annotated[Path | None, typer.Option(help="A Markdown file of guidelines.")] = None,
     settings: Setting = None,
+    *,
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Add pairs that tell whether beliefs and length sway people.")
+    ] = False,
     db: Db = DEFAULT,
 ) -> None:
     """Make a project, and the database if there is none."""
@@ -61,11 +66,15 @@ def init(
             made = projects.create(tx, project, title or project, _settings(settings or []))
             if text:
                 projects.write_guidelines(tx, made.id, text)
+            if probes:
+                from gnomon.labelling.probes import builtin_probes  # noqa: PLC0415  torch is slow to import
+
+                projects.add_items(tx, made.id, builtin_probes())
     out.print(Text(f"{project} is in {db}; next: gnomon label import {project} FILE"), soft_wrap=True)
 
 
 @label_app.command()
-def serve(
+def serve(  # noqa: PLR0913  each is an option
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8765,
     demo: Annotated[
@@ -75,9 +84,14 @@ def serve(
     keep_days: Annotated[
         float, typer.Option(min=0, help="Days that messages which arrived stay in a webhook's log.")
     ] = 30,
+    *,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    endpoint_model: EndpointModel = None,
     db: Db = DEFAULT,
 ) -> None:
     """Serve the application, until Ctrl-C."""
+    who = named(model, endpoint, endpoint_model)
     with ExitStack() as until_then:
         if demo:
             folder = until_then.enter_context(tempfile.TemporaryDirectory(prefix="gnomon-demo-"))
@@ -89,15 +103,18 @@ def serve(
         from gnomon.labelling.server import listen, server  # noqa: PLC0415
 
         courier = Courier(store, Reach.of(allow_target or []), Pace(keep_days=keep_days))
+        partner = open_partner(who, courier.reach)
         door = listen(host, port)
         address = f"http://{host if host != '0.0.0.0' else 'localhost'}:{door.getsockname()[1]}"
         if demo:
             demonstration.fill(store)
+            if partner:
+                demonstration.fill_dialogue(store)
         if first := _first_link(store):
             say("nobody has an account yet; this link makes the administrator, once:")
             out.print(Text(f"{address}/join/{first}"), soft_wrap=True)
         say(f"serving {address}, Ctrl-C to stop")
-        server(store, courier=courier).run(sockets=[door])
+        server(store, courier=courier, partner=partner).run(sockets=[door])
 
 
 def _first_link(store: "Store") -> str | None:
@@ -152,11 +169,13 @@ def forget(
 def import_(
     project: Project,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A file of comparisons, or of answers to rank.")
+        str, typer.Argument(metavar="FILE", help="A file of comparisons, of answers to rank, or of prompts.")
     ],
     purpose: Annotated[
-        Literal["ordinary", "gold", "qualification"],
-        typer.Option("--as", help="Gold and qualification take the file's labels for right."),
+        Literal["ordinary", "gold", "qualification", "topic", "probe"],
+        typer.Option(
+            "--as", help="Gold and qualification take the file's labels for right; prompts are topics."
+        ),
     ] = "ordinary",
     origin: Annotated[
         list[str] | None, typer.Option(help="The model behind the first answers, and again for the second.")
@@ -164,19 +183,22 @@ def import_(
     db: Db = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add the comparisons and rankings of a file as items, all or none."""
+    """Add the comparisons and rankings of a file, or prompts to talk about, as items, all or none."""
     from gnomon.data.formats import load  # noqa: PLC0415  torch is slow to import
 
     if origin and len(origin) != 2:
         raise ConfigError("--origin is given twice, for the first and for the second answers, or not at all")
-    records = load(file).records
+    records = () if purpose == "probe" else load(file).records
     with opened(db) as store:
         from gnomon.labelling.items import items_of  # noqa: PLC0415  an extra
+        from gnomon.labelling.probes import read_probes  # noqa: PLC0415
         from gnomon.labelling.store import projects  # noqa: PLC0415
 
+        ordinary = items_of(records, purpose, origin or (None, None))
+        items = iter(read_probes(file)) if purpose == "probe" else ordinary
         with store.write() as tx:
             found = projects.named(tx, project)
-            count = projects.add_items(tx, found.id, items_of(records, purpose, origin or (None, None)))
+            count = projects.add_items(tx, found.id, items)
     if as_json:
         print_json({"items": count, "project": project})
     else:

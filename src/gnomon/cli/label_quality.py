@@ -64,6 +64,10 @@ def simulate(  # noqa: PLR0913  each is an option
         float, typer.Option(help="Of those who read, the share of decided votes for the worse answer.")
     ] = 0.25,
     spammers: Annotated[float, typer.Option(min=0, max=1, help="The share who do not read.")] = 0.2,
+    sycophancy: Annotated[
+        float, typer.Option(help="Log-odds that the user's belief adds to the answer that says it.")
+    ] = 0.0,
+    length: Annotated[float, typer.Option(help="Log-odds that a doubling of its length adds.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Draws the crowd, what it thinks, and the queue.")] = 0,
     truth: Annotated[
         list[str] | None,
@@ -81,23 +85,36 @@ def simulate(  # noqa: PLR0913  each is an option
     from gnomon.stats.crowd import Habits, hire, reliability_of_flips  # noqa: PLC0415  scipy is slow to import
 
     mean = reliability_of_flips(flips, Habits())
-    crowd = hire(annotators, Habits(reliability=(mean, SPREAD * mean), spam=spammers), seed)
+    habits = Habits(
+        reliability=(mean, SPREAD * mean),
+        sycophancy=(sycophancy, SPREAD * abs(sycophancy)),
+        length=(length, Habits().length[1]),
+        spam=spammers,
+    )
+    crowd = hire(annotators, habits, seed)
     with _host(project, server, db, seed) as host:
         known = {**host.known, **_known(truth or [])}
         planted = _worked(host, project, crowd, known)
         if adjudicate:
             _settled(host, project, known, seed)
         summary = host.summary()
-    summary |= {"planted": {"flips": flips, "spammers": spammers, "seed": seed, "annotators": planted}}
+    told = {"flips": flips, "spammers": spammers, "seed": seed, "sycophancy": sycophancy, "length": length}
+    summary |= {"planted": told | {"annotators": planted}}
     page = _written(summary, folder or Path("runs") / f"labels-{project}")
     if as_json:
         print_json(summary)
         return
-    from gnomon.reports.labels import planted_note, planted_table  # noqa: PLC0415  matplotlib is slow to import
+    from gnomon.reports.labels import (  # noqa: PLC0415  matplotlib is slow to import
+        planted_note,
+        planted_sways,
+        planted_table,
+    )
 
     _show(summary, page)
     out.print(planted_table(summary))
     out.print(Text(f"\n{planted_note(summary)}"), soft_wrap=True)
+    for note in planted_sways(summary):
+        out.print(Text(note), soft_wrap=True)
     out.print(Text(TRUTH, "dim"), soft_wrap=True)
 
 
@@ -132,7 +149,7 @@ def _worked(
     from gnomon.labelling.client import LabelClient  # noqa: PLC0415  an extra
     from gnomon.labelling.simulate import Truth, join, planted, work  # noqa: PLC0415
 
-    truth, run = Truth(known, crowd.seed), token_hex(3)
+    truth, run = Truth(known, crowd.seed, host.stands), token_hex(3)
     names: list[str] = []
     with ExitStack() as held, reporting() as reporter, counting(reporter, "labels") as told:
         clients = []

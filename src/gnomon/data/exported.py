@@ -30,6 +30,8 @@ def parse_vote(row: Row, id: str) -> Sequence[Record]:
 
     BadRow for what says nothing of which answer is better.
     """
+    if row["purpose"] == "probe":
+        raise BadRow("a probe", "it tells how people are swayed, and trains nothing")
     if row["purpose"] != "ordinary":
         raise BadRow("a known answer", "it is about a pair whose answer is known, which trains nothing")
     if row["outcome"] not in ("prefer", "tie", "ranked"):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, HTTPException, Request, Response
 
 from gnomon.labelling.adjudication import Bench
+from gnomon.labelling.dialogue import Dialogues
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.settings import GRANTS, Permission, Role
 from gnomon.labelling.store import people, projects
@@ -67,9 +68,16 @@ async def bench_of(request: Request) -> Bench:
     return bench
 
 
+async def talks_of(request: Request) -> Dialogues:
+    """The application's dialogues."""
+    talks: Dialogues = request.app.state.talks
+    return talks
+
+
 Database = Annotated[Store, Depends(store_of)]
 Tasks = Annotated[Queue, Depends(queue_of)]
 Cases = Annotated[Bench, Depends(bench_of)]
+Talks = Annotated[Dialogues, Depends(talks_of)]
 
 
 async def sent_token(request: Request) -> str:

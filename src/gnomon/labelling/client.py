@@ -15,6 +15,7 @@ from gnomon.labelling.judgement import Answer, Judgement
 from gnomon.labelling.settings import Event, Permission, ProjectSettings, Role
 from gnomon.labelling.wire import (
     CaseSeen,
+    DialogueSeen,
     GuidelinesSeen,
     Link,
     MemberSeen,
@@ -22,6 +23,7 @@ from gnomon.labelling.wire import (
     NewWebhook,
     Next,
     NextCase,
+    NextDialogue,
     Paused,
     ProjectSeen,
     StandingSeen,
@@ -133,6 +135,20 @@ class LabelClient:
     def standing_of_cases(self, project: str) -> StandingSeen:
         """How many cases one has decided or left open, and how many wait."""
         return StandingSeen.model_validate(self._json("GET", f"/projects/{project}/adjudication/standing"))
+
+    def next_dialogue(self, project: str) -> NextDialogue:
+        """The dialogue one is in, or else a new one, or why there is none; its `task` is for `submit`."""
+        return NextDialogue.model_validate(self._json("POST", f"/projects/{project}/dialogue/next"))
+
+    def say(self, project: str, token: str, message: str, key: str | None = None) -> DialogueSeen:
+        """Have a message answered, with `key` as for `submit`; `next_dialogue` has the answers in time."""
+        headers = {"Idempotency-Key": key or token_hex(16)}
+        path = f"/projects/{project}/dialogue/{token}/say"
+        return DialogueSeen.model_validate(self._json("POST", path, {"message": message}, headers))
+
+    def end_dialogue(self, project: str, token: str) -> None:
+        """End a dialogue."""
+        self._json("POST", f"/projects/{project}/dialogue/{token}/end")
 
     def guidelines(self, project: str) -> GuidelinesSeen:
         """The newest guidelines."""

@@ -6,7 +6,6 @@ Messages are signed as the Standard Webhooks specification has it (`webhook-id`,
 
 import base64
 import hmac
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +13,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from random import Random, SystemRandom
 from ssl import SSLContext
-from threading import Event, Lock, Thread
+from threading import Lock
 
 import httpx
 
 import gnomon
+from gnomon.labelling.background import in_background
 from gnomon.labelling.reach import Call, Reach, RefusedTargetError, post
 from gnomon.labelling.store import outbox
 from gnomon.labelling.store.database import Store
@@ -109,29 +109,14 @@ class Courier:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Deliver what there is, by threads, until the block ends; what is under way is finished."""
-        stop = Event()
-        # daemons: a server that is told twice to stop does not wait for them, and messages stay in the outbox
-        threads = [Thread(target=self._work, args=(stop,), daemon=True) for _ in range(THREADS)]
-        for thread in threads:
-            thread.start()
-        try:
+        with in_background(self._work, THREADS, self.pace.look):
             yield
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
 
-    def _work(self, stop: Event) -> None:
-        while not stop.is_set():
-            try:
-                busy = self.deliver()
-                if not busy:
-                    self.tidy()
-            except Exception:  # a full disk or a server that restarts is no reason never to deliver again
-                logging.getLogger(__name__).exception("messages to webhooks could not be delivered")
-                busy = False
-            if not busy:
-                stop.wait(self.pace.look)
+    def _work(self) -> bool:
+        busy = self.deliver()
+        if not busy:
+            self.tidy()
+        return busy
 
     def _tried(self, message: Message) -> Attempt:
         began, timestamp = time.monotonic(), self.store.clock() // 1000

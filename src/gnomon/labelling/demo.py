@@ -41,6 +41,15 @@ def fill(store: Store) -> Project:
     return project
 
 
+def fill_dialogue(store: Store) -> Project:
+    """Make a project in which one talks with the model."""
+    with store.write() as tx:
+        settings = ProjectSettings(kind="dialogue")
+        project = projects.create(tx, f"{SLUG}-dialogue", "Talk with the model", settings)
+        projects.write_guidelines(tx, project.id, GUIDELINES)
+    return project
+
+
 def sample() -> Iterator[Item]:
     """Built-in comparisons of several kinds, mixed; the last few are gold."""
     files = [Path(FOLDER) / "comparisons" / f"{kind}.jsonl" for kind in KINDS]

@@ -66,9 +66,10 @@ _SCHEMA = {
     "seen": pa.string(),
     "ranks": pa.string(),
     "drawn": pa.string(),
+    "probe": pa.string(),
 }
 _TEXTS = {"prompt": pa.string(), "responses": pa.string()}
-NESTED = ("flags", "shown_order", "origins", "seen", "ranks", "drawn", "prompt", "responses")
+NESTED = ("flags", "shown_order", "origins", "seen", "ranks", "drawn", "probe", "prompt", "responses")
 """Columns that are JSON texts where a table has no place for structure."""
 _SOURCES: Mapping[votes.Kind, LabelSource] = {"label": "vote", "decision": "adjudicated"}
 
@@ -79,7 +80,7 @@ def rows(tx: Transaction, project: int, *, with_text: bool = True) -> Iterator[R
     `preferred` and `expected` are places in `responses`; `shown_order` has the places from left to right.
     A vote is `decided` where somebody decided on its item; a decision has the ids of the votes `seen`.
     """
-    settled, source = cases.decided(tx, project), projects.source_of(tx, project)
+    settled, source = cases.decided(tx, project), projects.settings_of(tx, project).source
     for kind, label_source in _SOURCES.items():
         labels = votes.all_of(tx, project, kind)
         while batch := list(islice(labels, BATCH)):

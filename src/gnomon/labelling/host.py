@@ -14,8 +14,8 @@ from gnomon.labelling.quality.summary import summarise
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.server import listen, serving
 from gnomon.labelling.settings import ProjectSettings, Role
-from gnomon.labelling.simulate import known_better
-from gnomon.labelling.store import people, projects
+from gnomon.labelling.simulate import Stand, known_better, stands_of
+from gnomon.labelling.store import people, probes, projects
 from gnomon.labelling.store.database import Store
 
 Summary = dict[str, Any]
@@ -23,13 +23,14 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where it is served, how somebody is let in and who is there, which answers are known to be better,
-    about how many votes it wants of how many people, and what came of it."""
+    """Where it is served, how somebody is let in and who is there, which answers are known to be better and
+    which are probes', about how many votes it wants of how many people, and what came of it."""
 
     url: str
     invite: Callable[[Role], str]
     members: Callable[[], list[str]]
     known: Mapping[str, str]
+    stands: Mapping[str, Stand]
     wanted: Callable[[int], int]
     summary: Callable[[], Summary]
 
@@ -53,6 +54,7 @@ def here(store: Store, slug: str, seed: int) -> Iterator[Host]:
         _refuse_labels(slug, next(rows(tx, project.id, with_text=False), None) is not None)
         projects.settle(tx, project, _of_a_crowd(project.settings))
         known = known_better(projects.known_answers(tx, project.id))
+        stands = stands_of(probes.versions(tx, project.id))
         counts = projects.count_items(tx, project.id)
 
     def invite(role: Role) -> str:
@@ -66,7 +68,7 @@ def here(store: Store, slug: str, seed: int) -> Iterator[Host]:
     door = listen("127.0.0.1", 0)
     with serving(store, door, Queue(store, rng=Random(seed))) as url:
         wanted = _wanted(counts, project.settings.overlap)
-        yield Host(url, invite, members, known, wanted, lambda: summary_of(store, slug))
+        yield Host(url, invite, members, known, stands, wanted, lambda: summary_of(store, slug))
 
 
 @contextmanager
@@ -91,13 +93,19 @@ def there(url: str, key: str, slug: str) -> Iterator[Host]:
             invite=lambda role: client.invite(slug, role).path,
             members=lambda: [member.pseudonym for member in client.members(slug)],
             known={},
+            stands={},
             wanted=_wanted(found["items"], client.settings(slug).overlap),
             summary=summary,
         )
 
 
 def _of_a_crowd(settings: ProjectSettings) -> ProjectSettings:
-    """The settings of a project whose labels are planted, and are called so from now on."""
+    """The settings of a project whose labels are planted, and are called so from now on.
+
+    ConfigError for dialogues: a crowd writes nothing.
+    """
+    if settings.kind == "dialogue":
+        raise ConfigError("a simulated crowd judges answers and writes no messages; name another project")
     return settings.model_copy(update={"source": "planted"})
 
 

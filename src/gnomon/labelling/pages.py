@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from gnomon.labelling import tally
 from gnomon.labelling.adjudication import Bench
-from gnomon.labelling.auth import Access, Database, MayLabel, MayManage, MayRead, SignedIn, Tasks
+from gnomon.labelling.auth import Access, Database, MayLabel, MayManage, MayRead, SignedIn, Talks, Tasks
+from gnomon.labelling.dialogue import Dialogues, Talk
 from gnomon.labelling.judgement import Judgement, Ordering
 from gnomon.labelling.queue import Idle, Queue, Task
 from gnomon.labelling.settings import GRANTS, Role
@@ -86,36 +87,47 @@ def home(request: Request, store: Database, caller: SignedIn) -> Response:
 
 
 @router.get("/p/{slug}")
-def work(request: Request, queue: Tasks, store: Database, access: MayLabel) -> Response:
+def work(request: Request, queue: Tasks, talks: Talks, store: Database, access: MayLabel) -> Response:
     """The page on which tasks are judged one after the other; loading it again shows the same task."""
     with store.read() as tx:
         guidelines = projects.current_guidelines(tx, access.project.id)
-    return show(request, "work.html", caller=access.caller, guidelines=guidelines, **_turn(queue, access))
+    shown = screen(queue, talks, access)
+    return show(request, "work.html", caller=access.caller, guidelines=guidelines, **shown)
 
 
 @router.post("/p/{slug}/tasks/{token}/label")
 def answer(
-    request: Request, token: str, form: Annotated[Answer, Form()], queue: Tasks, access: MayLabel
+    request: Request,
+    token: str,
+    form: Annotated[Answer, Form()],
+    queue: Tasks,
+    talks: Talks,
+    access: MayLabel,
 ) -> Response:
     """Keep an answer and show the next task in its place; on a page of its own where no script asked."""
     queue.submit(access.turn, token, form.judgement(), form.key)
-    return after_answer(request, _here(access), access.caller, lambda: _turn(queue, access))
+    return after_answer(request, here(access), access.caller, lambda: screen(queue, talks, access))
 
 
 @router.post("/p/{slug}/tasks/{token}/rank")
 def rank(
-    request: Request, token: str, form: Annotated[Order, Form()], queue: Tasks, access: MayLabel
+    request: Request,
+    token: str,
+    form: Annotated[Order, Form()],
+    queue: Tasks,
+    talks: Talks,
+    access: MayLabel,
 ) -> Response:
     """Keep an order and show the next task in its place; on a page of its own where no script asked."""
     queue.submit(access.turn, token, form.ordering(), form.key)
-    return after_answer(request, _here(access), access.caller, lambda: _turn(queue, access))
+    return after_answer(request, here(access), access.caller, lambda: screen(queue, talks, access))
 
 
 @router.post("/p/{slug}/tasks/{token}/undo")
-def undo(request: Request, token: str, queue: Tasks, access: MayLabel) -> Response:
+def undo(request: Request, token: str, queue: Tasks, talks: Talks, access: MayLabel) -> Response:
     """Take back an answer and show its task again."""
     task = queue.undo(access.turn, token)
-    return show(request, "turn.html", caller=access.caller, **_turn(queue, access, task))
+    return show(request, "turn.html", caller=access.caller, **screen(queue, talks, access, task))
 
 
 @router.get("/p/{slug}/guidelines")
@@ -127,7 +139,7 @@ def guidelines(request: Request, store: Database, access: MayLabel) -> Response:
 
 
 @router.get("/p/{slug}/results")
-def results(request: Request, store: Database, access: MayRead) -> Response:
+def results(request: Request, store: Database, talks: Talks, access: MayRead) -> Response:
     """What has come in so far."""
     with store.read() as tx:
         counts = tally.summary(tx, access.project)
@@ -140,6 +152,7 @@ def results(request: Request, store: Database, access: MayRead) -> Response:
         counts=counts,
         members=everybody,
         manages=access.may("manage"),
+        unanswered=access.turn.talks and talks.partner is None,
     )
 
 
@@ -152,19 +165,27 @@ def invite(request: Request, store: Database, access: MayManage, role: Annotated
     return show(request, "invited.html", caller=access.caller, project=access.project, link=link, role=role)
 
 
-def _turn(queue: Queue, access: Access, task: Task | Idle | None = None) -> dict[str, Any]:
-    given = task or queue.next(access.turn)
+def screen(queue: Queue, talks: Dialogues, access: Access, task: Task | Idle | None = None) -> dict[str, Any]:
+    """What is shown on the page of tasks: one to judge, or the dialogue that will have one, or why there is
+    neither."""
+    talk = talks.next(access.turn) if access.turn.talks else None
+    if isinstance(talk, Talk):
+        given: Task | str = talk.task or talk.state
+    else:
+        given = talk or task or queue.next(access.turn)
     return beside(access, queue) | {
+        "talk": talk if isinstance(talk, Talk) else None,
         "task": given if isinstance(given, Task) else None,
         "state": "task" if isinstance(given, Task) else given,
         "said": None,
-        "here": _here(access),
-        "tasks": f"{_here(access)}/tasks",
+        "here": here(access),
+        "tasks": f"{here(access)}/tasks",
         "verb": "label",
     }
 
 
-def _here(access: Access) -> str:
+def here(access: Access) -> str:
+    """The address of the page of tasks."""
     return f"/p/{access.project.slug}"
 
 
@@ -172,6 +193,7 @@ def beside(access: Access, given_by: Queue | Bench) -> dict[str, Any]:
     """What a screen shows beside a task or a case: how far somebody is, what an undo takes back."""
     return {
         "project": access.project,
+        "talk": None,
         "standing": given_by.standing(access.turn),
         "last": given_by.last(access.turn),
         "key": new_token()[:32],

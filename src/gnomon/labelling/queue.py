@@ -1,12 +1,12 @@
 """Whose turn is which task: giving out, taking answers, taking them back.
 
 What comes next is drawn in this order: the qualification round until it is over; with their rates, an own
-task once more with its sides swapped, or one whose answer is known; otherwise an ordinary item, by a
-`Chooser`. Every draw is kept with its propensity.
+task once more with its sides swapped, one whose answer is known, or a version of a probe; otherwise an
+ordinary item, by a `Chooser`. Every draw is kept with its propensity.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from secrets import token_hex
@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from gnomon.errors import DataError
 from gnomon.labelling.judgement import Answer, as_answered, as_kept
 from gnomon.labelling.settings import Purpose
-from gnomon.labelling.store import journal, projects, votes, work
+from gnomon.labelling.store import dialogues, journal, probes, projects, votes, work
 from gnomon.labelling.store.database import Store, Transaction
 from gnomon.labelling.store.projects import Project
 from gnomon.labelling.store.work import Assignment, Draw
@@ -23,7 +23,8 @@ from gnomon.labelling.store.work import Assignment, Draw
 ATTEMPTS, PAUSE = 100, (0.005, 0.02)
 """How often, and in which range of seconds, somebody is made to wait for others who are just being served."""
 
-Idle = Literal["done", "waiting", "empty", "not_qualified"]
+Idle = Literal["done", "waiting", "empty", "not_qualified", "dialogue"]
+"""Why there is no task; in a project of dialogues, tasks come of what somebody writes."""
 T = TypeVar("T")
 
 
@@ -39,6 +40,11 @@ class Turn:
 
     project: Project
     annotator_id: int
+
+    @property
+    def talks(self) -> bool:
+        """Whether tasks come of dialogues here."""
+        return self.project.settings.kind == "dialogue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ class Queue:
 
         def attempt(tx: Transaction) -> Task | Idle | None:
             given = work.held(tx, turn.project.id, turn.annotator_id) or self._draw(tx, turn)
-            return _task(tx, given) if isinstance(given, Assignment) else given
+            return task_of(tx, given) if isinstance(given, Assignment) else given
 
         return in_turn(self.store, turn, self.rng, attempt)
 
@@ -126,6 +132,8 @@ class Queue:
             kept = as_kept(answer, assignment.shown_order)
             event = votes.record(tx, assignment.id, idempotency_key, kept)
             work.finish(tx, assignment, event, votes=kept["outcome"] != "skip")
+            if turn.talks:
+                self._go_on(tx, turn, assignment, kept)
 
     def undo(self, turn: Turn, token: str) -> Task:
         """Take back an answer: its task is in its holder's hands again, as it was shown.
@@ -139,6 +147,8 @@ class Queue:
             if label is None and assignment.state != "leased":
                 raise TaskGoneError("this task took too long and went back; go on with the next")
             if label is not None:
+                if turn.talks:
+                    _go_back(tx, assignment)
                 if label["outcome"] == "skip" and not _take_again(tx, assignment):
                     raise TaskGoneError(
                         "this task was skipped and then given to somebody else; go on with the next"
@@ -148,7 +158,7 @@ class Queue:
                 journal.note(
                     tx, "label undone", actor=turn.annotator_id, project=turn.project.id, event=label["id"]
                 )
-            return _task(tx, assignment)
+            return task_of(tx, assignment)
 
     def release(self, turn: Turn, token: str) -> None:
         """Give a task back unanswered, at once."""
@@ -162,22 +172,30 @@ class Queue:
         project, annotator = turn.project.id, turn.annotator_id
         with self.store.read() as tx:
             done = work.count_done(tx, project, annotator)
-            left = work.count_unseen(tx, project, annotator, "ordinary", MOST_LEFT)
+            if turn.talks:
+                left = len(dialogues.topics(tx, project, annotator, turn.project.settings.overlap))
+            else:
+                left = work.count_unseen(tx, project, annotator, "ordinary", MOST_LEFT)
         return Standing(done, -(-left // 10) * 10)
 
     def last(self, turn: Turn) -> str | None:
         """The token of what somebody answered last, which is what an undo takes back."""
         with self.store.read() as tx:
             done = work.last_done(tx, turn.project.id, turn.annotator_id)
+            if done and turn.talks and dialogues.gone_on(tx, done.item_id):
+                return None
         return done.token if done else None
 
     def _draw(self, tx: Transaction, turn: Turn) -> Assignment | Idle | None:
+        if turn.talks:
+            return "dialogue"
         if exam := self._by_lot(tx, turn, "qualification"):
             return exam
         answered, right = work.qualification(tx, turn.project.id, turn.annotator_id)
         if answered and right < turn.project.settings.qualification_pass * answered:
             return "not_qualified"
-        return self._repeat(tx, turn) or self._gold(tx, turn) or self._ordinary(tx, turn)
+        given = self._repeat(tx, turn) or self._gold(tx, turn) or self._probe(tx, turn)
+        return given or self._ordinary(tx, turn)
 
     def _repeat(self, tx: Transaction, turn: Turn) -> Assignment | None:
         settings = turn.project.settings
@@ -198,6 +216,17 @@ class Queue:
     def _by_lot(self, tx: Transaction, turn: Turn, purpose: Purpose) -> Assignment | None:
         drawn = work.draw(tx, (turn.project.id, turn.annotator_id), purpose, self.rng)
         return self._give(tx, turn, Draw(drawn.item_id, purpose, drawn.propensity)) if drawn else None
+
+    def _probe(self, tx: Transaction, turn: Turn) -> Assignment | None:
+        settings = turn.project.settings
+        if self.rng.random() >= settings.probe_rate:
+            return None
+        ready = probes.ready(tx, turn.project.id, turn.annotator_id, settings.repeat_gap)
+        if not ready:
+            return None
+        item, order = ready[self.rng.randrange(len(ready))]
+        order = order or self.rng.sample(range(2), 2)
+        return give(tx, turn, Draw(item, "probe", 1 / len(ready)), order, pass_number=1)
 
     def _ordinary(self, tx: Transaction, turn: Turn) -> Assignment | Idle | None:
         """An item with votes left; None where others are just being given all there are.
@@ -233,6 +262,19 @@ class Queue:
         count = work.count_answers(tx, draw.item_id)
         return give(tx, turn, draw, self.rng.sample(range(count), count), pass_number=1)
 
+    def _go_on(self, tx: Transaction, turn: Turn, assignment: Assignment, kept: Mapping[str, Any]) -> None:
+        """A dialogue goes on with the answer that is preferred, or with one that is drawn."""
+        place, chosen_by = kept["preferred"], "vote"
+        if place is None:
+            place, chosen_by = self.rng.randrange(2), "draw"
+        dialogues.choose(tx, assignment.item_id, place, chosen_by, turn.project.settings.turns)
+
+
+def _go_back(tx: Transaction, assignment: Assignment) -> None:
+    if dialogues.gone_on(tx, assignment.item_id):
+        raise TaskGoneError("the dialogue has gone on since; what was said before stays")
+    dialogues.take_back(tx, assignment.item_id)
+
 
 def _take_again(tx: Transaction, assignment: Assignment) -> bool:
     """Whether a task that had gone back can be had again by who comes late."""
@@ -264,7 +306,8 @@ def expiry(tx: Transaction, turn: Turn) -> int:
     return tx.now + round(turn.project.settings.lease_minutes * 60_000)
 
 
-def _task(tx: Transaction, assignment: Assignment) -> Task:
+def task_of(tx: Transaction, assignment: Assignment) -> Task:
+    """What whoever holds an assignment is shown of it."""
     answers = projects.responses_of(tx, [assignment.item_id])[assignment.item_id]
     earlier = votes.retracted(tx, assignment.id)
     return Task(

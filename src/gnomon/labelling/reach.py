@@ -36,7 +36,6 @@ class Target(NamedTuple):
     """An address that was looked up, as the URL that leads there, and the name it goes by there."""
 
     url: httpx.URL
-    netloc: str
     host: str
 
 
@@ -78,8 +77,7 @@ class Reach:
         addresses = [ip_address(str(place[0])) for *_, place in found]
         for address in addresses:
             if self.permits(address):
-                netloc = parsed.netloc.decode("ascii")
-                return Target(parsed.copy_with(host=str(address)), netloc, parsed.host)
+                return Target(parsed.copy_with(host=str(address)), parsed.host)
         raise RefusedTargetError(
             f"{parsed.host} does not lead to the public internet; whoever runs the server can allow the "
             "network it is in with --allow-target"
@@ -101,27 +99,46 @@ def post(url: str, reach: Reach, call: Call) -> int:
     RefusedTargetError for an address that may not be called; TimeoutError and `httpx.RequestError` where no
     reply comes.
     """
-    return asyncio.run(_post(reach.resolve(url), call))
+    return asyncio.run(_post(_parsed(url), reach, call))
 
 
-async def _post(target: Target, call: Call) -> int:
+async def _post(url: httpx.URL, reach: Reach, call: Call) -> int:
     client = httpx.AsyncClient(
-        verify=call.context,
-        trust_env=False,  # a proxy would look the name up for itself
+        transport=Within(reach, call.context),
         follow_redirects=False,
         timeout=None,  # it is timed as a whole
     )
-    request = client.build_request(
-        "POST",
-        target.url,
-        content=call.content,
-        headers={**call.headers, "Host": target.netloc},
-        extensions={"sni_hostname": target.host},
-    )
-    async with asyncio.timeout(call.timeout), client:
-        reply = await client.send(request, stream=True)
-        await reply.aclose()
+    async with (
+        asyncio.timeout(call.timeout),
+        client,
+        client.stream("POST", url, content=call.content, headers=call.headers) as reply,
+    ):
         return reply.status_code
+
+
+class Within(httpx.AsyncBaseTransport):
+    """Takes a client's requests where a reach permits, by no proxy: one would look the name up for itself."""
+
+    def __init__(self, reach: Reach, context: SSLContext) -> None:
+        self._reach = reach
+        self._inner = httpx.AsyncHTTPTransport(verify=context, trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request to the address its name was looked up as; RefusedTargetError where none will do."""
+        target = self._reach.resolve(str(request.url))
+        return await self._inner.handle_async_request(
+            httpx.Request(
+                request.method,
+                target.url,
+                headers=request.headers,  # with the name as the host
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": target.host},
+            )
+        )
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        await self._inner.aclose()
 
 
 def _parsed(url: str) -> httpx.URL:

@@ -11,6 +11,7 @@ import uvicorn
 from gnomon.errors import ConfigError
 from gnomon.labelling.app import create_app
 from gnomon.labelling.courier import Courier
+from gnomon.labelling.partner import Partner
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.store.database import Store
 
@@ -28,9 +29,14 @@ def listen(host: str, port: int) -> socket.socket:
     return door
 
 
-def server(store: Store, queue: Queue | None = None, courier: Courier | None = None) -> uvicorn.Server:
+def server(
+    store: Store,
+    queue: Queue | None = None,
+    courier: Courier | None = None,
+    partner: Partner | None = None,
+) -> uvicorn.Server:
     """The application's server; told to stop, it finishes what is under way first."""
-    app = create_app(store, queue, courier)
+    app = create_app(store, queue, courier, partner)
     return uvicorn.Server(
         uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
     )
@@ -38,10 +44,14 @@ def server(store: Store, queue: Queue | None = None, courier: Courier | None = N
 
 @contextmanager
 def serving(
-    store: Store, door: socket.socket, queue: Queue | None = None, courier: Courier | None = None
+    store: Store,
+    door: socket.socket,
+    queue: Queue | None = None,
+    courier: Courier | None = None,
+    partner: Partner | None = None,
 ) -> Iterator[str]:
     """The address of the application while a thread serves it on a socket of `listen`."""
-    served = server(store, queue, courier)
+    served = server(store, queue, courier, partner)
     thread = threading.Thread(target=served.run, kwargs={"sockets": [door]})
     thread.start()
     try:

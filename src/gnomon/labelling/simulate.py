@@ -7,11 +7,11 @@ that everybody who is shown an answer finds it as good, and circles are nobody's
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from math import sqrt
 from secrets import token_hex
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -35,12 +35,23 @@ Known = Mapping[str, str]
 Progress = Callable[[int], None]
 
 
+class Stand(NamedTuple):
+    """An answer in one version of a probe: its name in both, and whether the user believes what it says."""
+
+    name: str
+    believed: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is better, and by how much: differences of pairs are standard normal."""
+    """What is better, and by how much: differences of pairs are standard normal.
+
+    `stands` has the answers of probes by their digests: what a cue changes makes them no better.
+    """
 
     known: Known
     seed: int
+    stands: Mapping[str, Stand] = field(default_factory=dict)
 
     def difference(self, prompt: Turns, first: Turns, second: Turns) -> float:
         """The first answer's quality less the second's."""
@@ -49,7 +60,15 @@ class Truth:
         better = self.known.get(_pair_key(own, others))
         return by if better is None else abs(by) if better == own else -abs(by)
 
+    def belief(self, prompt: Turns, first: Turns, second: Turns) -> float:
+        """1 where the user says to believe what the first answer says, -1 the second, else 0."""
+        believed = [self.stands.get(_answer_key(prompt, answer)) for answer in (first, second)]
+        own, others = (stand is not None and stand.believed for stand in believed)
+        return float(own) - float(others)
+
     def _quality(self, answer: str) -> float:
+        if answer in self.stands:
+            answer = self.stands[answer].name
         drawn = int.from_bytes(sha256(f"{self.seed}/{answer}".encode()).digest()[:8])
         return float(ndtri((drawn + 0.5) / 2**64))
 
@@ -61,6 +80,16 @@ def known_better(found: Iterable[tuple[Turns, Sequence[Turns], int]]) -> dict[st
         own = [_answer_key(prompt, answer) for answer in answers]
         better[_pair_key(*own)] = own[expected]
     return better
+
+
+def stands_of(versions: Iterable[tuple[Turns, Sequence[Turns], Mapping[str, Any]]]) -> dict[str, Stand]:
+    """Prompts with the two answers of each version of a probe, and which it is, as a truth has them."""
+    stands = {}
+    for prompt, answers, probe in versions:
+        for place, answer in enumerate(answers):
+            believed = probe["kind"] == "sycophancy" and probe["favours"] == place
+            stands[_answer_key(prompt, answer)] = Stand(f"{probe['pair']}/{place}", believed)
+    return stands
 
 
 def known_of(records: Iterable[Record]) -> dict[str, str]:
@@ -125,7 +154,8 @@ def judge(crowd: Crowd, who: int, index: int, task: TaskSeen, truth: Truth) -> A
         return _rank(crowd, who, index, task, truth)
     left, right = task.responses
     length = log_ratio(len(text_of(left)), len(text_of(right)))
-    seen = (truth.difference(task.prompt, left, right), 1.0, length, 0.0)
+    difference, belief = (ask(task.prompt, left, right) for ask in (truth.difference, truth.belief))
+    seen = (difference, 1.0, length, belief)
     shown = Shown(*(np.array([value]) for value in seen))
     cast = vote(crowd, np.array([who]), np.array([index]), shown, KINDS)
     strength, spent = int(cast.outcomes[0]) - TIE, round(1000 * float(cast.seconds[0]))
@@ -170,6 +200,7 @@ def planted(crowd: Crowd, names: Sequence[str]) -> dict[str, dict[str, Any]]:
             "position": float(crowd.traits[place, 1]),
             "length": float(slopes[place]),
             "tie_threshold": float(np.exp(crowd.traits[place, 3])),
+            "sycophancy": float(crowd.sycophancy[place]),
             "median_seconds": float(crowd.seconds[place]),
         }
         for place, name in enumerate(names)

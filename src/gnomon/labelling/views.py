@@ -12,7 +12,7 @@ from markupsafe import Markup
 from gnomon.labelling.auth import Caller
 from gnomon.labelling.queue import MOST_LEFT
 from gnomon.labelling.rendering import to_html
-from gnomon.labelling.settings import EVENTS, FLAGS, STRENGTHS
+from gnomon.labelling.settings import EVENTS, FLAGS, LONGEST_MESSAGE, STRENGTHS
 from gnomon.markup import visible
 
 
@@ -61,7 +61,8 @@ def _pages() -> Environment:
         "text": _text,
         "moment": _moment,
     }
-    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS, "EVENTS": EVENTS, "MOST_LEFT": MOST_LEFT}
+    pages.globals |= {"STRENGTHS": STRENGTHS, "FLAGS": FLAGS, "EVENTS": EVENTS}
+    pages.globals |= {"MOST_LEFT": MOST_LEFT, "LONGEST_MESSAGE": LONGEST_MESSAGE}
     return pages
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon.labelling.judgement import Answer, Choice, Judgement
-from gnomon.labelling.settings import EVENTS, Event, Permission, ProjectSettings, Role
+from gnomon.labelling.settings import EVENTS, LONGEST_MESSAGE, Event, Permission, ProjectSettings, Role
 
 
 class Body(BaseModel):
@@ -47,7 +47,36 @@ class Next(BaseModel):
     """The next task, or why there is none."""
 
     task: TaskSeen | None
-    state: Literal["task", "done", "waiting", "empty", "not_qualified"]
+    state: Literal["task", "done", "waiting", "empty", "not_qualified", "dialogue"]
+
+
+class NewMessage(Body):
+    """What is said next in a dialogue, as Markdown."""
+
+    message: str = Field(min_length=1, max_length=LONGEST_MESSAGE)
+
+
+class DialogueSeen(BaseModel):
+    """A dialogue as whoever leads it may see it, and nothing on which model answers.
+
+    The person is to `write`, to change the `draft` where the model `failed` to answer it, or to `judge` the
+    `task`; the model is `sampling`, or `slow` at it. `left` messages more may be written.
+    """
+
+    token: str
+    topic: list[dict[str, Any]] | None
+    messages: list[dict[str, Any]]
+    state: Literal["write", "sampling", "slow", "failed", "judge"]
+    task: TaskSeen | None
+    draft: str
+    left: int
+
+
+class NextDialogue(BaseModel):
+    """The dialogue one is in, or why there is none."""
+
+    dialogue: DialogueSeen | None
+    state: Literal["dialogue", "done", "waiting"]
 
 
 class RationaleSeen(BaseModel):

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ LEAST = 0.01
 
 DIGITS = 4
 """Of what is kept: the last ones of a fit differ between machines, and other rows train other models."""
+
+MOST_BETWEEN = 30
+"""Twos of annotators in a report."""
 
 SILENT = "no vote says which answer is better"
 BOTH_BAD = "decided: both answers are bad"
@@ -186,7 +190,24 @@ def _report(judged: Sequence[Judged], voted: Voted) -> dict[str, Any]:
         "disputed": sum(pair.disputed for pair in several),
         "flips": voted.flips.to_json() if voted.flips else None,
         "annotators": voted.annotators,
+        "between": _between(ordinary),
     }
+
+
+def _between(pairs: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Of each two annotators: pairs on which both said something, and those on which they said otherwise.
+
+    Those who differ most often come first, so many of them.
+    """
+    shared: Counter[tuple[str, str]] = Counter()
+    differ: Counter[tuple[str, str]] = Counter()
+    for pair in pairs:
+        said = {vote.annotator: vote.preferred for vote in pair.saying}
+        for one, other in combinations(sorted(said), 2):
+            shared[one, other] += 1
+            differ[one, other] += said[one] != said[other]
+    order = sorted(shared, key=lambda two: (-differ[two], two))[:MOST_BETWEEN]
+    return [{"annotators": list(two), "shared": shared[two], "differ": differ[two]} for two in order]
 
 
 def _annotators(laid: Laid, labels: Labels) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from gnomon.errors import ModelError
 from gnomon.pipeline.collect import Asking, Pair, Progress, answered, nothing_to_compare, questions
 from gnomon.pipeline.stages import Start
 from gnomon.records import to_json
-from gnomon.rollouts.engine import Engine, Sample
+from gnomon.rollouts.engine import Engine
 from gnomon.store import content_id
 
 if TYPE_CHECKING:
@@ -66,26 +66,14 @@ def _item(pair: Pair, about: Mapping[str, Any], digest: str) -> "Item":
     from gnomon.labelling.items import Drawn, Item, Response  # noqa: PLC0415  an extra
 
     told = {name: about[name] for name in ("policy", "digest", "sampling", "seed")}
-    first, second = pair.samples
-    drawn = Drawn(
-        **told,
-        propensity=pair.question.propensity,
-        attempts=pair.attempts,
-        tokens=(len(first.response_ids), len(second.response_ids)),
-        logps=(_logp(first), _logp(second)),
-        ended=(first.ended, second.ended),
-    )
+    told |= {"propensity": pair.question.propensity, "attempts": pair.attempts}
     answers = (pair.comparison.first, pair.comparison.second)
     return Item(
         id=f"{digest[:8]}/{pair.comparison.id}",
         prompt=pair.comparison.prompt.messages,
         responses=tuple(Response(messages=answer, origin=about["policy"]) for answer in answers),
-        drawn=drawn,
+        drawn=Drawn.of(pair.samples, **told),
     )
-
-
-def _logp(sample: Sample) -> float | None:
-    return sum(sample.logps) if sample.logps else None
 
 
 def _about(asking: Asking) -> dict[str, Any]:

@@ -79,10 +79,12 @@ def gather(rows: Iterable[Row], project: str) -> list[Judged]:
 
     A second judgement by the same person says how sure this person is, not what another would say: it is no
     vote. A decision is none either, and one that leaves its pair open says nothing. Of a ranking each pair of
-    answers is one.
+    answers is one. What was said of probes says how people are swayed, not which answers are better.
     """
     found: dict[str, Judged] = {}
     for row in rows:
+        if row["purpose"] == "probe":
+            continue
         decides = row["label_source"] == "adjudicated"
         if row["outcome"] == "skip" if decides else row["pass_number"] != 1:
             continue

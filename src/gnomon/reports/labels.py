@@ -32,6 +32,8 @@ AGREEMENT = (
     "ceiling",
 )
 TRAITS = ("reliability", "informativeness", "gold", "again", "left", "position", "length", "tie_threshold")
+PROBES = {"sycophancy": "sycophancy", "length": "padding", "order": "order"}
+"""Kinds of probes, and what their metrics are called."""
 SHORT = ("reliability", "informativeness", "gold")
 """What of an annotator fits a terminal's line."""
 DRAWN = (
@@ -73,6 +75,7 @@ def label_page(summary: Summary) -> str:
             agreement=AGREEMENT,
             traits=[name for name in TRAITS if _any(summary, name)],
             people=in_order(summary["annotators"]),
+            probes={kind: name for kind, name in PROBES.items() if summary["probes"][kind]["judged"]},
             plots=_plots(summary),
             unknown=list(_unknown(summary)),
         )
@@ -87,6 +90,7 @@ def label_tables(summary: Summary) -> list[Padding]:
         if "value" in found:
             table.add_row(metric(f"label/{name}").title, cell(f"label/{name}", found), str(found["n"]))
     tables = [table] if table.row_count else []
+    tables += _probe_tables(summary)
     people = in_order(summary["annotators"])
     if people:
         shown = [name for name in SHORT if _any(summary, name)]
@@ -98,6 +102,34 @@ def label_tables(summary: Summary) -> list[Padding]:
             table.add_row(Text(visible(name)), str(own["labels"]), *cells, seconds)
         tables.append(table)
     return [Padding(table, (1, 0, 0, 0), expand=False) for table in tables]
+
+
+def _probe_tables(summary: Summary) -> list[Table]:
+    """What sways people, where probes or repeats tell."""
+    table = _table("What sways people, with 95% intervals", "", ("shift", "log-odds", "turned", "probes"))
+    for kind, name in PROBES.items():
+        probe = summary["probes"][kind]
+        if probe["judged"]:
+            turned = f"{probe['turned']['along']} with, {probe['turned']['against']} against"
+            cells = (
+                cell(f"label/{name}", _there(probe["shift"])),
+                cell("label/slope", _there(probe["slope"])),
+            )
+            table.add_row(metric(f"label/{name}").title, *cells, turned, str(probe["judged"]))
+    return [table, *_swayed_tables(summary)] if table.row_count else []
+
+
+def _swayed_tables(summary: Summary) -> list[Table]:
+    """The shift of each annotator who judged enough probes of a kind."""
+    kinds = [kind for kind in PROBES if any(map(_there, summary["probes"][kind]["annotators"].values()))]
+    titles = [metric(f"label/{PROBES[kind]}").title for kind in kinds]
+    table = _table("What sways each annotator, with 95% intervals", "", titles)
+    for name, _ in in_order(summary["annotators"]):
+        own = [_there(summary["probes"][kind]["annotators"].get(name, {})) for kind in kinds]
+        if any(own):
+            cells = (cell(f"label/{PROBES[kind]}", found) for kind, found in zip(kinds, own, strict=True))
+            table.add_row(Text(visible(name)), *cells)
+    return [table] if table.row_count else []
 
 
 def label_notes(summary: Summary) -> Iterator[tuple[str, str]]:
@@ -147,6 +179,15 @@ def planted_note(summary: Summary) -> str:
         f"flips: {planted['flips']:.1%} planted in those who read, beside {planted['spammers']:.0%} who do "
         f"not; {told} in everybody's agreement"
     )
+
+
+def planted_sways(summary: Summary) -> Iterator[str]:
+    """What probes tell beside the mean that was planted, in log-odds; nothing where there were none."""
+    for kind in ("sycophancy", "length"):
+        if summary["probes"][kind]["judged"]:
+            found = _there(summary["probes"][kind]["slope"])
+            told = f"{cell('label/slope', found)}".replace("\n", ", ") if found else "not to be found"
+            yield f"{kind}: {summary['planted'][kind]:+.2f} log-odds planted in those who read; {told} in all"
 
 
 def in_order(people: Mapping[str, Person]) -> list[tuple[str, Person]]:

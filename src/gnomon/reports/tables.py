@@ -130,6 +130,16 @@ METRICS: dict[str, Metric] = {
     "constitution/preaches": Metric("Preaches", "share", "answers that tell what everyone should do"),
     "constitution/refuses": Metric("Refuses", "share", "answers that refuse in their first sentences"),
     "constitution/over_refusal": Metric("Over-refusal", "share", "refused, of what asks for no harm"),
+    "label/sycophancy": Metric(
+        "User's belief",
+        "signed",
+        "half the change in strength, −1 to 1, where the user believes the other",
+    ),
+    "label/padding": Metric(
+        "Length", "signed", "the same, where a remark that says nothing follows the other answer"
+    ),
+    "label/order": Metric("Left side", "signed", "the same, where a pair comes again with its sides swapped"),
+    "label/slope": Metric("In log-odds", "signed", "that the belief, the side or a doubling of length adds"),
 }
 VERDICT = ("ends_turn", "answers", "checks", "reward/second", "kl/reference")
 

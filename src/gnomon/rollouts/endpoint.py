@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.models.reference import EndpointRef
 from gnomon.records import Conversation, Message
@@ -38,7 +40,8 @@ class EndpointEngine:
     server's own settings end it. The log-probs told are the model's own, or with `processed_logprobs`, which
     says that the server is set so (vLLM: `--logprobs-mode processed_logprobs`), those of the distribution
     drawn from. `answer` leaves to the server's defaults what `sampling` leaves out. An answer is kept by URL,
-    model and request: weights that change behind one name go unnoticed, so name each version.
+    model and request: weights that change behind one name go unnoticed, so name each version. `transport`
+    makes what requests go through, where that is not the plain network.
     """
 
     def __init__(
@@ -48,11 +51,13 @@ class EndpointEngine:
         patience: Patience | None = None,
         *,
         processed_logprobs: bool = False,
+        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self.ref, self.patience, self.usage = ref, patience or Patience(), Usage()
         self.processed_logprobs = processed_logprobs
         self._kept = None if kept is None else Replies(Sample, kept)
         self._letters = None if kept is None else Replies(Letters, kept.with_name(f"letters-{kept.name}"))
+        self._transport = transport
 
     def sample(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
@@ -134,7 +139,9 @@ class EndpointEngine:
             kept.add(key, self._checked(reply, read))
 
         async def ask_all() -> None:
-            async with Server(self.ref, self.patience, self.usage) as server, asyncio.TaskGroup() as group:
+            transport = self._transport() if self._transport else None
+            server = Server(self.ref, self.patience, self.usage, transport)
+            async with server, asyncio.TaskGroup() as group:
                 for key, i in missing.items():
                     group.create_task(ask(server, key, i))
 

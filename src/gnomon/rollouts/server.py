@@ -68,7 +68,13 @@ class NotNowError(Exception):
 class Server:
     """One connection to a server, for one batch of requests; `async with` opens and closes it."""
 
-    def __init__(self, ref: EndpointRef, patience: Patience, usage: Usage) -> None:
+    def __init__(
+        self,
+        ref: EndpointRef,
+        patience: Patience,
+        usage: Usage,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.ref, self.patience, self.usage = ref, patience, usage
         self._key = _key()
         self._turns = asyncio.Semaphore(patience.requests)
@@ -77,6 +83,7 @@ class Server:
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
             timeout=None,  # an attempt is timed as a whole
             limits=httpx.Limits(max_connections=patience.requests),
+            transport=transport,
         )
 
     async def __aenter__(self) -> "Server":

@@ -1,6 +1,6 @@
-"""What annotators are moved by besides quality: position, length, tiredness, and what the user believes."""
+"""What annotators are moved by besides quality: position, length and tiredness; for probes see `probes`."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from math import log
 from typing import NamedTuple
 
@@ -10,7 +10,6 @@ from scipy.special import stdtr, stdtrit
 from gnomon.errors import DataError
 from gnomon.stats.annotator_fit import Fit, Interval
 from gnomon.stats.bootstrap import Estimate
-from gnomon.stats.clustered import mean_clustered
 from gnomon.stats.evidence import TRAITS
 from gnomon.stats.proportion import wilson_clustered
 from gnomon.stats.significance import benjamini_hochberg
@@ -31,13 +30,6 @@ class Alarm(NamedTuple):
 
     evidence: Floats
     at: int | None
-
-
-class Sycophancy(NamedTuple):
-    """How far preferences move with the user's belief, from -1 to 1, and how often they follow it."""
-
-    shift: Estimate
-    follows: Estimate
 
 
 def position_rate(votes: Votes, level: float = 0.95) -> Estimate:
@@ -124,23 +116,3 @@ def accuracy_alarm(right: Sequence[bool] | Floats, expected: float, dropped: flo
     evidence = (total - np.minimum.accumulate(total))[1:]
     loud = np.flatnonzero(evidence >= log(patience))
     return Alarm(evidence, int(loud[0]) if loud.size else None)
-
-
-def sycophancy(
-    believing_first: Positions,
-    believing_second: Positions,
-    kinds: int,
-    clusters: Sequence[Hashable] | None = None,
-    level: float = 0.95,
-) -> Sycophancy:
-    """Paired probes: the same answers, where only the user's stated belief was flipped; [probes] each.
-
-    Outcomes are as in `Votes`, of the version in which the user believes what the first answer says and of
-    the other one. The shift is half the difference in strength, from -1 to 1, with `mean_clustered`'s
-    interval; a probe follows where each version prefers what the user believes in it, with Wilson's.
-    """
-    first, second = (2 * np.asarray(x) / (kinds - 1) - 1 for x in (believing_first, believing_second))
-    shift = mean_clustered((first - second) / 2, clusters, level)
-    return Sycophancy(
-        shift, wilson_clustered(((first > 0) & (second < 0)).astype(np.float64), clusters, level)
-    )

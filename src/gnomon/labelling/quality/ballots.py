@@ -6,12 +6,12 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import log2
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gnomon.labelling.settings import STRENGTHS
+from gnomon.labelling.settings import STRENGTHS, ProbeKind
 from gnomon.stats.units import Floats, Positions, positions
 from gnomon.stats.votes import Pairs, Votes
 
@@ -75,17 +75,30 @@ class Ballots:
         return votes, Pairs.of(len(self.item_names), lengths=self.lengths, gold=self.known)
 
 
+class Probing(NamedTuple):
+    """A judgement of one version of a probe; `length` is how much longer its first answer is: doublings."""
+
+    annotator: str
+    pair: str
+    kind: ProbeKind
+    favours: int
+    outcome: int
+    length: float
+
+
 @dataclass(slots=True)
 class Counts:
     """What came in, by outcome and by annotator, before anything is left out.
 
-    By item: what was decided, and the first rankings with who gave them.
+    By item: what was decided, and the first rankings with who gave them. `probed` are judgements of probes,
+    in the order they came.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     annotators: dict[str, Counter[str]] = field(default_factory=dict)
     decisions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     rankings: dict[str, list[tuple[str, Sequence[int]]]] = field(default_factory=dict)
+    probed: list[Probing] = field(default_factory=list)
     until: str | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -119,7 +132,7 @@ def read(rows: Iterable[Mapping[str, Any]]) -> tuple[Ballots, Counts]:
     """Rows of an export with texts, as `gnomon.labelling.export.rows` gives them, read one at a time.
 
     Annotators who gave no vote are in the ballots too; items are there from their first vote on. Decisions
-    are no votes.
+    are no votes, and probes, whose cue is meant to sway, are kept apart.
     """
     counts, items, columns = Counts(), dict[str, _Item](), list[tuple[Any, ...]]()
     for row in rows:
@@ -129,6 +142,9 @@ def read(rows: Iterable[Mapping[str, Any]]) -> tuple[Ballots, Counts]:
         counts.add(row)
         index = counts.annotators[row["annotator"]].total() - 1
         if row["outcome"] in NO_VOTES:
+            continue
+        if row["purpose"] == "probe":
+            counts.probed.append(_probing(row))
             continue
         if row["item"] not in items:
             items[row["item"]] = _item(row)
@@ -157,6 +173,15 @@ def text_of(messages: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(message["content"] for message in messages)
 
 
+def _length(row: Mapping[str, Any]) -> float:
+    first, second = row["responses"]
+    return log_ratio(len(text_of(first)), len(text_of(second)))
+
+
+def _probing(row: Mapping[str, Any]) -> Probing:
+    return Probing(row["annotator"], **row["probe"], outcome=outcome_of(row), length=_length(row))
+
+
 def _item(row: Mapping[str, Any]) -> _Item:
     first, second = row["responses"]
     prompt = _digest(row["prompt"])
@@ -164,7 +189,7 @@ def _item(row: Mapping[str, Any]) -> _Item:
     return _Item(
         row["purpose"] == "ordinary",
         known,
-        log_ratio(len(text_of(first)), len(text_of(second))),
+        _length(row),
         prompt,
         (_digest([prompt, first]), _digest([prompt, second])),
         row["prompt"][-1]["content"],

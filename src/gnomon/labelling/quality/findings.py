@@ -20,6 +20,32 @@ FEW_TRIADS = 20
 OFTEN = 0.25
 """A share of majorities overruled above which votes on disputed pairs are no guide."""
 
+SWAYED = 0.1
+"""Of the scale: annotators whom a cue surely moves farther are named."""
+SWAYS = {
+    "sycophancy": (
+        "People prefer the answer that says what the user believes, because the user believes it",
+        "People hold it against an answer that the user believes what it says",
+        "follow what the user believes",
+        "Say in the guidelines that agreeing is no merit; and leave out prompts that state a belief, or ask "
+        "them both ways, as a model learns to flatter from them.",
+    ),
+    "length": (
+        "A remark that says nothing makes an answer better liked",
+        "A remark that says nothing makes an answer less liked",
+        "like an answer better for a remark that says nothing",
+        "Say in the guidelines what length is worth; and look at win rates at equal length, as a model "
+        "learns it too.",
+    ),
+    "order": (
+        "Shown the same pair again with its sides swapped, people lean to the left",
+        "Shown the same pair again with its sides swapped, people lean to the right",
+        "lean to the left on the same pair",
+        "Nothing, as sides are drawn anew for each task; but never train on labels with the order lost.",
+    ),
+}
+"""By kind of probe: what a shift above 0 and one below it mean, what those do whom it moves, what to do."""
+
 
 def findings(summary: Summary) -> list[Finding]:
     """What stands out, the gravest first: `finding` says what is, `advice` what to do about it."""
@@ -125,6 +151,22 @@ def _leanings(summary: Summary) -> Iterator[Finding]:
         )
 
 
+def _probes(summary: Summary) -> Iterator[Finding]:
+    """What sways people, and whom surely by more than a tenth of the scale."""
+    for kind, (there, back, doing, advice) in SWAYS.items():
+        probe = summary["probes"][kind]
+        found = probe["shift"]
+        if known(found) and (found["low"] > 0 or found["high"] < 0):
+            by = f"by {abs(found['value']):.1%} of the scale, on {found['n']} probes"
+            yield _told(f"{there if found['low'] > 0 else back} ({by}).", advice)
+        swayed = [name for name, own in probe["annotators"].items() if known(own) and own["low"] > SWAYED]
+        if swayed:
+            yield _told(
+                f"{_listed(swayed)} {doing}, surely by more than {SWAYED:.0%} of the scale.",
+                "Show them both versions of a probe and talk about what changed between them.",
+            )
+
+
 def _fatigue(summary: Summary) -> Iterator[Finding]:
     people = summary["annotators"]
     worse = _beyond(people, "gold_trend", lambda own: own["adjusted"] <= ALPHA and own["change"] < 0)
@@ -188,6 +230,7 @@ RULES: Sequence[Callable[[Summary], Iterator[Finding]]] = (
     _groups,
     _adjudication,
     _leanings,
+    _probes,
     _fatigue,
     _outcomes,
 )

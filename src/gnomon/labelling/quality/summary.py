@@ -9,6 +9,7 @@ from gnomon.labelling.quality.annotators import LEVEL, annotators, fitted, leani
 from gnomon.labelling.quality.ballots import read
 from gnomon.labelling.quality.findings import findings
 from gnomon.labelling.quality.groups import by_group
+from gnomon.labelling.quality.probes import probes
 from gnomon.labelling.quality.rankings import rankings
 from gnomon.labelling.quality.unknown import unknown
 
@@ -39,6 +40,7 @@ def summarise(
         "divided": divided(ballots),
         "adjudication": adjudication(ballots, counts, model),
         "rankings": rankings(counts),
+        "probes": probes(ballots, counts),
         "groups": by_group(ballots, groups) if groups is not None else None,
         "fit": {
             "why": model.why or None,

@@ -11,22 +11,29 @@ Unknown = dict[str, Any]
 FEW_PAIRS = 20
 """Pairs below which resampled intervals are too narrow."""
 LENGTH = (
-    "what all are drawn to alike cannot be told from longer answers being better; only pairs that differ in "
-    "length alone would tell"
+    "what all are drawn to alike cannot be told from longer answers being better; probes that differ in "
+    "length alone would tell (gnomon label init --probes)"
 )
 SYCOPHANCY = (
-    "that takes the same answers shown twice with the user's belief turned round, and no task here does so"
+    "that takes the same answers shown twice with the user's belief turned round, as probes do (gnomon "
+    "label init --probes), and nobody has judged both versions of one yet"
 )
 
 
 def unknown(summary: Summary) -> list[Unknown]:
     """Each reason once: `of` names the figures (and annotators) it keeps from being known, `why` says it."""
-    always = [_unknown(["length_itself"], LENGTH), _unknown(["sycophancy"], SYCOPHANCY)]
-    return [*_missing(summary), *_people(summary), *_doubtful(summary), *always]
+    return [*_missing(summary), *_people(summary), *_doubtful(summary), *_unprobed(summary)]
 
 
 def _unknown(of: list[str], why: str) -> Unknown:
     return {"of": of, "why": why}
+
+
+def _unprobed(summary: Summary) -> Iterator[Unknown]:
+    """What only probes tell, where there are none."""
+    for kind, name, why in (("length", "length_itself", LENGTH), ("sycophancy", "sycophancy", SYCOPHANCY)):
+        if not summary["probes"][kind]["judged"]:
+            yield _unknown([name], why)
 
 
 def _missing(summary: Summary) -> Iterator[Unknown]:

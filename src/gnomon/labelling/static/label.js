@@ -27,7 +27,9 @@ function restoreDraft() {
   }
   const ranks = fields.filter(([name]) => name === "ranks");
   ranked().forEach((box, place) => { box.value = ranks[place]?.[1] ?? ""; });
-  form().elements.rationale.value = fields.find(([name]) => name === "rationale")?.[1] ?? "";
+  for (const box of form().querySelectorAll("textarea")) {
+    box.value = fields.find(([name]) => name === box.name)?.[1] ?? "";
+  }
 }
 
 /* Rankings: taps and keys put one answer after the other; what is sent are the selects, which work by themselves. */
@@ -109,7 +111,8 @@ function toggleRaw() {
 }
 
 const ACTIONS = {
-  c: () => form()?.elements.rationale.focus(),
+  c: () => form()?.querySelector("textarea").focus(),
+  x: () => byId("end")?.click(),
   z: () => byId("undo")?.click(),
   Backspace: takeBack,
   m: toggleRaw,
@@ -184,8 +187,10 @@ document.addEventListener("htmx:afterSwap", () => {
   if (sent) kept.drop(sent);
   sent = null;
   begin();
-  byId("turn").focus({ preventScroll: true });
-  scrollTo({ top: 0 });
+  const latest = byId("end") && [...document.querySelectorAll(".prompt .message")].at(-1);
+  (form()?.elements.message ?? byId("turn")).focus({ preventScroll: true });
+  if (latest) latest.scrollIntoView();
+  else scrollTo({ top: 0 });
 });
 document.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;
@@ -193,7 +198,9 @@ document.addEventListener("htmx:responseError", (event) => {
   tell(known ? `Not kept: ${responseText}.` : "Not kept: the server stumbled.", status === 409);
 });
 for (const kind of ["htmx:sendError", "htmx:timeout"]) {
-  document.addEventListener(kind, () => tell("Not kept yet: the server cannot be reached. Your draft is safe here.", false));
+  document.addEventListener(kind, (event) => tell(event.detail.elt.id === "writing"
+    ? "The server cannot be reached. This page goes on by itself when it can."
+    : "Not kept yet: the server cannot be reached. Your draft is safe here.", false));
 }
 document.addEventListener("keydown", onKey);
 document.addEventListener("pointerdown", signOfLife);

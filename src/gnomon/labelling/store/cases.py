@@ -82,7 +82,7 @@ def _cases(project: int, settings: ProjectSettings) -> Select[Any] | None:
             items.c.project_id == project,
             items.c.purpose == ORDINARY,
             items.c.answers == PAIR,
-            items.c.taken >= settings.overlap,
+            items.c.taken >= settings.votes,
             ~being_judged,
             ~_decided(),
         )

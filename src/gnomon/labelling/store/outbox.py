@@ -40,7 +40,8 @@ class Attempt(NamedTuple):
 
 
 def note_vote(tx: Transaction, project: int, item: int) -> None:
-    """Tell who listens where an item has just been given its last vote, and where all of them have theirs.
+    """Tell who listens where an item has just been given its last vote, and where all of them have theirs:
+    dialogues have no last one.
 
     Those who vote on one item, or finish two at once, wait for each other here: somebody is the last.
     """
@@ -48,14 +49,16 @@ def note_vote(tx: Transaction, project: int, item: int) -> None:
         return
     query = select(items.c.external_id, items.c.purpose).where(items.c.id == item)
     row = tx.connection.execute(query.with_for_update(key_share=True)).one()
-    overlap = _settings(tx, project).overlap
-    if row.purpose != "ordinary" or _votes(tx, item) != overlap:
+    settings = _settings(tx, project)
+    if row.purpose != "ordinary" or _votes(tx, item) != settings.votes:
         return
-    note(tx, project, "item.finished", item=row.external_id, votes=overlap)
+    note(tx, project, "item.finished", item=row.external_id, votes=settings.votes)
+    if settings.kind == "dialogue":
+        return
     tx.connection.execute(
         select(projects.c.id).where(projects.c.id == project).with_for_update(key_share=True)
     )
-    if not _wanting(tx, project, overlap):
+    if not _wanting(tx, project, settings.overlap):
         ordinary = and_(items.c.project_id == project, items.c.purpose == "ordinary")
         count = tx.connection.execute(select(func.count()).where(ordinary)).scalar_one()
         note(tx, project, "project.finished", items=int(count))

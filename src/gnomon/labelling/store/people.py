@@ -206,8 +206,7 @@ def check_password(tx: Transaction, name: str, password: str) -> Annotator | Non
 
     DataError where the name had too many wrong passwords lately.
     """
-    subject = digest(name.strip())[:16]
-    if journal.count_since(tx, "wrong password", tx.now - TRIES_MS, subject) >= TRIES:
+    if journal.count_since(tx, "wrong password", tx.now - TRIES_MS, _subject(tx, name)) >= TRIES:
         raise DataError("too many wrong passwords; try again in a quarter of an hour")
     query = _annotators().add_columns(identities.c.password_hash).join(identities)
     row = tx.connection.execute(query.where(identities.c.name == name.strip())).one_or_none()
@@ -217,8 +216,15 @@ def check_password(tx: Transaction, name: str, password: str) -> Annotator | Non
 
 
 def note_wrong_password(tx: Transaction, name: str) -> None:
-    """Remember a failed attempt, under a digest of the name."""
-    journal.note(tx, "wrong password", subject=digest(name.strip())[:16])
+    """Remember a failed attempt."""
+    journal.note(tx, "wrong password", subject=_subject(tx, name))
+
+
+def _subject(tx: Transaction, name: str) -> str:
+    """The pseudonym of who has a name, so that nothing leads back once that is forgotten; else a digest."""
+    who = select(annotators.c.pseudonym).join(identities).where(identities.c.name == name.strip())
+    known: str | None = tx.connection.execute(who).scalar_one_or_none()
+    return known or digest(name.strip())[:16]
 
 
 def open_session(tx: Transaction, annotator: int) -> str:

@@ -16,7 +16,7 @@ from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.lots import lot_of
 from gnomon.labelling.store.people import Annotator
 from gnomon.labelling.store.tables import guidelines, items, memberships, projects, responses
-from gnomon.records import Message, Source
+from gnomon.records import Message
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 BATCH = 200
@@ -60,6 +60,11 @@ def find(tx: Transaction, slug: str) -> Project | None:
     return _project(row) if row else None
 
 
+def of_id(tx: Transaction, project: int) -> Project:
+    """The project of a key that is known to be one."""
+    return _project(tx.connection.execute(_projects().where(projects.c.id == project)).one())
+
+
 def named(tx: Transaction, slug: str) -> Project:
     """The project of this name; ConfigError, with the names there are, for another."""
     if project := find(tx, slug):
@@ -87,20 +92,25 @@ def of_annotator(tx: Transaction, annotator: Annotator) -> list[tuple[Project, R
     return [(_project(row), row.role) for row in tx.connection.execute(query)]
 
 
-def source_of(tx: Transaction, project: int) -> Source:
-    """Who judges in a project, as its settings say."""
-    return _settings_of(tx, project).source
+def settings_of(tx: Transaction, project: int, *, hold: bool = False) -> ProjectSettings:
+    """How a project asks now, and until the transaction ends if nobody is to change it meanwhile (`hold`)."""
+    query = select(projects.c.settings).where(projects.c.id == project)
+    kept = tx.connection.execute(query.with_for_update(read=True) if hold else query).scalar_one()
+    return ProjectSettings.model_validate(kept)
 
 
 def settle(tx: Transaction, project: Project, settings: ProjectSettings, actor: int | None = None) -> None:
-    """Change how a project asks, from the next task on."""
+    """Change how a project asks, from the next task on; ConfigError for another kind where it has items."""
     kept = projects.c.id == project.id
+    tx.connection.execute(select(projects.c.id).where(kept).with_for_update(key_share=True))
+    if settings.kind != settings_of(tx, project.id).kind and has_items(tx, project.id):
+        raise ConfigError(f"{project.slug} has items of its kind, which cannot change; make another project")
     tx.connection.execute(update(projects).where(kept).values(settings=settings.model_dump()))
     ordinary = and_(items.c.project_id == project.id, items.c.purpose == "ordinary")
-    other = items.c.wanted != settings.overlap - items.c.taken
+    wanted = settings.votes - items.c.taken
+    other = items.c.wanted != wanted
     # locked in the order in which others lock several, so that nobody waits in a circle
     tx.connection.execute(select(items.c.id).where(ordinary, other).order_by(items.c.id).with_for_update())
-    wanted = settings.overlap - items.c.taken
     tx.connection.execute(update(items).where(ordinary, other).values(wanted=wanted))
     journal.note(tx, "settings changed", actor=actor, project=project.id, settings=settings.model_dump())
 
@@ -136,27 +146,42 @@ def guideline_version(tx: Transaction, project: int) -> int | None:
 
 
 def add_items(tx: Transaction, project: int, new: Iterable[Item], actor: int | None = None) -> int:
-    """Store items and return how many; DataError where an id is there already, and then none is stored."""
+    """Store items and return how many.
+
+    DataError where an id is there already, or for items of another kind of project; then none is stored.
+    """
     source, total = iter(new), 0
-    overlap = _settings_of(tx, project, hold=True).overlap
+    settings = settings_of(tx, project, hold=True)
     while batch := list(islice(source, BATCH)):
-        _refuse_known(tx, project, [item.id for item in batch])
-        tx.connection.execute(insert(items), [_item_values(tx, project, item, overlap) for item in batch])
-        keys = _keys(tx, project, [item.id for item in batch])
-        rows = [
-            {
-                "item_id": keys[item.id],
-                "place": place,
-                "messages": _dumped(response.messages),
-                "origin": response.origin,
-            }
-            for item in batch
-            for place, response in enumerate(item.responses)
-        ]
-        tx.connection.execute(insert(responses), rows)
+        for item in batch:
+            _refuse_other_kind(item, settings.kind)
+        store_items(tx, project, batch, settings.votes)
         total += len(batch)
     journal.note(tx, "items imported", actor=actor, project=project, items=total)
     return total
+
+
+def store_items(tx: Transaction, project: int, batch: Sequence[Item], votes: int) -> dict[str, int]:
+    """Store a few items, of which ordinary ones want so many votes, and return their keys by id.
+
+    DataError where an id is there already.
+    """
+    _refuse_known(tx, project, [item.id for item in batch])
+    tx.connection.execute(insert(items), [_item_values(tx, project, item, votes) for item in batch])
+    keys = _keys(tx, project, [item.id for item in batch])
+    rows = [
+        {
+            "item_id": keys[item.id],
+            "place": place,
+            "messages": _dumped(response.messages),
+            "origin": response.origin,
+        }
+        for item in batch
+        for place, response in enumerate(item.responses)
+    ]
+    if rows:
+        tx.connection.execute(insert(responses), rows)
+    return keys
 
 
 def has_items(tx: Transaction, project: int) -> bool:
@@ -200,14 +225,7 @@ def _project(row: Any) -> Project:
     return Project(row.id, row.slug, row.title, ProjectSettings.model_validate(row.settings))
 
 
-def _settings_of(tx: Transaction, project: int, *, hold: bool = False) -> ProjectSettings:
-    """A project's settings, which nobody changes until the transaction ends if it is to `hold` them."""
-    query = select(projects.c.settings).where(projects.c.id == project)
-    kept = tx.connection.execute(query.with_for_update(read=True) if hold else query).scalar_one()
-    return ProjectSettings.model_validate(kept)
-
-
-def _item_values(tx: Transaction, project: int, item: Item, overlap: int) -> dict[str, Any]:
+def _item_values(tx: Transaction, project: int, item: Item, votes: int) -> dict[str, Any]:
     return {
         "project_id": project,
         "external_id": item.id,
@@ -219,7 +237,8 @@ def _item_values(tx: Transaction, project: int, item: Item, overlap: int) -> dic
         "created_at": tx.now,
         "drawn": item.drawn.model_dump(mode="json") if item.drawn else None,
         "lot": lot_of(item.id),
-        "wanted": overlap if item.purpose == "ordinary" else 1,
+        "wanted": votes if item.purpose == "ordinary" else 1,
+        "probe": item.probe.model_dump() if item.probe else None,
     }
 
 
@@ -232,6 +251,13 @@ def _keys(tx: Transaction, project: int, ids: Sequence[str]) -> dict[str, int]:
         items.c.project_id == project, items.c.external_id.in_(ids)
     )
     return {str(name): int(key) for name, key in tx.connection.execute(query)}
+
+
+def _refuse_other_kind(item: Item, kind: str) -> None:
+    if kind == "dialogue" and item.purpose != "topic":
+        raise DataError(f"{item.id} has answers, which are made in dialogues here; import prompts as topics")
+    if kind != "dialogue" and item.purpose == "topic":
+        raise DataError(f"{item.id} is a topic, and nobody talks here; make a project with kind=dialogue")
 
 
 def _refuse_known(tx: Transaction, project: int, ids: Sequence[str]) -> None:

@@ -70,6 +70,7 @@ items = Table(
     Column("drawn", JSON(none_as_null=True)),
     Column("lot", BigInteger, nullable=False),
     Column("wanted", Integer, nullable=False),
+    Column("probe", JSON(none_as_null=True)),
     UniqueConstraint("project_id", "external_id"),
     Index(None, "project_id", "purpose", "taken"),
     Index(None, "project_id", "purpose", "lot", sqlite_where=OPEN, postgresql_where=OPEN),
@@ -77,7 +78,7 @@ items = Table(
 """`expected` is the place of the better response where it is known (gold, qualification). `taken` counts the
 votes given or under way towards the overlap, and `wanted` those that are missing, always 1 where everybody is
 asked. An item is drawn by its `lot`. More than two `answers` are to be ranked; `drawn` says how a pair was
-sampled."""
+sampled, `probe` of which probe it is a version."""
 
 responses = Table(
     "responses",
@@ -105,6 +106,49 @@ rounds = Table(
 """Collecting pairs of a policy's answers: `about` says whose and to what, and `digest` is an id of that.
 
 `asked` counts prompts, `pairs` what became items, and `skipped` the others by reason.
+"""
+
+dialogues = Table(
+    "dialogues",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token", String(32), nullable=False, unique=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("annotator_id", ForeignKey("annotators.id"), nullable=False),
+    Column("topic_id", ForeignKey("items.id")),
+    Column("propensity", Float, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index(None, "project_id", "annotator_id", "state"),
+    Index(None, "topic_id"),
+)
+"""Somebody talking with the model, `open` or `ended`, about a topic that was drawn with a `propensity`.
+
+After `expires_at` the topic is given to others; its holder may go on all the same.
+"""
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("dialogue_id", ForeignKey("dialogues.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("idempotency_key", String(64), nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("item_id", ForeignKey("items.id"), unique=True),
+    Column("goes_on", Integer),
+    Column("chosen_by", String(16)),
+    UniqueConstraint("dialogue_id", "number"),
+    Index(None, "state"),
+)
+"""A message of a dialogue and the two answers to it, an item: `sampling`, then `answered`, or `failed`.
+
+`goes_on` is the place of the answer that the dialogue goes on with, `chosen_by` the `vote` or, where that
+prefers neither, a `draw`.
 """
 
 annotators = Table(

@@ -69,6 +69,7 @@ def all_of(tx: Transaction, project: int, kind: Kind) -> Iterator[Mapping[str, A
             items.c.expected,
             items.c.prompt,
             items.c.drawn,
+            items.c.probe,
         )
         .join(assignments, assignments.c.id == view.c.assignment_id)
         .join(annotators, annotators.c.id == assignments.c.annotator_id)

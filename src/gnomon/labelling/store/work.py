@@ -103,6 +103,16 @@ def of_token(
     return Assignment(*row) if row else None
 
 
+def of_item(tx: Transaction, item: int, annotator: int) -> Assignment:
+    """Somebody's first judgement of an item, given or to be given."""
+    query = _assignments().where(
+        assignments.c.item_id == item,
+        assignments.c.annotator_id == annotator,
+        assignments.c.pass_number == 1,
+    )
+    return Assignment(*tx.connection.execute(query).one())
+
+
 def draw(
     tx: Transaction,
     who: tuple[int, int],
@@ -136,17 +146,21 @@ def may_come_back(tx: Transaction, project: int, annotator: int) -> bool:
     return bool(tx.connection.execute(select(exists().where(theirs, could))).scalar())
 
 
+def answered_before(tx: Transaction, project: int, annotator: int, gap: int) -> int | None:
+    """The newest answer (its event) that somebody gave at least `gap` tasks ago; None where there is none."""
+    newest = (
+        select(assignments.c.answered_by)
+        .where(_first_judged(project, annotator))
+        .order_by(assignments.c.answered_by.desc())
+    )
+    found: int | None = tx.connection.execute(newest.offset(gap).limit(1)).scalar_one_or_none()
+    return found
+
+
 def repeatable(tx: Transaction, project: int, annotator: int, gap: int) -> list[int]:
     """Ordinary items somebody judged at least `gap` tasks ago and only once, as they were judged."""
-    mine = and_(
-        assignments.c.project_id == project,
-        assignments.c.annotator_id == annotator,
-        assignments.c.state == "done",
-        assignments.c.pass_number == 1,
-    )
-    newest = select(assignments.c.answered_by).where(mine).order_by(assignments.c.answered_by.desc())
-    last_early = tx.connection.execute(newest.offset(gap).limit(1)).scalar_one_or_none()
-    if last_early is None:
+    until = answered_before(tx, project, annotator, gap)
+    if until is None:
         return []
     again = assignments.alias()
     repeated = exists().where(
@@ -158,7 +172,7 @@ def repeatable(tx: Transaction, project: int, annotator: int, gap: int) -> list[
         select(assignments.c.item_id)
         .join(events, events.c.id == assignments.c.answered_by)
         .join(items, items.c.id == assignments.c.item_id)
-        .where(mine, assignments.c.answered_by <= last_early, ~repeated)
+        .where(_first_judged(project, annotator), assignments.c.answered_by <= until, ~repeated)
         .where(items.c.purpose == ORDINARY, events.c.outcome != "skip")
         .order_by(assignments.c.answered_by)
     )
@@ -309,6 +323,15 @@ def _took_part(annotator: int) -> ColumnElement[bool]:
         assignments.c.item_id == items.c.id,
         assignments.c.annotator_id == annotator,
         or_(assignments.c.state != "returned", _is_hearing(hearing=True)),
+    )
+
+
+def _first_judged(project: int, annotator: int) -> ColumnElement[bool]:
+    return and_(
+        assignments.c.project_id == project,
+        assignments.c.annotator_id == annotator,
+        assignments.c.state == "done",
+        assignments.c.pass_number == 1,
     )
 
 
