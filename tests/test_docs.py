@@ -26,8 +26,8 @@ from gnomon.judges.verifiable import KINDS
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import RewardModel, Scorer
-from gnomon.offline import OWN, Loss, PreferenceSettings
 from gnomon.policy_settings import PolicySettings
+from gnomon.preference_settings import OWN, Loss, PreferenceSettings
 from gnomon.recipe import load_recipe
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.reports.tables import METRICS as SHOWN

@@ -18,9 +18,9 @@ from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import add_lora, freeze_reference
 from gnomon.models.reward_model import RewardModel, Scorer
-from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.lineage import software
 from gnomon.policy_settings import PolicySettings
+from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Conversation, EncodedRow
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine

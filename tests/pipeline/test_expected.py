@@ -4,10 +4,10 @@ import pytest
 
 from gnomon.config import Recipe
 from gnomon.data.sources import read_data
-from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.expected import NOMINAL, expected, roughly
 from gnomon.pipeline.plan import Counted, stage_costs
 from gnomon.pipeline.walk import names
+from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 
 DEMO = Counted(

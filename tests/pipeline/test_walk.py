@@ -9,13 +9,13 @@ import pytest
 
 from gnomon.config import Recipe
 from gnomon.data.sources import FOLDER, read_data
-from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.lineage import lineage
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.walk import WALK, Road, names, unmade
+from gnomon.preference_settings import PreferenceSettings
 from gnomon.recipe import load_recipe
 from gnomon.runs import RunFolder
 from gnomon.store import Store

@@ -14,8 +14,8 @@ from gnomon.models.load import DTYPES, LanguageModel, load
 from gnomon.models.lora import TRAINED, add_lora, freeze_reference
 from gnomon.models.reward_model import Scorer
 from gnomon.models.templates import Template
-from gnomon.offline import OWN, PreferenceSettings
 from gnomon.policy_settings import PolicySettings
+from gnomon.preference_settings import OWN, PreferenceSettings
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine

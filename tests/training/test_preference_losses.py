@@ -15,7 +15,7 @@ from gnomon.config import LoraSettings
 from gnomon.errors import ModelError
 from gnomon.kernels import batching
 from gnomon.models.load import load
-from gnomon.offline import OWN, REFERENCE_FREE, PreferenceSettings
+from gnomon.preference_settings import OWN, REFERENCE_FREE, PreferenceSettings
 from gnomon.runs import read_metrics
 from gnomon.training import pair_logps
 from gnomon.training.pairs import encode_comparisons

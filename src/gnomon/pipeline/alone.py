@@ -11,7 +11,6 @@ from gnomon.distributed import leads
 from gnomon.errors import ConfigError, ModelError
 from gnomon.evaluation.summary import summarise
 from gnomon.models.reward_model import HEAD_FILE
-from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.averaging import average_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
@@ -26,6 +25,7 @@ from gnomon.pipeline.stage import Artefact, Stage
 from gnomon.pipeline.stages import Start, data_stage, reward_stage, sft_stage
 from gnomon.pipeline.walk import Road, opened
 from gnomon.policy_settings import PolicySettings
+from gnomon.preference_settings import PreferenceSettings
 from gnomon.runs import read_json, storing, write_json
 
 Kind = Literal["sft", "reward", "preference", "policy"]

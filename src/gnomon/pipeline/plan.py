@@ -10,10 +10,10 @@ from gnomon.data.sources import Data
 from gnomon.models.branches import groups_of, shares
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
-from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
 from gnomon.policy_settings import PolicySettings
+from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Comparison, EncodedRow, Prompt
 from gnomon.training.pairs import EncodedPair, encode_comparisons
 from gnomon.training.sft import encode_demonstrations

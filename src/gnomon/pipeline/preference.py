@@ -7,12 +7,12 @@ from gnomon.config import Recipe
 from gnomon.evaluation.reward import reward_report
 from gnomon.models.lora import has_adapters
 from gnomon.models.save import save_model
-from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.card import model_card
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start, reference_of, seen, stage_settings, trainable, trained_on
+from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Comparison
 from gnomon.runs import write_json
 from gnomon.training.pairs import encode_comparisons

@@ -15,7 +15,6 @@ from gnomon.models.lora import freeze_reference, has_adapters, load_trainable
 from gnomon.models.reward_model import RewardModel, Scorer, share_frozen
 from gnomon.models.save import save_model
 from gnomon.models.shards import shard
-from gnomon.offline import PreferenceSettings
 from gnomon.pipeline.card import model_card
 from gnomon.pipeline.folds import cross_validated
 from gnomon.pipeline.project import read_for, settled, write_votes
@@ -23,6 +22,7 @@ from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.scoring import MODEL, conclude, held_apart, rid_of_length
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.policy_settings import PolicySettings
+from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Comparison, Demonstration
 from gnomon.runs import write_json
 from gnomon.settings import AdamSettings, OptimSettings

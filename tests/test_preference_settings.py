@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 
 from gnomon.errors import ConfigError
-from gnomon.offline import COMMON, OWN, REFERENCE_FREE, Loss, PreferenceSettings
+from gnomon.preference_settings import COMMON, OWN, REFERENCE_FREE, Loss, PreferenceSettings
 from gnomon.recipe import load_recipe
 
 
