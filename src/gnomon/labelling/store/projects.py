@@ -102,15 +102,15 @@ def settings_of(tx: Transaction, project: int, *, hold: bool = False) -> Project
 def settle(tx: Transaction, project: Project, settings: ProjectSettings, actor: int | None = None) -> None:
     """Change how a project asks, from the next task on; ConfigError for another kind where it has items."""
     kept = projects.c.id == project.id
+    ordinary = and_(items.c.project_id == project.id, items.c.purpose == "ordinary")
+    wanted = settings.votes - items.c.taken
+    other = items.c.wanted != wanted
+    # locked as others lock: items in their order, then the project, so that nobody waits in a circle
+    tx.connection.execute(select(items.c.id).where(ordinary, other).order_by(items.c.id).with_for_update())
     tx.connection.execute(select(projects.c.id).where(kept).with_for_update(key_share=True))
     if settings.kind != settings_of(tx, project.id).kind and has_items(tx, project.id):
         raise ConfigError(f"{project.slug} has items of its kind, which cannot change; make another project")
     tx.connection.execute(update(projects).where(kept).values(settings=settings.model_dump()))
-    ordinary = and_(items.c.project_id == project.id, items.c.purpose == "ordinary")
-    wanted = settings.votes - items.c.taken
-    other = items.c.wanted != wanted
-    # locked in the order in which others lock several, so that nobody waits in a circle
-    tx.connection.execute(select(items.c.id).where(ordinary, other).order_by(items.c.id).with_for_update())
     tx.connection.execute(update(items).where(ordinary, other).values(wanted=wanted))
     journal.note(tx, "settings changed", actor=actor, project=project.id, settings=settings.model_dump())
 
