@@ -7,7 +7,7 @@ same with an empty beginning.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -45,6 +45,11 @@ class Group:
     def cost(self) -> float:
         """What the row costs, in tokens that attend to nothing."""
         return self.length * (1 + self.length / KEYS)
+
+
+def moved(group: Group, by: int) -> Group:
+    """The same group where its rows stand `by` places further on."""
+    return replace(group, members=tuple(tuple(i + by for i in same) for same in group.members))
 
 
 def sharing(rows: Sequence[Sequence[int]], longest: int) -> list[Group]:

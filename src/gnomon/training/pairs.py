@@ -1,7 +1,7 @@
 """Comparisons as both objectives on pairs read them: encoded, and laid out with each prompt once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gnomon.errors import DataError
 from gnomon.kernels.batching import by_length
-from gnomon.kernels.branches import Branches, Group, lay_out
+from gnomon.kernels.branches import Branches, Group, lay_out, moved
 from gnomon.models.branches import groups_of
 from gnomon.models.load import LanguageModel
 from gnomon.records import Comparison, EncodedRow
@@ -114,13 +114,20 @@ def pair_micros(
     """A step's pairs, those `chosen` of all, in micro-batches of like length; a pair is never parted."""
     total = sum(pairs[i].weight for i in chosen)
     laid = {i: groups_of(lm, (pairs[i].first.ids, pairs[i].second.ids), micro_tokens) for i in chosen}
-    micros: list[Micro] = []
-    for rows in (1, 2):  # of a pair that shares its prompt, and of one that does not
+    return [_micro(lm, pairs, {i: laid[i] for i in own}, total) for own in alike(laid, chosen, micro_tokens)]
+
+
+def alike(laid: Mapping[int, Sequence[Group]], chosen: Sequence[int], micro_tokens: int) -> list[list[int]]:
+    """Those `chosen` of what is laid out, in parts of as many rows each and like length.
+
+    What is longer than `micro_tokens` is alone in its part.
+    """
+    parts: list[list[int]] = []
+    for rows in sorted({len(groups) for groups in laid.values()}):
         own = [i for i in chosen if len(laid[i]) == rows]
         lengths = [max(group.length for group in laid[i]) for i in own]
-        picks = by_length(lengths, micro_tokens // rows)
-        micros += [_micro(lm, pairs, {own[k]: laid[own[k]] for k in picked}, total) for picked in picks]
-    return micros
+        parts += [[own[k] for k in picks] for picks in by_length(lengths, max(1, micro_tokens // rows))]
+    return parts
 
 
 def _micro(
@@ -131,11 +138,7 @@ def _micro(
 ) -> Micro:
     chosen = [pairs[i] for i in laid]
     rows = [row for pair in chosen for row in (pair.first, pair.second)]
-    groups = [
-        replace(group, members=tuple(tuple(2 * k + i for i in same) for same in group.members))
-        for k, own in enumerate(laid.values())
-        for group in own
-    ]
+    groups = [moved(group, 2 * k) for k, own in enumerate(laid.values()) for group in own]
     batch = PairBatch(
         rows=lay_out([row.ids for row in rows], groups, lm.pad_id, lm.device),
         response_masks=tuple(row.response_mask for row in rows),

@@ -8,12 +8,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from gnomon.kernels.batching import by_length
-from gnomon.kernels.branches import Branches, Group, lay_out
+from gnomon.kernels.branches import Branches, Group, lay_out, moved
 from gnomon.models.branches import groups_of
 from gnomon.models.load import LanguageModel
 from gnomon.training.objective import Micro
-from gnomon.training.pairs import EncodedPair
+from gnomon.training.pairs import EncodedPair, alike
 
 Batching = Literal["pairs", "prompts", "rankings"]
 
@@ -169,12 +168,9 @@ def unit_micros(
     """
     total = sum(units[i].weight for i in chosen)
     laid = {i: groups_of(lm, units[i].answers, micro_tokens) for i in chosen}
-    picked: list[list[int]] = []
-    for rows in sorted({len(groups) for groups in laid.values()}):
-        own = [i for i in chosen if len(laid[i]) == rows]
-        lengths = [max(group.length for group in laid[i]) for i in own]
-        picked += [[own[k] for k in picks] for picks in by_length(lengths, max(1, micro_tokens // rows))]
-    micros = [_micro(lm, units, {i: laid[i] for i in picks}, total) for picks in picked]
+    micros = [
+        _micro(lm, units, {i: laid[i] for i in own}, total) for own in alike(laid, chosen, micro_tokens)
+    ]
     return [
         replace(micro, tensors=micro.tensors._replace(body=body))
         for body in range(bodies)
@@ -186,12 +182,12 @@ def _micro(
     lm: LanguageModel, units: Sequence[Unit], laid: Mapping[int, Sequence[Group]], total: float
 ) -> Micro:
     answers = [ids for i in laid for ids in units[i].answers]
-    starts, groups, start = {}, [], 0
+    starts: dict[int, int] = {}
+    groups: list[Group] = []
+    start = 0
     for i, own in laid.items():
         starts[i] = start
-        for group in own:
-            members = tuple(tuple(start + place for place in same) for same in group.members)
-            groups.append(replace(group, members=members))
+        groups += [moved(group, start) for group in own]
         start += len(units[i].answers)
     said = [(i, pair) for i in laid for pair in units[i].pairs]
     batch = Units(
