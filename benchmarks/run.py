@@ -45,6 +45,9 @@ PLAIN = {"bf16": False, "gradient_checkpointing": False}
 """Weights are bfloat16 already, and memory does not ask for checkpoints."""
 HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 QUARTERS = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+EIGHTHS = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
+PARTS = {"dpo": EIGHTHS}
+"""How a peer takes a step in float32, where all of its logits at once would fill the memory."""
 GIVES_BACK = {"gives_back": True}
 """Between its steps, outside the time, a peer gives back memory that was freed in pieces: a sampler's growing
 caches leave holes of so many sizes that a heap which keeps all of it outgrows the machine."""
@@ -57,7 +60,14 @@ CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
     "trl": {
         "sft": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"padding_free": True}),
         "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
-        "dpo": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"precompute_ref_log_probs": True}),
+        "dpo": (
+            PLAIN,
+            PLAIN | HALVES,
+            PLAIN | QUARTERS,
+            PLAIN | EIGHTHS,
+            PLAIN | {"precompute_ref_log_probs": True},
+            PLAIN | QUARTERS | {"precompute_ref_log_probs": True},
+        ),
         "policy": (
             PLAIN | GIVES_BACK,
             PLAIN | GIVES_BACK | {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
@@ -222,7 +232,7 @@ def in_float32(name: str, job: Mapping[str, Any], threads: int) -> dict[str, flo
         write_json(Path(folder) / "job.json", exact)
         told = []
         for side in ("gnomon", "trl"):
-            settings = {} if side == "gnomon" else defaults(exact)
+            settings = {} if side == "gnomon" else defaults(exact) | PARTS.get(exact["kind"], {})
             with worker(side, Path(folder), settings, threads) as (link, _):
                 told.append(link.do("compare"))
     differs = differences(*told)

@@ -207,7 +207,7 @@ def compare_dpo(trainer: Any, job: Job) -> Message:
         for row in rows(job)[: job["size"]["batch"]]
         for name in ("chosen_ids", "rejected_ids")
     ]
-    return {"logps": row_logps(trainer, masked), **loss_and_norm(trainer, batch(trainer, job))}
+    return {"logps": row_logps(trainer, masked), **loss_and_norm(trainer, micro_batches(trainer, job))}
 
 
 @torch.no_grad()
@@ -271,8 +271,18 @@ COMPARE = {"sft": compare_sft, "dpo": compare_dpo, "reward": compare_reward, "po
 
 def batch(trainer: Any, job: Job) -> Any:
     """The first step's rows as the trainer collates them."""
-    own = [trainer.train_dataset[i] for i in range(job["size"]["batch"])]
-    return trainer._prepare_inputs(trainer.data_collator(own))
+    return collated(trainer, range(job["size"]["batch"]))
+
+
+def micro_batches(trainer: Any, job: Job) -> list[Any]:
+    """The same in the parts it takes at once: the logits of long rows would fill the memory together."""
+    part = trainer.args.per_device_train_batch_size
+    starts = range(0, job["size"]["batch"], part)
+    return [collated(trainer, range(start, start + part)) for start in starts]
+
+
+def collated(trainer: Any, places: range) -> Any:
+    return trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[i] for i in places]))
 
 
 def loss_and_norm(trainer: Any, inputs: Any, loss_of: Callable[..., Tensor] | None = None) -> Message:
