@@ -47,9 +47,9 @@ def conservative(score: Score, settings: EnsembleSettings) -> float:
         case "worst":
             return score.lowest
         case "mean_minus_std":
-            return score.value - settings.caution * score.uncertainty
+            return score.value - settings.times * score.uncertainty
         case "mean_minus_variance":
-            return score.value - settings.caution * score.uncertainty**2
+            return score.value - settings.times * score.uncertainty**2
     return score.value
 
 

@@ -73,8 +73,9 @@ class PolicyOptimisation:
         batch, update = divmod(step, self.settings.updates)
         metrics: dict[str, float] = {}
         if update == 0:
-            if self.ahead() > self.settings.kl_budget:
-                now, budget = self.recent_kl[-1], self.settings.kl_budget
+            budget = self.settings.kl_budget
+            if budget is not None and self.ahead() > budget:
+                now = self.recent_kl[-1]
                 return StepWork(
                     [], stop=f"KL budget: at {now:.2f} nats a sequence the next step may pass {budget}"
                 )
