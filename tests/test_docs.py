@@ -132,7 +132,7 @@ class Tiny:
     def logged(self, stage: str) -> set[str]:
         module, objective = getattr(self, stage)()
         log = MetricsLog(self.work / f"{stage}.jsonl")
-        evaluation = Evaluation(1, lambda step: {"loss": 1.0}) if stage == "sft" else None
+        evaluation = Evaluation(1, lambda step: {"eval/loss": 1.0}) if stage == "sft" else None
         Trainer(
             module,
             objective,

@@ -25,6 +25,11 @@ class GuardSettings(Settings):
         description="what tells the best: the share of verifiable checks passed, or the second reward "
         "model's score; null: checks where prompts set aside have any, else second",
     )
+    second: str | None = Field(
+        None,
+        pattern=r"^path:.+",
+        description="path:DIR of a reward model that only watches; null: a run's second one, if there is",
+    )
     alarms: bool = Field(True, description="whether figures are looked at for what went wrong")
     false_alarms: float = Field(
         0.05, gt=0, lt=0.5, description="chance that a run in which nothing goes wrong has any alarm"

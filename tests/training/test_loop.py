@@ -231,7 +231,7 @@ def test_held_out_rows_are_measured_every_so_many_steps_and_after_the_last(tmp_p
 
     def measure(step):
         asked.append(step)
-        return {"weight": it.module.weight.item()}
+        return {"eval/weight": it.module.weight.item()}
 
     it = trainer(tmp_path, steps=5, optim={"schedule": "constant"}, evaluation=Evaluation(2, measure))
     it.run()

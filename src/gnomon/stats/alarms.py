@@ -160,23 +160,23 @@ class _Test:
         self.name, self.sign, self.then = name, sign, then
         self.values = now.figures[sign.figure], then.figures[sign.figure]
         self.means = now.mean(sign.figure), then.mean(sign.figure)
-        self.degrees = min(map(len, self.values)) - 1
+        self.prompts = min(map(len, self.values))
         self.beyond = sign.direction * (self.means[0] - sign.factor * self.means[1]) - sign.least
         self.influence = self._influence(sign.factor)
         self.error = self._error(self.influence)
 
     @property
     def p(self) -> float:
-        """The chance of so much or more at the margin: Student's t, with the prompts of the smaller point."""
+        """The chance of so much or more at the margin, by Student's t."""
         if self.error == 0:
             return 0.0 if self.beyond > 0 else 1.0
-        return float(stdtr(self.degrees, -self.beyond / self.error))
+        return float(stdtr(self._degrees(self.influence), -self.beyond / self.error))
 
     def change(self, critical: float) -> Change:
         """The plain difference, whatever the margin, with its interval at this one-sided level."""
-        difference = self.means[0] - self.means[1]
-        half = -float(stdtrit(self.degrees, critical)) * self._error(self._influence(1.0))
-        estimate = Estimate(difference, difference - half, difference + half, self.degrees + 1)
+        difference, influence = self.means[0] - self.means[1], self._influence(1.0)
+        half = -float(stdtrit(self._degrees(influence), critical)) * self._error(influence)
+        estimate = Estimate(difference, difference - half, difference + half, self.prompts)
         return Change(self.sign.figure, self.means[1], self.means[0], estimate)
 
     def _influence(self, factor: float) -> dict[str, float]:
@@ -190,8 +190,17 @@ class _Test:
     def _error(self, influence: Mapping[str, float]) -> float:
         """The standard error: the usual one of paired or of independent prompts, or between the two."""
         squares = sum(value**2 for value in influence.values())
-        error = (squares * (self.degrees + 1) / self.degrees) ** 0.5
-        return 0.0 if error < 1e-12 * max(map(abs, self.means)) else float(error)
+        error = float((squares * self.prompts / (self.prompts - 1)) ** 0.5)
+        return 0.0 if error < 1e-12 * max(map(abs, self.means)) else error
+
+    def _degrees(self, influence: Mapping[str, float]) -> float:
+        """Of freedom, by Welch and Satterthwaite: prompts of both points, and of either alone, vary apart."""
+        parts: dict[tuple[bool, ...], list[float]] = {}
+        for prompt, value in influence.items():
+            parts.setdefault(tuple(prompt in own for own in self.values), []).append(value**2)
+        spread = sum(sum(own) ** 2 / max(1, len(own) - 1) for own in parts.values())
+        total = sum(sum(own) for own in parts.values())
+        return total**2 / spread if spread > 0 else self.prompts - 1.0
 
 
 def _critical(influences: Sequence[Mapping[str, float]], rate: float, resamples: int, seed: int) -> float:
@@ -211,16 +220,16 @@ def _critical(influences: Sequence[Mapping[str, float]], rate: float, resamples:
     columns = columns[:, lengths > 0] / lengths[lengths > 0]
     if columns.size == 0:
         return rate / max(1, len(influences))
-    drawn = _normal(columns.T @ columns, resamples, seed)
-    least = ndtr(drawn.min(axis=1))
+    least = ndtr(_normal(columns.T @ columns, resamples, seed).min(axis=1))
     return max(float(np.quantile(least, rate)), rate / columns.shape[1])
 
 
 def _normal(correlations: Floats, rows: int, seed: int) -> Floats:
     """Draws with these correlations, [rows, tests]."""
     values, vectors = np.linalg.eigh(correlations)
-    root = vectors * np.sqrt(values.clip(min=0))
-    return np.random.default_rng(seed).standard_normal((rows, len(root))) @ root.T
+    root: Floats = vectors * np.sqrt(values.clip(min=0))
+    drawn: Floats = np.random.default_rng(seed).standard_normal((rows, len(root))) @ root.T
+    return drawn
 
 
 def _fired(name: str, tests: Sequence[_Test], critical: float, now: Point) -> Alarm | None:
