@@ -213,8 +213,9 @@ def test_points_are_pooled_prompt_by_prompt():
 
 
 def test_what_can_be_judged_follows_from_the_figures_there_are():
-    assert judged(point(0, proxy=[1], length=[1], kl=[1])) == ("longer", "shorter")
-    everything = {sign.figure: [1] for rule in RULES.values() for sign in rule.signs}
+    some = [1] * FEWEST
+    assert judged(point(0, proxy=some, length=some, ends=some[1:], kl=some)) == ("longer", "shorter")
+    everything = {sign.figure: some for rule in RULES.values() for sign in rule.signs}
     assert judged(point(0, **everything)) == tuple(RULES)
 
 

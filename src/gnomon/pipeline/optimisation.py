@@ -133,7 +133,7 @@ def _optimise(
     critic: Critic | None,
     best: str | None,
 ) -> None:
-    """Train, and write down the model and what became of it; the `best` by this figure, where one is named."""
+    """Train, and write down the model, the best by the figure `best` where that is named, and what it did."""
     lm = objective.lm
     module: nn.Module = lm.model
     apart: dict[str, AdamSettings] = {}

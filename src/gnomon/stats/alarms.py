@@ -128,8 +128,8 @@ def alarms(
 
 
 def judged(point: Point) -> tuple[str, ...]:
-    """The alarms whose figures a point has."""
-    return tuple(name for name, rule in RULES.items() if all(s.figure in point.figures for s in rule.signs))
+    """The alarms whose figures a point has of enough prompts."""
+    return tuple(name for name, rule in RULES.items() if _comparable(rule, point, point))
 
 
 def pooled(points: Sequence[Point]) -> Point:
