@@ -21,7 +21,7 @@ from gnomon.runs import read_json, read_metrics
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
 SMALL = (
-    "data.limit=20",
+    "data.limit=26",
     "constitution=null",
     "policy.steps=3",
     "policy.optim.lr=2e-2",
@@ -146,7 +146,7 @@ def test_a_policy_alone_is_watched_by_a_model_in_a_folder(walked, tmp_path):
         RECIPE,
         [
             f"model.ref=path:{tuned}",
-            "data.limit=20",
+            "data.limit=26",
             "policy.steps=1",
             "policy.ptx_coef=0",
             f"policy.guards.second=path:{second}",

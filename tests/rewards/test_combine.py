@@ -7,7 +7,7 @@ from architectures import drawn_head
 
 from gnomon.models.load import load
 from gnomon.models.reward_model import RewardModel, Score, Scorer
-from gnomon.policy_settings import EnsembleSettings, PolicySettings
+from gnomon.policy_settings import EnsembleSettings, PolicySettings, RewardTerm
 from gnomon.records import Conversation, Message
 from gnomon.rewards.combine import (
     ModelReward,

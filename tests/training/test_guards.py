@@ -107,13 +107,10 @@ def test_alarms_can_be_off(tmp_path):
     assert not any(name.startswith("alarm/") for row in rows(tmp_path) for name in row)
 
 
-def test_without_a_kl_budget_a_policy_goes_as_far_as_it_is_paid_for(tmp_path):
-    built = build(
-        "policy",
-        lora=None,
-        optim={"batch_size": 16, "lr": 3e-3, "schedule": "constant", "checkpoint_every": 1000},
-        policy={"steps": 12, "samples": 8, "beta": 0.0, "kl_budget": None},
-    )
-    result = built.trainer(tmp_path).run()
-    assert (result.steps, result.stopped_for) == (12, None)
-    assert max(row["kl/reference"] for row in rows(tmp_path)) > 3.0
+def test_without_a_kl_budget_a_policy_goes_as_far_as_it_is_paid_for(tmp_path, turned):
+    far = max(row["eval/kl/reference"] for row in turned[2])
+    assert far > 5.0
+    held = guarded(steps=24, kl_budget=3.0).trainer(tmp_path).run()
+    assert held.steps < 24
+    assert held.stopped_for.startswith("KL budget")
+    assert max(row["eval/kl/reference"] for row in rows(tmp_path)) < 3.5

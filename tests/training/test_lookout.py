@@ -66,6 +66,7 @@ def test_many_points_are_pooled_and_the_last_is_looked_at(planned, window, looks
     logged = [bool(it.see(lengthening(step, 1.0))) for step in range(planned)]
     assert (it.window, sum(logged), logged[-1]) == (window, looks, True)
     assert looks <= LOOKS
+    assert it.see(lengthening(planned, 9.0)) == {}
     assert [point.step for point in it.seen][:-1] == list(range(window - 1, planned - 1, window))[: looks - 1]
 
 

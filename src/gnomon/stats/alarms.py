@@ -213,15 +213,15 @@ def _critical(influences: Sequence[Mapping[str, float]], rate: float, resamples:
     for influence in influences:
         for prompt in influence:
             index.setdefault(prompt, len(index))
-    columns = np.zeros((len(index), len(influences)))
+    columns: Floats = np.zeros((len(index), len(influences)))
     for k, influence in enumerate(influences):
         columns[[index[prompt] for prompt in influence], k] = list(influence.values())
     lengths = np.linalg.norm(columns, axis=0)
     columns = columns[:, lengths > 0] / lengths[lengths > 0]
     if columns.size == 0:
         return rate / max(1, len(influences))
-    least = ndtr(_normal(columns.T @ columns, resamples, seed).min(axis=1))
-    return max(float(np.quantile(least, rate)), rate / columns.shape[1])
+    least = _normal(columns.T @ columns, resamples, seed).min(axis=1)
+    return max(float(ndtr(np.quantile(least, rate))), rate / len(columns.T))
 
 
 def _normal(correlations: Floats, rows: int, seed: int) -> Floats:

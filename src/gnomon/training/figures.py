@@ -44,7 +44,8 @@ def figures(rollouts: Rollouts, terms: Terms, settings: PolicySettings, length: 
 
 def log_lengths(rollouts: Rollouts) -> Floats:
     """log(1 + tokens) of each response."""
-    return np.log1p(np.array([len(sample.response_ids) for sample in rollouts.samples], dtype=float))
+    lengths = np.array([len(sample.response_ids) for sample in rollouts.samples])
+    return np.asarray(np.log1p(lengths), dtype=np.float64)
 
 
 def by_prompt(rollouts: Rollouts, n: int) -> dict[str, dict[str, float]]:

@@ -64,7 +64,7 @@ FIGURES: Mapping[str, tuple[str, int]] = MappingProxyType(
 
 class Lookout:
     """Pools the `planned` points of a run into `LOOKS` at most, looks at each for alarms, and tells of each
-    alarm once."""
+    alarm once. Points after those are not looked at."""
 
     def __init__(self, planned: int, settings: GuardSettings, seed: int) -> None:
         self.planned, self.settings, self.seed = planned, settings, seed
@@ -94,6 +94,8 @@ class Lookout:
 
     def see(self, point: Point) -> dict[str, float]:
         """What is logged of the look that this point completes, if any: `alarm/NAME`, 1 where it fires."""
+        if self.count == self.planned:
+            return {}
         self.count += 1
         self.waiting.append(point)
         if len(self.waiting) < self.window and self.count < self.planned:
