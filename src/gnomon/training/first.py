@@ -18,8 +18,10 @@ class FirstAnswers:
         self.lengths: list[int] = []
 
     def beaten(self, rollouts: Rollouts) -> dict[str, float]:
-        """The win rate, ties half, raw and at equal length, where a second reward model judged the samples; of
-        the first samples that come it is a half."""
+        """The win rate, ties half, raw and at equal length, where a second reward model judged the samples.
+
+        The first that come are remembered, and tie with themselves.
+        """
         if rollouts.second is None:
             return {}
         lengths = [len(sample.response_ids) for sample in rollouts.samples]
