@@ -1,0 +1,95 @@
+"""A point of a climb: what answers of the policy are worth there, and how far it is from where it began."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gnomon.models.load import LanguageModel
+from gnomon.models.lora import reference_of
+from gnomon.models.reward_model import Scorer
+from gnomon.overopt.planted import Gold
+from gnomon.overopt.proxies import ids_of
+from gnomon.policy_settings import EnsembleSettings
+from gnomon.rewards.combine import conservative
+from gnomon.rollouts.engine import Engine, Sample, Sampling
+from gnomon.rollouts.kl import log_ratios
+from gnomon.stats.best_of_n import best_of_n, best_of_n_kl
+from gnomon.stats.units import Floats
+
+SCORES = ("proxy", "second", "spread", "gold")
+"""What each sample is scored by: what the policy is paid, the second reward model, how far the members of
+the first differ, and the planted gold."""
+
+
+@dataclass(frozen=True)
+class Judges:
+    """All that score an answer; `ensemble` says what the proxy's members make together."""
+
+    proxy: Scorer
+    second: Scorer
+    gold: Gold
+    ensemble: EnsembleSettings
+
+    def scores(self, samples: Sequence[Sample], prompts: int) -> dict[str, Floats]:
+        """What each says of samples that stand prompt by prompt, [prompts, samples] by the names `SCORES`."""
+        rows = ids_of(samples)
+        own = self.proxy.scores(rows)
+        found = {
+            "proxy": [conservative(score, self.ensemble) for score in own],
+            "second": self.second.score(rows),
+            "spread": [score.uncertainty for score in own],
+            "gold": self.gold(samples),
+        }
+        return {name: np.reshape(np.array(values), (prompts, -1)) for name, values in found.items()}
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The prompts that every point of a climb answers, by the same random numbers."""
+
+    prompts: Sequence[tuple[int, ...]]
+    samples: int
+    sampling: Sampling
+    seed: int
+
+    def sit(self, engine: Engine) -> list[Sample]:
+        """`samples` answers to each prompt, prompt by prompt."""
+        rows = [prompt for prompt in self.prompts for _ in range(self.samples)]
+        seeds = np.random.SeedSequence([self.seed, 1]).generate_state(len(rows), dtype=np.uint64)
+        return engine.sample(rows, self.sampling, [int(seed) for seed in seeds])
+
+
+def point(
+    exam: Exam, engine: Engine, judges: Judges, lm: LanguageModel, reference: LanguageModel | None
+) -> dict[str, Any]:
+    """The means of each prompt's scores and sequence KL, [prompts] by name, and what all answers are like."""
+    samples = exam.sit(engine)
+    with reference_of(lm, reference) as before:
+        ratios = log_ratios(before, samples, exam.sampling.temperature)
+    kl = np.reshape([float(ratio.sum()) for ratio in ratios], (len(exam.prompts), -1))
+    scores = judges.scores(samples, len(exam.prompts)) | {"kl": kl}
+    means = {name: values.mean(axis=1).tolist() for name, values in scores.items()}
+    tokens = sum(len(sample.response_ids) for sample in samples)
+    about = {
+        "length": tokens / len(samples),
+        "ended": sum(sample.ended for sample in samples) / len(samples),
+    }
+    return {"kl": float(kl.mean()), "prompts": means, **about}
+
+
+def best_points(scores: Mapping[str, Floats]) -> list[dict[str, Any]]:
+    """What the best of 1, 2, 4 ... of each prompt's samples are worth, chosen by the proxy: as `point`.
+
+    The distance is the bound of their KL, which they all but reach where no two samples are the same.
+    """
+    count = scores["proxy"].shape[1]
+    found = []
+    for n in (2**k for k in range(count.bit_length()) if 2**k <= count // 2):
+        chosen = {
+            name: [best_of_n(own, other, n) for own, other in zip(scores["proxy"], values, strict=True)]
+            for name, values in scores.items()
+        }
+        found.append({"n": n, "kl": best_of_n_kl(n), "prompts": chosen})
+    return found
