@@ -1,8 +1,12 @@
+from typing import get_args
+
 import pytest
 
 from gnomon.errors import ConfigError
+from gnomon.guard_settings import AlarmName
 from gnomon.policy_settings import FORMS, PolicySettings, RewardTerm
 from gnomon.recipe import load_recipe
+from gnomon.stats.alarms import RULES
 
 
 def policy(*overrides):
@@ -43,6 +47,30 @@ def test_published_defaults_of_ppo():
     assert (own.form.epochs, own.minibatches, own.kl.horizon, own.form.standardise) == (4, 1, 10_000, True)
     own = PolicySettings().multipliers
     assert (own.lr, own.start, own.most, own.window) == (0.1, 1.0, 5.0, 128)
+
+
+def test_guards_are_off_but_for_alarms_and_can_be_switched():
+    own = policy()
+    assert (own.kl_budget, own.guards.every, own.guards.keep, own.guards.stop) == (8.0, None, "last", ())
+    assert own.guards.alarms
+    assert policy("kl_budget=null").kl_budget is None
+    assert policy("guards.stop=[turn, entropy]").guards.stop == ("turn", "entropy")
+    assert set(get_args(AlarmName)) == set(RULES)
+
+
+def test_guards_that_could_not_act_are_refused():
+    assert "set guards.every" in complaint("guards.keep=best")
+    assert policy("guards={keep: best, every: 2}").guards.gold is None
+    assert "alarms are off" in complaint("guards={stop: [turn], alarms: false}")
+    assert "turns" in complaint("guards.stop=[turns]")
+    assert "guards.second" in complaint("guards.second=runs/other")
+
+
+def test_the_published_caution_follows_what_it_is_taken_of():
+    """UWO's lambda in PPO; the paper has 0.5 in best-of-n."""
+    for combine, times in (("mean_minus_variance", 0.1), ("mean_minus_std", 0.5)):
+        assert policy(f"ensemble.combine={combine}").ensemble.times == times
+        assert policy(f"ensemble={{combine: {combine}, caution: 2}}").ensemble.times == 2.0
 
 
 def test_a_reward_is_named_by_its_source():

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from gnomon.guard_settings import GuardSettings
 from gnomon.settings import AdamSettings, OptimSettings, Settings
 
 Algorithm = Literal["rloo", "grpo", "dr_grpo", "dapo", "reinforce_pp", "ppo", "raft"]
@@ -144,9 +145,18 @@ class EnsembleSettings(Settings):
     combine: Literal["mean", "mean_minus_std", "mean_minus_variance", "worst"] = Field(
         "mean", description="of the members' scores"
     )
-    caution: float = Field(
-        0.5, ge=0, description="times the members' standard deviation, or variance, is taken off the mean"
+    caution: float | None = Field(
+        None,
+        ge=0,
+        description="times the members' standard deviation, or variance, is taken off the mean; null: 0.5 of "
+        "the deviation, and of the variance 0.1, UWO's lambda in PPO (it is 0.5 in best-of-n)",
     )
+
+    @property
+    def times(self) -> float:
+        """How often what the members differ by is taken off."""
+        usual = 0.1 if self.combine == "mean_minus_variance" else 0.5
+        return usual if self.caution is None else self.caution
 
 
 class PolicySettings(Settings):
@@ -172,7 +182,10 @@ class PolicySettings(Settings):
         description="what a nat of KL costs in the reward, or what a token's KL weighs in the loss; for "
         "grpo, dr_grpo and dapo their papers have 0.04, 0 and 0",
     )
-    kl_budget: float = Field(8.0, gt=0, description="nats a sequence the policy may move; it stops before")
+    kl_budget: float | None = Field(
+        8.0, gt=0, description="nats a sequence the policy may move, and it stops before; null: any"
+    )
+    guards: GuardSettings = GuardSettings()
     gamma: float = Field(1.0, gt=0, le=1, description="ppo, reinforce_pp: discount for a token later")
     lam: float = Field(0.95, ge=0, le=1, description="ppo: how far advantages look beyond the values")
     standardise: bool | None = Field(

@@ -85,9 +85,9 @@ def language_model(
     return LanguageModel(random_model(name, seed=seed, dtype=dtype), lm.tokenizer, lm.template, "tiny:0")
 
 
-def drawn_head(lm: LanguageModel) -> RewardModel:
+def drawn_head(lm: LanguageModel, heads: int = 1) -> RewardModel:
     """A reward model whose scores differ: a new one gives every row 0."""
-    model = RewardModel(lm)
+    model = RewardModel(lm, heads=heads)
     generator = torch.Generator().manual_seed(5)
     torch.nn.init.normal_(model.score.weight, std=model.score.in_features**-0.5, generator=generator)
     return model

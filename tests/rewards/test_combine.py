@@ -7,9 +7,19 @@ from architectures import drawn_head
 
 from gnomon.models.load import load
 from gnomon.models.reward_model import RewardModel, Score, Scorer
-from gnomon.policy_settings import EnsembleSettings, PolicySettings
+from gnomon.policy_settings import EnsembleSettings, PolicySettings, RewardTerm
 from gnomon.records import Conversation, Message
-from gnomon.rewards.combine import ModelReward, Verified, bounded, conservative, length_neutral, shaped
+from gnomon.rewards.combine import (
+    ModelReward,
+    Said,
+    Term,
+    Terms,
+    Verified,
+    bounded,
+    conservative,
+    length_neutral,
+    shaped,
+)
 from gnomon.rollouts.engine import Sample
 
 
@@ -103,6 +113,57 @@ def test_members_that_disagree_are_worth_less(combine, worth):
     assert conservative(Score((0.0, 2.0, 4.0)), settings) == pytest.approx(worth)
     assert conservative(Score((1.7,)), settings) == 1.7
     assert conservative(Score((1.5, 1.5)), settings) == 1.5
+
+
+def test_the_published_caution_of_ppo_is_taken_off_the_variance():
+    """UWO's lambda, 0.1 in PPO; the paper's best-of-n has 0.5."""
+    scores = Score((0.0, 2.0, 4.0))
+    assert conservative(scores, EnsembleSettings(combine="mean_minus_variance")) == pytest.approx(
+        2 - 0.1 * 8 / 3
+    )
+    assert conservative(scores, EnsembleSettings(combine="mean_minus_std")) == pytest.approx(
+        2 - 0.5 * math.sqrt(8 / 3)
+    )
+
+
+def ensemble(seed):
+    """Three heads on the tiny model, of several minds."""
+    lm = load("tiny:0", dtype="float32")
+    model = RewardModel(lm, heads=3)
+    torch.nn.init.normal_(model.score.weight, std=0.3, generator=torch.Generator().manual_seed(seed))
+    return Scorer(lm, model)
+
+
+def test_how_far_the_members_differ_is_told_whatever_is_paid():
+    scorer, rows = ensemble(1), [sample(), sample(response=(70, 1))]
+    scores = scorer.scores([[*row.prompt_ids, *row.response_ids] for row in rows])
+    terms = Terms.of(ModelReward(scorer, EnsembleSettings(combine="worst")))
+    assert [said.spread for said in terms(rows)] == pytest.approx([s.uncertainty for s in scores], abs=1e-6)
+    assert [said.values for said in terms(rows)] == [pytest.approx((s.lowest,), abs=1e-6) for s in scores]
+
+
+def test_the_spread_of_a_sum_is_by_weights_of_ensembles_that_err_apart():
+    first, other = ModelReward(ensemble(1)), ModelReward(ensemble(2))
+    alone = [Terms.of(reward)([sample()])[0].spread for reward in (first, other)]
+    weighed = [
+        Term(RewardTerm(source="model", name=name, **own), reward)
+        for name, own, reward in (
+            ("one", {"weight": 3}, first),
+            ("other", {"weight": -0.5}, other),
+            ("limit", {"at_most": 1}, other),
+            ("plain", {}, lambda samples: [7.0]),
+        )
+    ]
+    (said,) = Terms(tuple(weighed))([sample()])
+    assert said.spread == pytest.approx(math.hypot(3 * alone[0], 0.5 * alone[1]))
+    assert len(said.values) == 4
+
+
+def test_without_an_ensemble_there_is_no_spread():
+    lm = load("tiny:0", dtype="float32")
+    assert Terms.of(ModelReward(Scorer(lm, drawn_head(lm))))([sample()])[0].spread is None
+    assert Terms.of(lambda samples: [1.0])([sample()]) == [Said((1.0,), None)]
+    assert Terms(())([sample()]) == [Said((), None)]
 
 
 def test_a_policy_is_paid_what_its_settings_make_of_the_members():

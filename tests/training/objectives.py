@@ -21,7 +21,7 @@ from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
 from gnomon.settings import AdamSettings, OptimSettings
-from gnomon.training.loop import Trainer
+from gnomon.training.loop import Evaluation, Trainer
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
@@ -66,10 +66,11 @@ class Built:
     objective: Any
     settings: OptimSettings
     apart: Mapping[str, AdamSettings] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
 
     def trainer(self, work: Path, progress: Callable[[int, int, str], None] | None = None) -> Trainer:
         """A trainer that works and logs in `work`."""
-        more = {} if progress is None else {"progress": progress}
+        more = {"evaluation": self.evaluation} | ({} if progress is None else {"progress": progress})
         metrics = MetricsLog(work / "metrics.jsonl")
         made = Trainer(self.module, self.objective, self.settings, work=work, metrics=metrics, **more)
         for prefix, settings in self.apart.items():

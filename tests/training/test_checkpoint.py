@@ -30,6 +30,16 @@ def test_the_newest_is_read_and_two_are_kept(tmp_path):
     assert torch.equal(state["weights"], torch.full((1000,), 10.0))
 
 
+def test_those_that_are_asked_for_are_kept_beside_the_newest(tmp_path):
+    for step in (1, 2, 3, 4, 5):
+        checkpoint.save(tmp_path, step, {"tokens": step}, keep={1, 3})
+    assert stored(tmp_path) == [f"checkpoint-0000000{step}.pt" for step in (1, 3, 4, 5)]
+    assert newest(tmp_path) == 5
+    assert checkpoint.read(tmp_path, 1)["tokens"] == 1
+    save(tmp_path, 6)
+    assert stored(tmp_path) == [f"checkpoint-0000000{step}.pt" for step in (5, 6)]
+
+
 def test_there_is_none_at_first(tmp_path):
     assert checkpoint.latest(tmp_path) == (None, [])
     assert checkpoint.latest(tmp_path / "nowhere") == (None, [])

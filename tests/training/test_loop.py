@@ -231,7 +231,7 @@ def test_held_out_rows_are_measured_every_so_many_steps_and_after_the_last(tmp_p
 
     def measure(step):
         asked.append(step)
-        return {"weight": it.module.weight.item()}
+        return {"eval/weight": it.module.weight.item()}
 
     it = trainer(tmp_path, steps=5, optim={"schedule": "constant"}, evaluation=Evaluation(2, measure))
     it.run()
@@ -244,6 +244,81 @@ def test_held_out_rows_are_measured_every_so_many_steps_and_after_the_last(tmp_p
         pytest.approx(0.4, abs=1e-3),
         it.module.weight.item(),
     ]
+
+
+def climbing(weights):
+    """A measurement whose figure is how near the weight is to 0.25: it passes there on its way to 2."""
+    return lambda step: {"eval/near": -abs(weights().item() - 0.25)}
+
+
+def best_of(tmp_path, *, progress=None, **more):
+    """Six steps of about 0.1 each, of which the second or third is the best."""
+    own = {"steps": 6, "optim": {"schedule": "constant", "checkpoint_every": 4}, "progress": progress}
+    it = trainer(tmp_path, **(own | more))
+    it.evaluation = Evaluation(1, climbing(lambda: it.module.weight), first=True, best="eval/near")
+    return it
+
+
+def test_what_is_measured_before_any_step_is_logged_as_step_0(tmp_path):
+    it = best_of(tmp_path)
+    it.run()
+    found = rows(it)
+    assert [row["step"] for row in found] == list(range(7))
+    assert found[0] == {"step": 0, "eval/near": -0.25}
+
+
+@pytest.mark.mistake("the-last-taken-for-the-best")
+def test_the_weights_of_the_best_figure_are_left(tmp_path):
+    """Its checkpoint is kept beside the newest two, however old it is."""
+    it = best_of(tmp_path)
+    result = it.run()
+    nears = [row["eval/near"] for row in rows(it)]
+    best = nears.index(max(nears))
+    assert 0 < best < 4
+    assert (result.steps, result.kept) == (6, best)
+    assert -abs(it.module.weight.item() - 0.25) == pytest.approx(max(nears), abs=1e-7)
+    assert f"checkpoint-{best:08d}.pt" in checkpoints(tmp_path)
+    assert len(checkpoints(tmp_path)) <= 3
+
+
+def test_where_nothing_gets_better_the_start_is_left(tmp_path):
+    it = trainer(tmp_path, weight=0.25, steps=6, optim={"schedule": "constant"})
+    it.evaluation = Evaluation(2, climbing(lambda: it.module.weight), first=True, best="eval/near")
+    assert it.run().kept == 0
+    assert it.module.weight.item() == 0.25
+
+
+def test_of_equals_the_earliest_is_the_best(tmp_path):
+    it = trainer(tmp_path, evaluation=Evaluation(1, lambda step: {"eval/same": 1.0}, best="eval/same"))
+    assert it.run().kept == 1
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 5, 6])
+def test_a_run_that_was_cut_leaves_the_same_best(tmp_path, at):
+    whole = best_of(tmp_path / "whole")
+    result = whole.run()
+    with pytest.raises(KeyboardInterrupt):
+        best_of(tmp_path / "cut", progress=interrupting(signal.SIGTERM, at=at)).run()
+    again = best_of(tmp_path / "cut", weight=77.0)
+    assert again.run() == result
+    assert again.module.weight.item() == whole.module.weight.item()
+    assert [row["eval/near"] for row in rows(again)] == [row["eval/near"] for row in rows(whole)]
+
+
+def test_the_best_that_an_older_checkpoint_knows_is_there_if_the_newest_is_damaged(tmp_path):
+    """The newest checkpoint was the best so far; the one before it goes back to the best of its time."""
+    figures = [0.0, 5.0, 1.0, 2.0, 6.0, 3.0, 3.0]
+    measured = Evaluation(1, lambda step: {"eval/x": figures[step]}, best="eval/x")
+    with pytest.raises(KeyboardInterrupt):
+        trainer(
+            tmp_path, steps=6, optim={"checkpoint_every": 1}, evaluation=measured,
+            progress=interrupting(signal.SIGTERM, at=4),
+        ).run()  # fmt: skip
+    assert checkpoints(tmp_path) == [f"checkpoint-0000000{step}.pt" for step in (1, 3, 4)]
+    (tmp_path / "work" / "checkpoint-00000004.pt").write_bytes(b"")
+    figures[4] = 4.0
+    again = trainer(tmp_path, steps=6, optim={"checkpoint_every": 1}, evaluation=measured)
+    assert again.run().kept == 1
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_training(tmp_path):

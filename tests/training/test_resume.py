@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from guarded import guarded
 from objectives import KINDS, build
 from policies import full
 
 from gnomon.config import LoraSettings
 
 DROPOUT = LoraSettings(rank=2, dropout=0.2)
-EVERY = (*KINDS, "kto", "orpo", "ld_dpo", "ppo")
-"""And losses of preferences that remember more, or nothing, of a reference."""
+EVERY = (*KINDS, "kto", "orpo", "ld_dpo", "ppo", "guarded")
+"""And losses of preferences that remember more, or nothing, of a reference; and a policy that is watched."""
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -40,6 +41,9 @@ def small(kind):
     if kind == "ppo":
         torch.manual_seed(5)
         return full(steps=2, epochs=3, minibatches=1, optim={"checkpoint_every": 2})
+    if kind == "guarded":
+        torch.manual_seed(5)
+        return guarded(steps=6, samples=2, best="eval/reward/second", optim={"batch_size": 4, "lr": 1e-2})
     epochs = 3 if kind != "policy" else 1
     torch.manual_seed(5)
     return build(kind, lora=DROPOUT, optim={"batch_size": 4, "epochs": epochs, "micro_tokens": 160})
@@ -129,7 +133,7 @@ def test_cut_with_the_newest_checkpoint_damaged(kind, tmp_path):
     folder = tmp_path / "whole"
     newest = folder / "checkpoint-00000006.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
-    same(resumed(kind, folder, 4), whole)
+    same(resumed(kind, folder, 4, 5), whole)  # 5 was written where it was the best
 
 
 @pytest.mark.mistake("resume-differs")

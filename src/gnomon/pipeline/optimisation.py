@@ -17,6 +17,7 @@ from gnomon.models.lora import has_adapters, interpolate
 from gnomon.models.reward_model import Scorer, load_scorer
 from gnomon.models.save import save_model
 from gnomon.pipeline.card import model_card
+from gnomon.pipeline.guards import best_by, evaluation_of, set_aside, told_alarms, warning
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
@@ -52,30 +53,34 @@ def policy_stage(
     data: Artefact,
     start: Start,
     reward: Start | None,
-    second: Artefact | None = None,
+    second: Start | None = None,
 ) -> Stage:
-    """Optimise the start model against its rewards, staying near it, watched by the second reward model."""
+    """Optimise the start model against its rewards, staying near it, watched by the second reward model, or
+    by the one that the guards name."""
     _check(recipe, settings, reward)
+    if settings.guards.second is not None:
+        second = Start(settings.guards.second)
     given = data.only("policy.jsonl", *(["sft.jsonl"] if settings.ptx_coef else []))
 
     def run(context: StageContext) -> None:
+        prompts, aside = read_records(given.file("policy.jsonl"), Prompt), list[Prompt]()
+        if settings.guards.every is not None:
+            prompts, aside = set_aside(prompts, settings.guards.prompts, recipe.seed)
+        best = best_by(settings.guards, aside, watched=second is not None)
         lm = trainable(recipe, start, measured=True)
         reference = None if has_adapters(lm.model) else reference_of(recipe, start)
         scorer = None if reward is None else _scorer(recipe, reward.folder, lm)
-        prompts = read_records(given.file("policy.jsonl"), Prompt)
-        encoded, fitting = policy_prompts(
-            lm, prompts, recipe.model.max_length - settings.max_new_tokens, context
-        )
-
-        def reward_of(term: RewardTerm) -> Reward:
-            return _reward(recipe, term, settings.ensemble, scorer, lm, fitting)
+        longest = recipe.model.max_length - settings.max_new_tokens
+        encoded, fitting = policy_prompts(lm, prompts, longest, context)
+        points, others = policy_prompts(lm, aside, longest, context) if aside else (None, {})
+        known = fitting | others
 
         objective = PolicyOptimisation(
             lm,
             LocalEngine(lm),  # each process asks its own: the objective spreads the prompts
             Terms(
                 tuple(
-                    Term(it, _reward(recipe, it, settings.ensemble, scorer, lm, fitting))
+                    Term(it, _reward(recipe, it, settings.ensemble, scorer, lm, known))
                     for it in settings.rewards
                 )
             ),
@@ -85,13 +90,18 @@ def policy_stage(
             reference=reference,
         )
         if second is not None:
-            objective.watch = ModelReward(_scorer(recipe, second.path / MODEL, lm))
+            objective.watch = ModelReward(_scorer(recipe, second.folder, lm))
+        if points is not None:
+            objective.set_aside(points)
         if settings.ptx_coef:
             objective.ptx = _ptx(recipe, settings, lm, read_records(given.file("sft.jsonl"), Demonstration))
-        _optimise(context, recipe, settings, objective, _critic(recipe, settings, start, reward, scorer))
+        critic = _critic(recipe, settings, start, reward, scorer)
+        _optimise(context, recipe, settings, objective, critic, best)
 
     chosen = stage_settings(recipe, start, policy=seen(settings), rewards=_digests(settings))
-    models = {"reward": None if reward is None else reward.artefact, "second": second, **start.inputs}
+    chosen = dict(chosen) | ({"second": second.digest} if second and not second.artefact else {})
+    scorers = {"reward": reward, "second": second}
+    models = {name: None if it is None else it.artefact for name, it in scorers.items()} | start.inputs
     inputs = {name: artefact for name, artefact in models.items() if artefact is not None}
     return Stage("policy", 4, chosen, {"data": given, **inputs}, run)
 
@@ -121,8 +131,9 @@ def _optimise(
     settings: PolicySettings,
     objective: PolicyOptimisation,
     critic: Critic | None,
+    best: str | None,
 ) -> None:
-    """Train, and write down the model and what became of it."""
+    """Train, and write down the model, the best by the figure `best` where that is named, and what it did."""
     lm = objective.lm
     module: nn.Module = lm.model
     apart: dict[str, AdamSettings] = {}
@@ -130,11 +141,16 @@ def _optimise(
         objective.critic = critic
         module = nn.ModuleDict({"policy": lm.model, "critic": critic.model})
         apart = {"critic.": settings.critic.optim}
-    result = trained_on(context, lm, objective, settings.optim, module, apart=apart)
+    if objective.lookout is not None:
+        objective.lookout.told = lambda text: context.warn(warning(text))
+    evaluation = evaluation_of(objective, best)
+    result = trained_on(context, lm, objective, settings.optim, module, evaluation, apart)
     interpolate(lm, objective.reference, settings.liti)
     report = {
         "steps": result.steps,
         "stopped_for": result.stopped_for,
+        "kept": result.kept,
+        "alarms": told_alarms(context, objective),
         "reward/agreement": followed(context),
         "kl/reference": float(objective.roll_out(result.steps // settings.updates).kl.mean()),
         "kl_budget": settings.kl_budget,

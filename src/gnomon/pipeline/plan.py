@@ -1,5 +1,6 @@
 """What a recipe will take before it starts: its own rows counted, its own model timed on this machine."""
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -212,7 +213,12 @@ def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     learnt = settings.form.epochs * (tokens * rates.train_token + labels * rates.train_label)
     if settings.ptx_coef:
         learnt += settings.ptx_rows / max(1, counted.demonstrations) * _epoch(counted, rates)
-    seconds = (settings.steps + 1) * sampled + settings.steps * learnt
+    batches = settings.steps + 1.0
+    if (
+        every := settings.guards.every
+    ):  # evaluation points are sampled and scored, and nothing is learnt there
+        batches += (1 + math.ceil(settings.steps / every)) * settings.guards.prompts * settings.samples / rows
+    seconds = batches * sampled + settings.steps * learnt
     return _cost("policy", seconds, settings.steps * tokens, rates, held=3, trains=True)
 
 

@@ -132,7 +132,7 @@ def tune(
     held_out = encode_demonstrations(lm, dev, recipe.model.max_length) if dev else None
 
     def measured() -> dict[str, float]:
-        return {"loss": held_out_loss(lm, held_out, optim.micro_tokens)} if held_out else {}
+        return {"eval/loss": held_out_loss(lm, held_out, optim.micro_tokens)} if held_out else {}
 
     before = measured()
     objective = InstructionTuning(lm, encoded, optim, recipe.seed, packed=settings.packing)
@@ -143,8 +143,8 @@ def tune(
         "rows": len(encoded.rows),
         "dropped": dict(encoded.dropped),
         "steps": result.steps,
-        "loss/dev": after.get("loss"),
-        "loss/dev_before": before.get("loss"),
+        "loss/dev": after.get("eval/loss"),
+        "loss/dev_before": before.get("eval/loss"),
     }
     write_json(context.folder / "report.json", report)
     save_model(lm, context.folder / MODEL, model_card(recipe, context.name, lm, report))

@@ -176,8 +176,8 @@ def _preference(road: Road) -> Stage:
 def _policy(road: Road) -> Stage:
     settings, made = road.recipe.policy, road.made
     assert settings is not None
-    start, reward = road.start("sft"), road.start("reward")
-    return policy_stage(road.recipe, settings, made["data"], start, reward, made["reward_second"])
+    start, reward, second = (road.start(name) for name in ("sft", "reward", "reward_second"))
+    return policy_stage(road.recipe, settings, made["data"], start, reward, second)
 
 
 def _answers(name: str) -> Callable[[Road], Stage | None]:

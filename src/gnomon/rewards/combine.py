@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -33,8 +33,15 @@ class ModelReward:
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """Score prompt and response together."""
+        return [score for score, _ in self.judged(samples)]
+
+    def judged(self, samples: Sequence[Sample]) -> list[tuple[float, float | None]]:
+        """Each score with the standard deviation of the members', None where there is but one."""
         rows = [[*sample.prompt_ids, *sample.response_ids] for sample in samples]
-        return [conservative(score, self.settings) for score in self.scorer.scores(rows)]
+        return [
+            (conservative(score, self.settings), score.uncertainty if len(score.members) > 1 else None)
+            for score in self.scorer.scores(rows)
+        ]
 
 
 def conservative(score: Score, settings: EnsembleSettings) -> float:
@@ -47,9 +54,9 @@ def conservative(score: Score, settings: EnsembleSettings) -> float:
         case "worst":
             return score.lowest
         case "mean_minus_std":
-            return score.value - settings.caution * score.uncertainty
+            return score.value - settings.times * score.uncertainty
         case "mean_minus_variance":
-            return score.value - settings.caution * score.uncertainty**2
+            return score.value - settings.times * score.uncertainty**2
     return score.value
 
 
@@ -67,6 +74,20 @@ class Term:
             return value - limit.at_most
         assert limit.at_least is not None
         return limit.at_least - value
+
+    def judged(self, samples: Sequence[Sample]) -> list[tuple[float, float | None]]:
+        """What it says of each sample; and by how much the members of an ensemble differ, where it is one."""
+        if isinstance(self.reward, ModelReward):
+            return self.reward.judged(samples)
+        return [(value, None) for value in self.reward(samples)]
+
+
+class Said(NamedTuple):
+    """What each reward says of a sample. `spread` is the standard deviation of its score over the members of
+    ensembles, several of which are taken to err apart; None where there is no ensemble."""
+
+    values: tuple[float, ...]
+    spread: float | None
 
 
 @dataclass(frozen=True)
@@ -92,12 +113,20 @@ class Terms:
         """Those of them that have a threshold."""
         return tuple(term.settings.called for term in self.terms if term.settings.bounded)
 
-    def __call__(self, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
+    def __call__(self, samples: Sequence[Sample]) -> list[Said]:
         """Of each sample what each reward says."""
-        columns = [term.reward(samples) for term in self.terms]
+        columns = [term.judged(samples) for term in self.terms]
         if not columns:
-            return [() for _ in samples]
-        return list(zip(*columns, strict=True))
+            return [Said((), None) for _ in samples]
+        return [self._said(row) for row in zip(*columns, strict=True)]
+
+    def _said(self, row: Sequence[tuple[float, float | None]]) -> Said:
+        parts = [
+            term.settings.weighs * spread
+            for term, (_, spread) in zip(self.terms, row, strict=True)
+            if spread is not None
+        ]
+        return Said(tuple(value for value, _ in row), math.hypot(*parts) if parts else None)
 
     def score(self, values: Sequence[float]) -> float:
         """What a sample is paid for these values; nothing for those of weight 0, whatever they are."""

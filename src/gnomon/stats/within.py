@@ -16,3 +16,9 @@ def slope_within(scores: Floats, lengths: Floats) -> float:
     off = lengths - lengths.mean(axis=1, keepdims=True)
     spread = float((off**2).sum())
     return float((off * scores).sum()) / spread if spread else 0.0
+
+
+def mean_at(scores: Floats, lengths: Floats, length: float) -> float:
+    """The mean score the answers, [groups, answers], would have if each were of this length, in the unit of
+    `lengths`: each score less `slope_within` for every unit it is longer. DataError as there."""
+    return float((scores - slope_within(scores, lengths) * (lengths - length)).mean())

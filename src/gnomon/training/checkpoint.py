@@ -1,5 +1,5 @@
-"""Checkpoints of a stage in progress: written beside it, whole or not at all, two kept, a damaged one passed
-over.
+"""Checkpoints of a stage in progress: written beside it, whole or not at all; two are kept, and those that
+are asked for; a damaged one is passed over.
 
 Where weights are shared out each process writes a part of its own, and there is no checkpoint until the last
 part is there.
@@ -9,7 +9,7 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,10 +46,10 @@ class Writer:
         self._folder, self._thread, self._part = folder, thread, part
         self._writing: Future[None] | None = None
 
-    def put(self, step: int, state: Mapping[str, Any]) -> None:
+    def put(self, step: int, state: Mapping[str, Any], keep: Collection[int] = ()) -> None:
         """Copy the state, once the last one is written, and write the copy beside what follows."""
         self.finish()
-        self._writing = self._thread.submit(save, self._folder, step, copied(state), self._part)
+        self._writing = self._thread.submit(save, self._folder, step, copied(state), self._part, keep)
 
     def check(self) -> None:
         """Raise what writing failed at, if it is over."""
@@ -80,8 +80,11 @@ def copied(state: Mapping[str, Any]) -> dict[str, Any]:
     return there
 
 
-def save(folder: Path, step: int, state: Mapping[str, Any], part: Part = WHOLE) -> None:
-    """Write the state after `step` steps, or a part of it, and drop all but the newest `KEPT` checkpoints."""
+def save(
+    folder: Path, step: int, state: Mapping[str, Any], part: Part = WHOLE, keep: Collection[int] = ()
+) -> None:
+    """Write the state after `step` steps, or a part of it, and drop all checkpoints but the newest `KEPT` and
+    those after as many steps as `keep` names."""
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".checkpoint.{part.number}.{os.getpid()}.tmp"
@@ -96,7 +99,7 @@ def save(folder: Path, step: int, state: Mapping[str, Any], part: Part = WHOLE) 
         sync(folder)
     kept = sorted({_step(files[0]) for files in _complete(folder)})[-KEPT:]
     for file in folder.glob("checkpoint-*.pt"):
-        if len(kept) == KEPT and _step(file) < kept[0]:
+        if len(kept) == KEPT and _step(file) < kept[0] and _step(file) not in keep:
             file.unlink(missing_ok=True)
 
 
@@ -137,7 +140,7 @@ def _newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def read(folder: Path, step: int) -> dict[str, Any]:
-    """The checkpoint after `step` steps, which another process has found whole."""
+    """The checkpoint after `step` steps, which was found whole or kept."""
     with storing(folder):
         return _read(next(files for files in _complete(folder) if _step(files[0]) == step))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -28,23 +28,34 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How training ended: `stopped_for` is None after the last step. `tokens` counts earlier attempts too."""
+    """How training ended: `stopped_for` is None after the last step. `tokens` counts earlier attempts too.
+    `kept` are the steps after which the weights were as they are left, where the best were asked for."""
 
     steps: int
     tokens: int
     stopped_for: str | None
+    kept: int | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A measurement on held-out rows, after every `every`-th step and after the last.
+    """A measurement on held-out rows after every `every`-th step and the last; with `first`, before any too.
 
-    `measure` is given the steps taken so far; what it returns is logged with that step, under `eval/`. Every
-    process calls it.
+    `measure` is given the steps taken so far; what it returns is logged with that step. Every process calls
+    it. Training leaves the weights for which the figure `best`, where it names one, was highest.
     """
 
     every: int
     measure: Callable[[int], Mapping[str, float]]
+    first: bool = False
+    best: str | None = None
+
+
+class Best(NamedTuple):
+    """The highest figure so far, and the steps taken when it was measured."""
+
+    step: int
+    value: float
 
 
 class Trainer:
@@ -75,6 +86,9 @@ class Trainer:
         self.optimizer = adamw(self.trained.values(), settings)
         self.step = 0
         self.tokens = 0
+        self.best: Best | None = None
+        self.kept: set[int] = set()
+        """The steps of checkpoints that the newest one knows as the best."""
         self.warnings: list[str] = []
 
     def apart(self, prefix: str, settings: AdamSettings) -> None:
@@ -85,11 +99,13 @@ class Trainer:
 
     def run(self) -> TrainResult:
         """Train to the objective's last step, from the newest checkpoint in `work` where there is one."""
-        self._resume()
+        resumed = self._resume()
         check_alike(self.whole)
         steps = self.objective.steps
         stopped = None
         with _interruptible() as interrupted, checkpoint.writing(self.work, self._part) as writer:
+            if not resumed:
+                self._begin(writer)
             while self.step < steps and stopped is None:
                 started = time.monotonic()
                 work = self.objective.prepare(self.step)
@@ -98,11 +114,22 @@ class Trainer:
                     self._take(work, started)
                 writer.check()
                 stop = any(gather(interrupted()))  # a signal that one process saw stops all after this step
-                if stop or self.step == steps or self.step % self.settings.checkpoint_every == 0:
+                due = self.step == steps or self.step % self.settings.checkpoint_every == 0
+                if stop or due or self._is_best():
                     self._save(writer)
                 if stop:
                     raise KeyboardInterrupt
-        return TrainResult(self.step, self.tokens, stopped)
+        return TrainResult(self.step, self.tokens, stopped, self._left_at_best())
+
+    def _begin(self, writer: checkpoint.Writer) -> None:
+        """Measure what there is before any step, where that is asked for, as step 0."""
+        if self.evaluation is None or not self.evaluation.first:
+            return
+        values = self._measured(self.evaluation)
+        if leads():
+            self.metrics.append(self.step, values)
+        if self._is_best():
+            self._save(writer)
 
     def _take(self, work: StepWork, started: float) -> None:
         self.module.train()
@@ -165,7 +192,27 @@ class Trainer:
         evaluation = self.evaluation
         if evaluation is None or not (self.step % evaluation.every == 0 or self.step == self.objective.steps):
             return {}
-        return {f"eval/{name}": value for name, value in evaluation.measure(self.step).items()}
+        return self._measured(evaluation)
+
+    def _measured(self, evaluation: Evaluation) -> dict[str, float]:
+        values = dict(evaluation.measure(self.step))
+        if evaluation.best is not None:
+            value = values[evaluation.best]
+            if self.best is None or value > self.best.value:
+                self.best = Best(self.step, value)
+        return values
+
+    def _is_best(self) -> bool:
+        return self.best is not None and self.best.step == self.step
+
+    def _left_at_best(self) -> int | None:
+        """Go back to the weights of the best figure, whose step this is; they are where checkpoints are."""
+        if self.best is None:
+            return None
+        if not self._is_best():
+            gather(None)  # the first process has written them
+            self._take_up(checkpoint.read(self.work, self.best.step))
+        return self.best.step
 
     def _diverged(self, micros: Sequence[Micro], what: str) -> DivergenceError:
         ids = list(dict.fromkeys(row_id for micro in micros for row_id in micro.row_ids))
@@ -189,12 +236,16 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "objective": self.objective.state_dict(),
                 "tokens": self.tokens,
+                "best": self.best and list(self.best),
                 **checkpoint.random_state(),
             }
-            writer.put(self.step, own_part(state))
+            best = {self.best.step} if self.best else set()
+            writer.put(self.step, own_part(state), best | self.kept)
+            self.kept = best  # an older checkpoint may be gone back to, and knows the best of its time
 
-    def _resume(self) -> None:
-        """Take up what the first process finds, in its folder; without it, its random state alone."""
+    def _resume(self) -> bool:
+        """Take up what the first process finds, in its folder; without it, its random state alone. Whether
+        there was a checkpoint."""
         state, self.warnings = checkpoint.latest(self.work) if leads() else (None, [])
         found = None if state is None else int(state["step"])
         self.work, found, drawn = agreed((self.work, found, checkpoint.random_state()))
@@ -202,16 +253,24 @@ class Trainer:
             self.metrics.truncate_after(-1 if found is None else found)
         if found is None:
             checkpoint.restore_random_state(drawn)
-            return
+            return False
         if state is None:
             state = checkpoint.read(self.work, found)
-        with torch.no_grad():
-            for name, parameter in self.trained.items():
-                part_of(parameter).copy_(taken(state["trained"][name], parameter))
+        self._take_up(state)
         self.optimizer.load_state_dict(state["optimizer"])
         self.objective.load_state_dict(state["objective"])
         checkpoint.restore_random_state(state)
         self.step, self.tokens = found, int(state["tokens"])
+        if best := state.get("best"):
+            self.best = Best(int(best[0]), float(best[1]))
+            self.kept = {self.best.step}
+        return True
+
+    def _take_up(self, state: Mapping[str, Any]) -> None:
+        """The weights of a checkpoint."""
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                part_of(parameter).copy_(taken(state["trained"][name], parameter))
 
 
 def _sums(figures: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Policy optimisation: fresh samples, what they teach, one update or several on each batch of them."""
 
-from collections.abc import Sequence
-from statistics import fmean
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,7 @@ from torch import Tensor
 from gnomon.distributed import spread, spread_over
 from gnomon.errors import ModelError
 from gnomon.kernels.allocator import release
-from gnomon.losses.advantages import equal_rewards
-from gnomon.losses.kl import k3, kl_penalised
+from gnomon.losses.kl import kl_penalised
 from gnomon.models.critic import Critic
 from gnomon.models.heads import output_head
 from gnomon.models.load import LanguageModel
@@ -22,9 +21,11 @@ from gnomon.policy_settings import PolicySettings
 from gnomon.rewards.combine import Reward, Terms, Verified, shaped
 from gnomon.rollouts.engine import Engine, Sampling
 from gnomon.rollouts.kl import log_ratios
-from gnomon.stats.agreement import agreement_within
+from gnomon.stats.alarms import Point
 from gnomon.training.control import Controls
+from gnomon.training.figures import by_prompt, figures, log_lengths
 from gnomon.training.lesson import Lesson, lesson_of
+from gnomon.training.lookout import Lookout
 from gnomon.training.objective import Micro, StepWork
 from gnomon.training.samples import Drawn, PolicyPrompts, Rollouts, finite
 from gnomon.training.sft import InstructionTuning
@@ -32,6 +33,10 @@ from gnomon.training.updates import RatioBatch, SampleBatch, micros_of, minibatc
 
 RECENT = 2
 """Batches whose KL is remembered: the last, and how fast it grew to it."""
+
+ASIDE = (0, 0, 1)
+"""What tells the seeds of the samples of prompts set aside from a batch's. They are the same at every point:
+a policy that has not changed writes what it wrote."""
 
 
 class PolicyOptimisation:
@@ -57,12 +62,17 @@ class PolicyOptimisation:
         self.steps = settings.steps * settings.updates
         self.recent_kl: list[float] = []
         self.controls = Controls(settings, self.terms.limits)
+        self.lookout = Lookout.of(settings, seed)
         self.lesson: Lesson | None = None
         """What is left to learn of the batch, between its updates."""
         self.critic: Critic | None = None
         """The values of ppo; it trains beside the policy, as a part of the same module."""
         self.watch: Reward | None = None
-        """A second reward model whose mean score of the samples is logged, and nothing else."""
+        """A second reward model whose scores of the samples are logged and looked at, and pay nothing."""
+        self.aside: PolicyPrompts | None = None
+        """Prompts that train nothing; their samples at evaluation points say what became of the policy."""
+        self.lengths: dict[str, float] = {}
+        """The mean log length of the first batch, and at the first evaluation point."""
         self.ptx: InstructionTuning | None = None
         """Demonstrations whose cross-entropy is mixed in with weight `ptx_coef`, against what RL unlearns on
         tasks the prompts do not ask for (PPO-ptx, arXiv:2203.02155, eq. 2)."""
@@ -73,12 +83,15 @@ class PolicyOptimisation:
         batch, update = divmod(step, self.settings.updates)
         metrics: dict[str, float] = {}
         if update == 0:
-            if self.ahead() > self.settings.kl_budget:
-                now, budget = self.recent_kl[-1], self.settings.kl_budget
+            if self.lookout is not None and self.lookout.stop is not None:
+                return StepWork([], stop=self.lookout.stop)
+            budget = self.settings.kl_budget
+            if budget is not None and self.ahead() > budget:
+                now = self.recent_kl[-1]
                 return StepWork(
                     [], stop=f"KL budget: at {now:.2f} nats a sequence the next step may pass {budget}"
                 )
-            self.lesson, metrics = self._learnt(self.roll_out(batch))
+            self.lesson, metrics = self._learnt(self._watched(self.roll_out(batch)), step)
         assert self.lesson is not None
         part = self.lesson
         if self.settings.updates > 1:
@@ -97,6 +110,20 @@ class PolicyOptimisation:
             return 0.0
         return self.recent_kl[-1] + 2 * max(0.0, self.recent_kl[-1] - self.recent_kl[0])
 
+    def evaluate(self, step: int) -> dict[str, float]:
+        """Figures of the policy after so many steps on the prompts set aside, as `eval/NAME`, and alarms."""
+        assert self.aside is not None
+        groups = self._groups_of(self.aside.rows, [self.seed, *ASIDE], taught=False)
+        ids = [prompt for prompt in self.aside.ids for _ in range(self.settings.samples)]
+        rollouts = self._watched(self._paid([each for group in groups for each in group], ids, step, 0))
+        found = {f"eval/{name}": value for name, value in self._figures(rollouts, "aside").items()}
+        return found | self._looked(rollouts, step)
+
+    def set_aside(self, prompts: PolicyPrompts) -> None:
+        """Ask these at evaluation points, by `evaluate`; alarms are about them where there are any."""
+        self.aside = prompts
+        self.verified = Verified({**self.verified.checks, **prompts.checks})
+
     def roll_out(self, batch: int) -> Rollouts:
         """The batch's samples with scores and sequence KL; each process draws those of its prompts.
 
@@ -104,14 +131,14 @@ class PolicyOptimisation:
         times at most (DAPO's dynamic sampling, arXiv:2503.14476, section 3.2, which knows no limit).
         """
         chosen, replaced = self._chosen(batch), 0
-        groups = self._groups_of(chosen, [self.seed, batch])
+        groups = self._groups_of(self._rows(chosen), [self.seed, batch])
         for again in range(1, self.settings.form.resample + 1):
             flat = [k for k, group in enumerate(groups) if self._flat(group)]
             spare = self._spare(chosen, [self.seed, batch, again])
             pairs = dict(zip(flat, spare, strict=False))
             if not pairs:
                 break
-            fresh = self._groups_of(list(pairs.values()), [self.seed, batch, again])
+            fresh = self._groups_of(self._rows(pairs.values()), [self.seed, batch, again])
             for (k, i), group in zip(pairs.items(), fresh, strict=True):
                 chosen[k], groups[k] = i, group
             replaced += len(pairs)
@@ -127,54 +154,75 @@ class PolicyOptimisation:
             assert self.ptx is not None
             loss, _ = self.ptx.loss(micro)
             return self.settings.ptx_coef * loss, {"loss/ptx": loss.item()}
-        loss, figures = policy_loss(self.lm, self.head, batch, self.settings)
+        loss, known = policy_loss(self.lm, self.head, batch, self.settings)
         if batch.targets is None:
-            return loss, figures
+            return loss, known
         assert self.critic is not None
         more, others = value_loss(self.critic, batch, batch.targets, self.settings)
-        return loss + more, figures | others
+        return loss + more, known | others
 
     def state_dict(self) -> dict[str, Any]:
-        """The KL of the last batches, what steers the next, and what is left to learn of this one."""
+        """The KL of the last batches, what steers the next, what was seen of the run, and what is left to
+        learn of this batch."""
         left = {} if self.settings.updates == 1 or self.lesson is None else self.lesson.state_dict()
-        own = {"lesson": left} if left else {}
-        return {"recent_kl": self.recent_kl, **self.controls.state_dict(), **own}
+        own: dict[str, Any] = {"lesson": left} if left else {}
+        own |= {} if self.lookout is None else {"lookout": self.lookout.state_dict()}
+        return {
+            "recent_kl": self.recent_kl,
+            "lengths": dict(self.lengths),
+            **self.controls.state_dict(),
+            **own,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where `state_dict` was written."""
         self.recent_kl = [float(value) for value in state["recent_kl"]]
+        self.lengths = dict(state["lengths"])
         self.controls.load_state_dict(state)
+        if self.lookout is not None:
+            self.lookout.load_state_dict(state["lookout"])
         if "lesson" in state:
             self.lesson = Lesson(**state["lesson"])
 
-    def _learnt(self, rollouts: Rollouts) -> tuple[Lesson, dict[str, float]]:
+    def _learnt(self, rollouts: Rollouts, step: int) -> tuple[Lesson, dict[str, float]]:
         """What a batch teaches, by the weights that it leaves behind; and all that is logged of it."""
         if self.settings.algorithm == "ppo" and self.critic is None:
             raise ModelError("ppo learns values beside the policy; set the objective's `critic`")
         weights = self.controls.weights(rollouts)
-        lesson, figures = lesson_of(rollouts, self.settings, weights)
+        lesson, known = lesson_of(rollouts, self.settings, weights)
         self.controls.follow(rollouts.kl)
         self.recent_kl = [*self.recent_kl, float(rollouts.kl.mean())][-RECENT:]
-        return lesson, self._metrics(rollouts) | figures | self.controls.metrics(weights)
+        if self.settings.guards.every is None:
+            known |= self._looked(rollouts, step + 1)
+        known |= self._figures(rollouts, "batch")
+        return lesson, known | self.controls.metrics(weights)
 
-    def _groups_of(self, chosen: Sequence[int], entropy: list[int]) -> list[list[Drawn]]:
-        """The samples of each of the chosen prompts; seeds of their own for each follow from `entropy`."""
+    def _rows(self, chosen: Iterable[int]) -> list[tuple[int, ...]]:
+        return [self.prompts.rows[i] for i in chosen]
+
+    def _groups_of(
+        self, prompts: Sequence[tuple[int, ...]], entropy: list[int], *, taught: bool = True
+    ) -> list[list[Drawn]]:
+        """The samples of each of the prompts; seeds of their own for each follow from `entropy`."""
         n = self.settings.samples
-        state = np.random.SeedSequence(entropy).generate_state(len(chosen) * n, dtype=np.uint64)
+        state = np.random.SeedSequence(entropy).generate_state(len(prompts) * n, dtype=np.uint64)
         seeds = [int(seed) for seed in state]
-        costs = [len(self.prompts.rows[i]) + n * self.settings.max_new_tokens for i in chosen]
+        costs = [len(ids) + n * self.settings.max_new_tokens for ids in prompts]
 
         def draw(places: list[int]) -> list[list[Drawn]]:
             own = [seed for k in places for seed in seeds[k * n : (k + 1) * n]]
-            drawn = self._drawn([chosen[k] for k in places for _ in range(n)], own)
+            drawn = self._drawn([prompts[k] for k in places for _ in range(n)], own, taught=taught)
             return [drawn[k * n : (k + 1) * n] for k in range(len(places))]
 
         return spread(costs, draw)
 
-    def _drawn(self, chosen: Sequence[int], seeds: Sequence[int]) -> list[Drawn]:
-        """A sample for each of the chosen prompts, with what is known of it alone."""
+    def _drawn(
+        self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], *, taught: bool
+    ) -> list[Drawn]:
+        """A sample for each of the prompts with what is known of it alone, and what it takes to learn from it
+        where it is `taught`."""
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
-        samples = self.engine.sample([self.prompts.rows[i] for i in chosen], sampling, seeds)
+        samples = self.engine.sample(prompts, sampling, seeds)
         release()  # decoding, scoring and reading need buffers of other sizes: each leaves holes in the heap
         said = self.terms(samples)
         release()
@@ -184,16 +232,16 @@ class PolicyOptimisation:
         release()
         rows = [s.prompt_ids for s in samples], [s.response_ids for s in samples]
         read: Sequence[Reading | None] = [None] * len(samples)
-        if self.settings.updates > 1:
+        if taught and self.settings.updates > 1:
             read = readings(self.lm, *rows, self.settings.temperature)
         values: Sequence[Tensor | None] = [None] * len(samples)
-        if self.critic is not None:
+        if taught and self.critic is not None:
             values = self.critic.values(*rows)
         return [Drawn(*each) for each in zip(samples, said, passed, ratios, read, values, strict=True)]
 
     def _paid(self, drawn: list[Drawn], ids: list[str], batch: int, replaced: int) -> Rollouts:
         """Samples with what they are worth together."""
-        terms, settings = [each.terms for each in drawn], self.settings
+        terms, settings = [each.said.values for each in drawn], self.settings
         for column in zip(*terms, strict=True):
             finite(column, ids, batch)
         scores = [self.terms.score(values) for values in terms]
@@ -207,7 +255,7 @@ class PolicyOptimisation:
 
     def _flat(self, group: Sequence[Drawn]) -> bool:
         """Whether nothing tells the samples of a prompt apart but their lengths."""
-        told = {(self.terms.score(each.terms), each.passed, each.sample.ended) for each in group}
+        told = {(self.terms.score(each.said.values), each.passed, each.sample.ended) for each in group}
         return len(told) == 1
 
     def _chosen(self, batch: int) -> list[int]:
@@ -224,41 +272,19 @@ class PolicyOptimisation:
         order = np.random.default_rng(entropy).permutation(len(self.prompts.rows)).tolist()
         return [i for i in order if i not in chosen]
 
-    def _watched(self, rollouts: Rollouts) -> dict[str, float]:
+    def _watched(self, rollouts: Rollouts) -> Rollouts:
+        """With the scores of the second reward model, where there is one."""
         if self.watch is None:
-            return {}
+            return rollouts
         second = spread_over(rollouts.samples, lambda sample: sample.length, self.watch)
-        agreement = agreement_within(rollouts.scores.tolist(), second, self.settings.samples)
-        known = {} if agreement is None else {"reward/agreement": agreement}
-        return {"reward/second": fmean(second)} | known
+        return replace(rollouts, second=tuple(second))
 
-    def _metrics(self, rollouts: Rollouts) -> dict[str, float]:
-        samples, tokens, n = rollouts.samples, rollouts.tokens, self.settings.samples
-        always = {
-            "reward/mean": float(rollouts.scores.mean()),
-            "reward/penalised": float(rollouts.rewards.mean()),
-            "reward/equal": float(equal_rewards(rollouts.paid.view(-1, n)).float().mean()),
-            "kl/reference": float(rollouts.kl.mean()),
-            "kl/token": float(rollouts.kl.sum()) / tokens,
-            "kl/k3": float(k3(torch.cat(rollouts.log_ratios)).mean()),
-            "length/tokens": tokens / len(samples),
-            "ends_turn": sum(sample.ended for sample in samples) / len(samples),
-            "entropy/sampled": -sum(sum(sample.logps) for sample in samples) / tokens,
-        }
-        return self._watched(rollouts) | self._sometimes(rollouts) | always
+    def _figures(self, rollouts: Rollouts, place: str) -> dict[str, float]:
+        length = self.lengths.setdefault(place, float(log_lengths(rollouts).mean()))
+        return figures(rollouts, self.terms, self.settings, length)
 
-    def _sometimes(self, rollouts: Rollouts) -> dict[str, float]:
-        """What is logged where there is something of its kind."""
-        shares = [share for share in rollouts.passed if share is not None]
-        known = {"checks": fmean(shares)} if shares else {}
-        if self.settings.form.resample:
-            known["reward/replaced"] = rollouts.replaced / (len(rollouts.drawn) // self.settings.samples)
-        if len(self.terms.names) > 1 or self.terms.limits:
-            means = rollouts.terms.mean(dim=0).tolist()
-            known |= {f"term/{name}": mean for name, mean in zip(self.terms.names, means, strict=True)}
-        read = [(each.sample, each.reading) for each in rollouts.drawn if each.reading is not None]
-        if read:
-            off = [(torch.tensor(s.logps) - r.logps).abs().sum() for s, r in read]
-            known["sampler/logp_error"] = float(sum(off)) / rollouts.tokens
-            known["entropy/policy"] = float(sum(r.entropy.sum() for _, r in read)) / rollouts.tokens
-        return known
+    def _looked(self, rollouts: Rollouts, step: int) -> dict[str, float]:
+        """What is logged of a look at these samples, if they complete one."""
+        if self.lookout is None:
+            return {}
+        return self.lookout.see(Point(step, by_prompt(rollouts, self.settings.samples)))

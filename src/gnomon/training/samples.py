@@ -10,6 +10,7 @@ from torch import Tensor
 from gnomon.errors import DivergenceError
 from gnomon.judges.verifiable import Check
 from gnomon.models.logps import Reading
+from gnomon.rewards.combine import Said
 from gnomon.rollouts.engine import Sample
 
 
@@ -23,11 +24,11 @@ class PolicyPrompts:
 
 
 class Drawn(NamedTuple):
-    """A sample, what each reward says of it, the share of checks passed, its tokens' log-ratios to the
-    reference; where a batch has several updates, how the training forward reads it; a critic's values."""
+    """A sample, what rewards say of it, the share of checks passed, its tokens' log-ratios to the reference;
+    where a batch has several updates, how the training forward reads it; a critic's values."""
 
     sample: Sample
-    terms: tuple[float, ...]
+    said: Said
     passed: float | None
     log_ratio: Tensor
     reading: Reading | None
@@ -41,6 +42,7 @@ class Rollouts:
     `terms` [samples, rewards] are what each reward says, `scores` their sum made ready, `paid` with the
     checks `passed`, `rewards` less KL too; `costs` are how far each is beyond the thresholds. `log_ratios`
     are log pi - log pi_ref of each response's tokens, `kl` their sums. `replaced` prompts gave way to others.
+    `second` are the scores of a model that only watches.
     """
 
     ids: tuple[str, ...]
@@ -52,6 +54,7 @@ class Rollouts:
     rewards: Tensor
     costs: tuple[Tensor, ...]
     replaced: int
+    second: tuple[float, ...] | None = None
 
     @property
     def samples(self) -> list[Sample]:
@@ -62,6 +65,11 @@ class Rollouts:
     def passed(self) -> list[float | None]:
         """The share of its checks that each passes."""
         return [each.passed for each in self.drawn]
+
+    @property
+    def spreads(self) -> list[float]:
+        """By how much ensembles differ on each sample; none where there is no ensemble."""
+        return [each.said.spread for each in self.drawn if each.said.spread is not None]
 
     @property
     def log_ratios(self) -> list[Tensor]:

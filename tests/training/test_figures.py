@@ -1,0 +1,76 @@
+"""What is logged of a batch, by numbers that can be added up by hand."""
+
+import math
+
+import pytest
+import torch
+
+from gnomon.policy_settings import PolicySettings
+from gnomon.rewards.combine import Said, Terms
+from gnomon.rollouts.engine import Sample
+from gnomon.training.figures import by_prompt, figures, log_lengths
+from gnomon.training.samples import Drawn, Rollouts
+
+SETTINGS = PolicySettings(samples=2, optim={"batch_size": 4}, score_bound=None)
+RESPONSES = [(5, 6, 5, 6), (5, 6), (7, 8, 9), (1,)]
+SCORES = [1.0, 3.0, -1.0, 0.0]
+
+
+def rollouts(ids=("a", "a", "b", "b"), spreads=(0.1, 0.3, 0.5, 0.7), second=(1.0, 2.0, 3.0, 5.0)):
+    """Two samples of each of two prompts; a response has log-probs of -1/2 and the last is cut off."""
+    samples = [Sample((2,), row, (-0.5,) * len(row), "", ended=row != (1,)) for row in RESPONSES]
+    drawn = [
+        Drawn(each, Said((score,), spread), None, torch.full((len(each.response_ids),), 0.25), None, None)
+        for each, score, spread in zip(samples, SCORES, spreads, strict=True)
+    ]
+    scores, kl = torch.tensor(SCORES), torch.tensor([len(row) * 0.25 for row in RESPONSES])
+    return Rollouts(ids, drawn, scores[:, None], scores, scores, kl, scores - kl, (), 0, second)
+
+
+def logged(it, length=0.0):
+    return figures(it, Terms.of(lambda samples: SCORES), SETTINGS, length)
+
+
+def test_figures_of_each_prompt_are_means_of_its_samples():
+    found = by_prompt(rollouts(), 2)
+    assert found["proxy"] == {"a": 2.0, "b": -0.5}
+    assert found["second"] == {"a": 1.5, "b": 4.0}
+    assert found["spread"] == pytest.approx({"a": 0.2, "b": 0.6})
+    assert found["length"] == {"a": 3.0, "b": 2.0}
+    assert found["ends"] == {"a": 1.0, "b": 0.5}
+    assert found["entropy"] == {"a": 0.5, "b": 0.5}
+    assert found["kl"] == {"a": 0.75, "b": 0.5}
+    assert found["distinct"] == {"a": 0.5, "b": 1.0}  # 56 65 56 56; 78 89
+
+
+def test_a_prompt_that_comes_twice_is_one():
+    assert by_prompt(rollouts(ids=("a",) * 4), 2)["length"] == {"a": 2.5}
+
+
+def test_what_there_is_not_is_left_out():
+    found = by_prompt(rollouts(spreads=(None,) * 4, second=None), 2)
+    assert {"second", "spread"}.isdisjoint(found)
+    assert {"reward/second", "reward/spread", "checks"}.isdisjoint(
+        logged(rollouts(spreads=(None,) * 4, second=None))
+    )
+
+
+def test_what_is_logged_is_over_all_samples():
+    found = logged(rollouts())
+    assert found["reward/second"] == 2.75
+    assert found["reward/spread"] == pytest.approx(0.4)
+    assert found["distinct/2"] == 0.75
+    assert found["length/tokens"] == 2.5
+    assert found["ends_turn"] == 0.75
+    assert found["entropy/sampled"] == 0.5
+
+
+def test_the_reward_at_a_length_is_what_it_would_be_were_all_as_long():
+    """Within prompts: scores 1 and 3 beside lengths 4 and 2, -1 and 0 beside 3 and 1."""
+    first, other = math.log(5 / 3), math.log(4 / 2)  # each pair is half of this away from its mean
+    slope = (first / 2 * -1 * 2 + other / 2 * -0.5 * 2) / (first**2 / 2 + other**2 / 2)
+    it = rollouts()
+    mean = float(log_lengths(it).mean())
+    assert mean == pytest.approx((math.log(5) + math.log(3) + math.log(4) + math.log(2)) / 4)
+    assert logged(it, mean)["reward/fixed_length"] == pytest.approx(0.75)
+    assert logged(it, mean - 1)["reward/fixed_length"] == pytest.approx(0.75 - slope)
