@@ -9,12 +9,14 @@ import numpy as np
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import reference_of
 from gnomon.models.reward_model import Scorer
+from gnomon.overopt.drawing import Prompts, draw
 from gnomon.overopt.planted import Gold
 from gnomon.overopt.proxies import ids_of
 from gnomon.policy_settings import EnsembleSettings
 from gnomon.rewards.combine import conservative
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.rollouts.kl import log_ratios
+from gnomon.rollouts.local import LocalEngine
 from gnomon.stats.best_of_n import best_of_n, best_of_n_kl
 from gnomon.stats.units import Floats
 
@@ -47,42 +49,45 @@ class Judges:
 
 @dataclass(frozen=True)
 class Exam:
-    """The prompts that every point of a climb answers, by the same random numbers."""
+    """The prompts that every point of a climb answers, `samples` times each, by the same random numbers."""
 
-    prompts: Sequence[tuple[int, ...]]
+    prompts: Prompts
     samples: int
     sampling: Sampling
     seed: int
 
     def sit(self, engine: Engine) -> list[Sample]:
-        """`samples` answers to each prompt, prompt by prompt."""
-        rows = [prompt for prompt in self.prompts for _ in range(self.samples)]
-        seeds = np.random.SeedSequence([self.seed, 1]).generate_state(len(rows), dtype=np.uint64)
-        return engine.sample(rows, self.sampling, [int(seed) for seed in seeds])
+        """The answers, prompt by prompt."""
+        return draw(engine, self.prompts, self.samples, self.sampling, [self.seed, *APART])
 
 
-def point(
-    exam: Exam, engine: Engine, judges: Judges, lm: LanguageModel, reference: LanguageModel | None
-) -> dict[str, Any]:
-    """The means of each prompt's scores and sequence KL, [prompts] by name, and what all answers are like."""
-    samples = exam.sit(engine)
+APART = (0, 0, 1)
+"""What sets an exam's random numbers apart from those of training."""
+
+
+def point(exam: Exam, judges: Judges, lm: LanguageModel, reference: LanguageModel | None) -> dict[str, Any]:
+    """Scores and log pi/pi_0 of the answers, [prompts][samples] each, and what these are like."""
+    samples = exam.sit(LocalEngine(lm))
     with reference_of(lm, reference) as before:
         ratios = log_ratios(before, samples, exam.sampling.temperature)
-    kl = np.reshape([float(ratio.sum()) for ratio in ratios], (len(exam.prompts), -1))
-    scores = judges.scores(samples, len(exam.prompts)) | {"kl": kl}
-    means = {name: values.mean(axis=1).tolist() for name, values in scores.items()}
-    tokens = sum(len(sample.response_ids) for sample in samples)
-    about = {
-        "length": tokens / len(samples),
-        "ended": sum(sample.ended for sample in samples) / len(samples),
+    scores = judges.scores(samples, len(exam.prompts))
+    scores["log_ratio"] = np.reshape([float(ratio.sum()) for ratio in ratios], (len(exam.prompts), -1))
+    return {
+        "samples": {name: np.round(values, DIGITS).tolist() for name, values in scores.items()},
+        "length": sum(len(sample.response_ids) for sample in samples) / len(samples),
+        "ends": sum(sample.ended for sample in samples) / len(samples),
+        "example": samples[0].text,
     }
-    return {"kl": float(kl.mean()), "prompts": means, **about}
+
+
+DIGITS = 6
+"""Of each score that is kept."""
 
 
 def best_points(scores: Mapping[str, Floats]) -> list[dict[str, Any]]:
-    """What the best of 1, 2, 4 ... of each prompt's samples are worth, chosen by the proxy: as `point`.
+    """What the best of 1, 2, 4 ... of each prompt's samples are worth, chosen by the proxy, [prompts] each.
 
-    The distance is the bound of their KL, which they all but reach where no two samples are the same.
+    `scores` are [prompts, samples]; `kl` is the bound, which is all but reached where samples differ.
     """
     count = scores["proxy"].shape[1]
     found = []
@@ -91,5 +96,5 @@ def best_points(scores: Mapping[str, Floats]) -> list[dict[str, Any]]:
             name: [best_of_n(own, other, n) for own, other in zip(scores["proxy"], values, strict=True)]
             for name, values in scores.items()
         }
-        found.append({"n": n, "kl": best_of_n_kl(n), "prompts": chosen})
+        found.append({"step": n, "kl": best_of_n_kl(n), "prompts": chosen})
     return found

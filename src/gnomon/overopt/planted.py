@@ -57,23 +57,22 @@ class Pairs:
         return [*self.first, *self.second]
 
 
+def exact(pairs: Pairs, gold: Gold) -> Floats:
+    """What one who sees the gold chooses of each pair, [pairs]: 1 the first, -1 the second, 0 neither."""
+    return np.sign(pairs.differences(np.array(gold(pairs.samples))))
+
+
 def choices(pairs: Pairs, gold: Gold, crowd: CrowdSettings, overlap: int, seed: int) -> Floats:
     """What `overlap` annotators choose of each pair, [pairs, overlap]: 1 the first answer, -1 the second.
 
-    What they see is the gold and `charmed` times the share of charming tokens, in standard deviations of its
-    differences. Without flips all choose what they find better (0 where they find both as good).
+    What they see is the gold and `charmed` times the share of charming characters, in standard deviations of
+    its differences; they choose the first a little more often, and longer answers by taste.
     """
     seems = np.array(gold(pairs.samples)) + crowd.charmed * gold.charm(pairs.samples)
     differences = pairs.differences(seems)
-    if crowd.flips == 0:
-        return np.repeat(np.sign(differences)[:, None], overlap, axis=1)
-    habits = Habits(log_threshold=NEVER)
-    mean = reliability_of_flips(crowd.flips, habits)
-    people = hire(
-        crowd.annotators,
-        Habits(reliability=(mean, crowd.variability), log_threshold=NEVER),
-        seed,
-    )
+    mean = reliability_of_flips(crowd.flips, Habits(log_threshold=NEVER))
+    habits = Habits(reliability=(mean, crowd.variability), log_threshold=NEVER)
+    people = hire(crowd.annotators, habits, seed)
     work = assign(len(pairs), crowd.annotators, overlap, seed)
     lengths = np.array([log(1 + len(sample.response_ids)) for sample in pairs.samples])
     spread = float(differences.std()) or 1.0

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from gnomon.config import ModelSettings, RewardSettings
+from gnomon.config import LoraSettings, ModelSettings, RewardSettings
+from gnomon.errors import ConfigError
+from gnomon.models.heads import body
+from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
 from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.overopt.planted import Pairs
@@ -14,16 +17,25 @@ from gnomon.training.pairs import EncodedPair, EncodedPairs
 
 
 def unlearnt(model: ModelSettings, proxy: ProxySettings, reward: RewardSettings, seed: int) -> Scorer:
-    """A reward model of the proxy's size that prefers nothing yet, its members heads on one body.
-
-    The scale of adapters of another rank than the model's is that of the model's.
-    """
-    if model.lora is not None:
-        alpha = model.lora.alpha * proxy.rank / model.lora.rank
-        lora = model.lora.model_copy(update={"rank": proxy.rank, "alpha": alpha})
+    """A reward model of the proxy's size that prefers nothing yet, its members heads on one body."""
+    if proxy.rank is not None:
+        lora = LoraSettings(rank=proxy.rank, alpha=2 * proxy.rank)
         model = model.model_copy(update={"lora": lora})
     lm = load_trainable(model.ref, model, seed)
+    if proxy.layers is not None:
+        _keep_layers(lm, proxy.layers)
     return Scorer(lm, RewardModel(lm, heads=reward.members, variance=reward.head == "mean_variance"))
+
+
+def _keep_layers(lm: LanguageModel, count: int) -> None:
+    """Leave a body its first layers alone; ConfigError where it has not as many."""
+    decoder, config = body(lm.model), lm.model.config.get_text_config()
+    if count > len(decoder.layers):
+        raise ConfigError(f"proxies.layers is {count}, and {lm.ref} has {len(decoder.layers)}; set fewer")
+    decoder.layers = decoder.layers[:count]
+    config.num_hidden_layers = count
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:count]
 
 
 def encoded(pairs: Pairs, choices: Floats) -> EncodedPairs:

@@ -1,10 +1,10 @@
 """Settings of the laboratory; its defaults are the study on the tiny model."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from gnomon.config import LoraSettings, ModelSettings, RewardSettings
+from gnomon.config import ModelSettings, RewardSettings
 from gnomon.policy_settings import EnsembleSettings, PolicySettings
 from gnomon.settings import OptimSettings, Settings
 
@@ -42,7 +42,7 @@ class CrowdSettings(Settings):
 
     annotators: int = Field(13, ge=1, description="how many share the work")
     flips: float = Field(
-        0.25, ge=0, le=0.5, description="share of their choices that are for what they find worse; 0: none"
+        0.25, ge=0.02, le=0.5, description="share of their choices that are for what they find worse"
     )
     variability: float = Field(0.6, ge=0, description="deviation of their reliability, in log-odds")
     charmed: float = Field(
@@ -51,21 +51,28 @@ class CrowdSettings(Settings):
 
 
 class ProxySettings(Settings):
-    """A reward model trained on the crowd's labels: its size is the rank of its adapters."""
+    """A reward model of the study: what it learns from, and its size."""
 
-    rank: int = Field(8, ge=1)
-    labels: int = Field(600, ge=8, description="comparisons it learns from, each with one choice")
+    labels: int = Field(2000, ge=8, description="comparisons it learns from, each with one choice")
+    by: Literal["crowd", "exact"] = Field(
+        "crowd", description="who chooses: the crowd, or one who sees the gold and never errs"
+    )
+    rank: int | None = Field(None, ge=1, description="of its adapters; null: as `model.lora` has it")
+    layers: int | None = Field(
+        None, ge=1, description="of its body, the first ones, where every weight trains; null: all"
+    )
 
     @property
     def name(self) -> str:
         """What it is called in rows and figures."""
-        return f"rank-{self.rank}-labels-{self.labels}"
+        size = [f"rank-{self.rank}"] if self.rank else [f"layers-{self.layers}"] if self.layers else []
+        return "-".join([self.by, str(self.labels), *size])
 
 
-class GuardSettings(Settings):
+class GuardedSettings(Settings):
     """What the guarded climb has and the other has not."""
 
-    members: int = Field(4, ge=2, le=16, description="of the ensemble that pays it")
+    members: int = Field(4, ge=2, le=16, description="of the ensemble that pays it, heads on one body")
     ensemble: EnsembleSettings = EnsembleSettings(combine="worst")
     kl_budget: float = Field(4.0, gt=0, description="nats a sequence the policy may move")
 
@@ -74,16 +81,15 @@ class MeasureSettings(Settings):
     """What is sampled to draw the curves; none of it is trained on."""
 
     samples: int = Field(16, ge=2, description="answers to each prompt at a point of a climb")
-    every: int = Field(4, ge=1, description="steps between two points")
+    every: int = Field(5, ge=1, description="steps between two points")
     best_of: int = Field(128, ge=2, description="answers to each prompt that the best are chosen among")
-    held_out: int = Field(800, ge=50, description="comparisons that tell how proxy and second model err")
+    held_out: int = Field(1000, ge=50, description="comparisons that tell how proxy and second model err")
     away: float = Field(
         0.5,
         ge=0,
-        description="fits of RL leave out points nearer than this, in root nats: their slope is "
-        "infinite at 0",
+        description="root nats within which fits of RL leave points out: their slope is infinite at 0",
     )
-    resamples: int = Field(500, ge=50, description="of prompts and runs, for the intervals")
+    resamples: int = Field(500, ge=50, description="of prompts and runs, for the intervals of fits")
 
 
 class LaboratorySettings(Settings):
@@ -91,45 +97,58 @@ class LaboratorySettings(Settings):
 
     name: str = "overopt"
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    model: ModelSettings = ModelSettings(
-        ref="tiny:0", dtype="float32", lora=LoraSettings(rank=8, alpha=16), max_length=64
-    )
-    prompts: tuple[str, ...] = Field((), description="as `data.prompts`; none: single letters")
-    prompt_count: int = Field(16, ge=2, description="prompts, the first ones after a seeded shuffle")
+    model: ModelSettings = ModelSettings(ref="tiny:0", dtype="float32", lora=None, max_length=64)
     start: StartSettings | None = Field(StartSettings(), description="null: the model as it is")
+    prompts: tuple[str, ...] = Field((), description="as `data.prompts`; none: single letters")
+    prompt_count: int = Field(24, ge=8, description="prompts, the first ones after a seeded shuffle")
     gold: GoldSettings = GoldSettings()
     crowd: CrowdSettings = CrowdSettings(charmed=1.8)
     second: CrowdSettings = Field(
-        CrowdSettings(charmed=0.5), description="who labels for the second reward model"
+        CrowdSettings(charmed=0.5),
+        description="who labels for the second reward model, on as many comparisons as the first proxy has",
     )
     careful: CrowdSettings = Field(
         CrowdSettings(annotators=5, charmed=0.0),
         description="who judges the held-out comparisons, each by two of them: noise, no bias",
     )
-    proxies: tuple[ProxySettings, ...] = Field((ProxySettings(), ProxySettings(rank=2)), min_length=1)
+    proxies: tuple[ProxySettings, ...] = Field(
+        (ProxySettings(), ProxySettings(labels=500), ProxySettings(layers=1), ProxySettings(by="exact")),
+        min_length=1,
+        description="each is climbed; the first one with guards as well",
+    )
     reward: RewardSettings = RewardSettings(
-        optim=OptimSettings(lr=5e-3, epochs=3, batch_size=32, micro_tokens=4096, weight_decay=0.01)
+        optim=OptimSettings(lr=3e-3, epochs=4, batch_size=32, micro_tokens=4096, weight_decay=0.01)
     )
     policy: PolicySettings = PolicySettings(
         optim=OptimSettings(
-            lr=1e-2, batch_size=96, micro_tokens=4096, schedule="constant", checkpoint_every=20
+            lr=6e-4, batch_size=96, micro_tokens=4096, schedule="constant", checkpoint_every=20
         ),
-        steps=60,
-        samples=6,
+        steps=120,
+        samples=8,
         beta=0.0,
-        kl_budget=1e9,
+        kl_budget=None,
         max_new_tokens=8,
         temperature=1.0,
         score_bound=None,
         length_neutral=False,
         missing_end=0.0,
     )
-    guards: GuardSettings = GuardSettings()
+    guarded: GuardedSettings = GuardedSettings()
     measure: MeasureSettings = MeasureSettings()
 
     @model_validator(mode="after")
-    def _each_once(self) -> Self:
-        for what, values in (("seeds", self.seeds), ("proxies", self.proxies)):
+    def _fits(self) -> Self:
+        for what, values in (("seeds", self.seeds), ("proxies", [each.name for each in self.proxies])):
             if len(set(values)) < len(values):
                 raise ValueError(f"{what}: one is named twice; a study has each once")
+        if self.model.lora is not None and any(each.layers for each in self.proxies):
+            raise ValueError("proxies: layers are left out where every weight trains; set model.lora to null")
+        if self.policy.algorithm == "ppo":
+            raise ValueError("policy.algorithm: ppo learns values beside the policy; take one without")
         return self
+
+    @property
+    def guarded_policy(self) -> PolicySettings:
+        """The policy's settings with the guards on."""
+        changes = {"kl_budget": self.guarded.kl_budget, "ensemble": self.guarded.ensemble}
+        return self.policy.model_copy(update=changes)

@@ -39,7 +39,7 @@ STEEPEST = 0.97
 """A correlation of a model with gold is held below this: estimates from few pairs may pass 1."""
 FARTHEST = 8.0
 """The largest delta that is looked at, in standard deviations of the proxy's score."""
-STRIDES = 160
+STRIDES = 80
 
 
 class Witness(NamedTuple):
@@ -78,8 +78,8 @@ def witness(proxy: Floats, second: Floats, votes: Floats) -> Witness:
     """
     if proxy.shape != second.shape or votes.shape != (*proxy.shape, 2):
         raise DataError(
-            f"pairs: margins of shape {proxy.shape} and {second.shape}, votes of {votes.shape}; give each pair "
-            "a margin of either model and two votes"
+            f"pairs: margins of shape {proxy.shape} and {second.shape}, votes of {votes.shape}; give each "
+            "pair a margin of either model and two votes"
         )
     agreed = sin(pi * (float((votes[:, 0] == votes[:, 1]).mean()) - 0.5))
     spreads = [float(np.sqrt((margin**2).mean())) for margin in (proxy, second)]
@@ -105,7 +105,7 @@ def witness(proxy: Floats, second: Floats, votes: Floats) -> Witness:
 
 
 class Seen(NamedTuple):
-    """What is seen at a point of a climb, [prompts, samples] each: both scores, log pi/pi_0 of the samples."""
+    """What is seen at a point of a climb, [prompts, samples] each; `log_ratio` is log pi/pi_0."""
 
     proxy: Floats
     second: Floats
@@ -138,7 +138,7 @@ class Forecast(NamedTuple):
     ahead: Ahead
 
 
-def foretell(seen: Sequence[Seen], known: Witness, resamples: int = 200, seed: int = 0) -> Forecast:
+def foretell(seen: Sequence[Seen], known: Witness, resamples: int = 60, seed: int = 0) -> Forecast:
     """The peak, from the points of a climb so far, the start first; intervals resample prompts.
 
     DataError for fewer than two points, and as `Witness.implied` has it.

@@ -31,7 +31,7 @@ class Curve(NamedTuple):
 
     @property
     def peak(self) -> float:
-        """Where it is highest: alpha / 2 beta, or e^(alpha / beta - 1); infinite where it never bends down."""
+        """Where it is highest: alpha / 2 beta, or e^(alpha / beta - 1); infinite where it does not bend."""
         if self.beta <= 0:
             return inf
         if self.form == "best_of_n":
@@ -89,8 +89,8 @@ def fit(form: Form, distances: Floats, gains: Floats, weights: Floats | None = N
     normal = design.T @ (weights[:, None] * design)
     if len(slope) < 2 or np.linalg.cond(normal) > WORST:
         raise DataError(
-            f"{len(slope)} points at {len(set(slope.tolist()))} distances do not tell how gold bends; measure "
-            "more often"
+            f"{len(slope)} points at {len(set(slope.tolist()))} distances do not tell how gold bends; "
+            "measure more often"
         )
     alpha, beta = np.linalg.solve(normal, design.T @ (weights * gains))
     return Curve(form, float(alpha), float(beta))
@@ -127,7 +127,7 @@ def fit_courses(
 
 
 class Turn(NamedTuple):
-    """Where a measured curve is highest, what was gained there, and the share of it that was lost at the end."""
+    """Where a measured curve is highest, what was gained there, and the share of that lost at the end."""
 
     place: int
     gained: float
