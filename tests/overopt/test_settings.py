@@ -17,10 +17,10 @@ def test_a_part_of_a_section_keeps_the_rest_of_it():
 
 def test_guards_change_the_policy_in_nothing_else():
     settings = load("guarded.kl_budget=3")
-    guarded = settings.guarded_policy
+    guarded = settings.policy_under(settings.guarded)
     assert (guarded.kl_budget, guarded.ensemble.combine) == (3, "worst")
     same = {"kl_budget": settings.policy.kl_budget, "ensemble": settings.policy.ensemble}
-    assert guarded.model_copy(update=same) == settings.policy
+    assert guarded.model_copy(update=same) == settings.policy == settings.policy_under(None)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ def overopt(
     model = settings.model.model_copy(update={"ref": model_ref(settings.model.ref)})
     settings = settings.model_copy(update={"model": model})
     place = folder or Path("runs") / settings.name
-    stages = bool(settings.start) + len(settings.seeds) * (4 + 3 * len(settings.proxies))
+    each = 2 + 3 * len(settings.proxies) + 2 * bool(settings.guarded)
+    stages = bool(settings.start) + len(settings.seeds) * each
     with reporting(stages) as reporter:
         summary = study(settings, place, reporter)
     if as_json:

@@ -133,7 +133,7 @@ class LaboratorySettings(Settings):
         length_neutral=False,
         missing_end=0.0,
     )
-    guarded: GuardedSettings = GuardedSettings()
+    guarded: GuardedSettings | None = Field(GuardedSettings(), description="null: there is no such climb")
     measure: MeasureSettings = MeasureSettings()
 
     @model_validator(mode="after")
@@ -147,8 +147,8 @@ class LaboratorySettings(Settings):
             raise ValueError("policy.algorithm: ppo learns values beside the policy; take one without")
         return self
 
-    @property
-    def guarded_policy(self) -> PolicySettings:
-        """The policy's settings with the guards on."""
-        changes = {"kl_budget": self.guarded.kl_budget, "ensemble": self.guarded.ensemble}
-        return self.policy.model_copy(update=changes)
+    def policy_under(self, guards: GuardedSettings | None) -> PolicySettings:
+        """The policy's settings with guards on, where there are any."""
+        if guards is None:
+            return self.policy
+        return self.policy.model_copy(update={"kl_budget": guards.kl_budget, "ensemble": guards.ensemble})

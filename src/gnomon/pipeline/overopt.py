@@ -18,7 +18,7 @@ from gnomon.overopt.drawing import Prompts, draw, draw_pairs, from_row, to_row, 
 from gnomon.overopt.measuring import Exam, Judges, best_points, point
 from gnomon.overopt.planted import Gold, Pairs, choices, exact
 from gnomon.overopt.proxies import encoded, unlearnt
-from gnomon.overopt.settings import LaboratorySettings, ProxySettings
+from gnomon.overopt.settings import GuardedSettings, LaboratorySettings, ProxySettings
 from gnomon.pipeline.card import model_card
 from gnomon.pipeline.rows import read_lines, write_lines
 from gnomon.pipeline.scoring import MODEL
@@ -104,7 +104,7 @@ def start_stage(settings: LaboratorySettings, prompts: Sequence[Conversation]) -
         save_model(lm, context.folder / MODEL, model_card(recipe, "start", lm, {"steps": result.steps}))
 
     own = words_of.model_dump(mode="json")
-    chosen = stage_settings(recipe, first, start=own, prompts=[prompt.text for prompt in prompts])
+    chosen = stage_settings(recipe, first, words=own, prompts=[prompt.text for prompt in prompts])
     return Stage("start", 1, chosen, first.inputs, run)
 
 
@@ -196,10 +196,10 @@ class Made:
     labels: Artefact
 
 
-def climb_stage(study: Study, name: str, made: Made, *, guarded: bool) -> Stage:
+def climb_stage(study: Study, name: str, made: Made, guards: GuardedSettings | None) -> Stage:
     """Policy optimisation against a proxy, measured as it goes; and how proxy and second model err."""
     own = study.settings
-    policy = own.guarded_policy if guarded else own.policy
+    policy = own.policy_under(guards)
     given = made.labels.only("held_out.jsonl")
 
     def run(context: StageContext) -> None:
@@ -244,7 +244,7 @@ def climb_stage(study: Study, name: str, made: Made, *, guarded: bool) -> Stage:
         "prompts": [prompt.text for prompt in study.prompts],
     }
     inputs = {"proxy": made.proxy, "second": made.second, "labels": given, **study.start.inputs}
-    kind = "guarded" if guarded else "free"
+    kind = "free" if guards is None else "guarded"
     return Stage(f"climb-{name}-{kind}-{study.seed}", 1, chosen, inputs, run)
 
 

@@ -1,7 +1,7 @@
 """A study of over-optimisation from settings to figures: stages made once, rows, summary, page."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -92,7 +92,7 @@ def _prompts(settings: LaboratorySettings) -> list[Conversation]:
     return [row.conversation for row in chosen]
 
 
-def _seed_climbs(study: Study, make: Any) -> list[Climb]:
+def _seed_climbs(study: Study, make: Callable[[Stage], Artefact]) -> list[Climb]:
     """Everything of one seed, each proxy climbed by the best of n and by RL, the first one guarded too."""
     own = study.settings
     labels = make(labels_stage(study))
@@ -102,10 +102,12 @@ def _seed_climbs(study: Study, make: Any) -> list[Climb]:
         learnt = make(proxy_stage(study, proxy.name, proxy, labels))
         best = make(best_stage(study, proxy.name, learnt, second, labels))
         climbs.append(best_climb(study.seed, proxy.name, read_lines(best.path / POINTS)))
-        climbed = make(climb_stage(study, proxy.name, Made(learnt, second, labels), guarded=False))
+        climbed = make(climb_stage(study, proxy.name, Made(learnt, second, labels), None))
         climbs.append(_climb(study, proxy.name, climbed, guarded=False))
+    if own.guarded is None:
+        return climbs
     ensemble = make(proxy_stage(study, "ensemble", own.proxies[0], labels, own.guarded.members))
-    climbed = make(climb_stage(study, "ensemble", Made(ensemble, second, labels), guarded=True))
+    climbed = make(climb_stage(study, "ensemble", Made(ensemble, second, labels), own.guarded))
     return [*climbs, _climb(study, own.proxies[0].name, climbed, guarded=True)]
 
 

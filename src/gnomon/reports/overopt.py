@@ -69,10 +69,11 @@ def sentences(verdict: Mapping[str, Any]) -> Iterator[str]:
         f"Without guards gold rose and then fell while the proxy rose in {free['over_optimised']} of "
         f"{free['of']} climbs by RL against the first proxy."
     )
-    yield (
-        f"With an ensemble and a KL budget gold ended within 5% of its highest gain in {guarded['close']} of "
-        f"{guarded['of']}."
-    )
+    if guarded["of"]:
+        yield (
+            f"With an ensemble and a KL budget gold ended within 5% of its highest gain in {guarded['close']} of "
+            f"{guarded['of']}."
+        )
     if alarms["of"]:
         yield (
             f"Of all {alarms['of']} climbs that over-optimised, {alarms['in_time']} had an alarm before a "
