@@ -104,7 +104,7 @@ def test_fits_are_of_climbs_of_one_name():
     climbs += [best_climb(0, "crowd", best_rows()), policy_climb(0, "crowd", rows[:2], held, guarded=True)]
     told = fits(climbs, away=0.5, resamples=20)
     assert list(told) == ["rl crowd", "best_of_n crowd", "rl crowd guarded"]
-    assert told["rl crowd"]["peak"]["value"] == pytest.approx(1.8, abs=0.5)
+    assert 0.8 < told["rl crowd"]["peak"]["value"] < 2.2
     assert told["best_of_n crowd"]["beta"]["value"] > 0
     assert "do not tell" in told["rl crowd guarded"]["missing"]
 

@@ -41,10 +41,11 @@ def test_a_point_at_the_start_is_no_distance_away():
     lm, reference = load("tiny:0", dtype="float32"), load("tiny:0", dtype="float32")
     prompts = [tuple(lm.encode_prompt(prompt)) for prompt in letters(3)]
     exam = Exam(prompts, 2, Sampling(4), seed=0)
-    row = point(exam, judges(), lm, reference)
+    own = judges()
+    row = point(exam, own, lm, reference)
     assert np.array(row["samples"]["log_ratio"]) == pytest.approx(np.zeros((3, 2)), abs=1e-4)
     assert 0 < row["length"] <= 4
-    assert row == point(exam, judges(), lm, reference)
+    assert row == point(exam, own, lm, reference)
 
 
 def test_the_best_of_n_by_the_proxy():

@@ -85,11 +85,12 @@ def test_intervals_hold_the_truth(form):
 
 def test_every_climb_weighs_the_same():
     """One that was measured ten times as often counts no more."""
-    often, seldom = np.linspace(0.5, 4, 80), np.linspace(0.5, 4, 8)
+    seldom = np.linspace(0.5, 4, 8)
+    often = np.tile(seldom, 10)
     one = Course(often, np.repeat(Curve("best_of_n", 1.0, 0.2).gain(often)[:, None], 2, axis=1))
     other = Course(seldom, np.repeat(Curve("best_of_n", 2.0, 0.4).gain(seldom)[:, None], 2, axis=1))
     found = fit_courses("best_of_n", [one, other], resamples=2)
-    assert found.alpha.value == pytest.approx(1.5, abs=0.05)
+    assert found.alpha.value == pytest.approx(1.5)
 
 
 def test_points_near_the_start_are_left_out_of_rl():

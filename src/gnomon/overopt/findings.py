@@ -51,11 +51,11 @@ class Climb:
     def gains(self, score: str) -> Floats:
         """What each prompt had gained by the score, [points, prompts]."""
         values = self.means[score]
-        return values - values[0]
+        return np.asarray(values - values[0])
 
     def course(self, score: str) -> Floats:
         """The mean gain, [points]."""
-        return self.gains(score).mean(axis=1)
+        return np.asarray(self.gains(score).mean(axis=1))
 
 
 def policy_climb(

@@ -259,8 +259,8 @@ SHOWN = {
 
 def _judges(study: Study, proxy: Artefact, second: Artefact, ensemble: EnsembleSettings) -> Judges:
     dtype = study.settings.model.trained_dtype
-    scorers = [load_scorer(made.path / MODEL, dtype=dtype) for made in (proxy, second)]
-    return Judges(*scorers, study.gold, ensemble)
+    first, other = (load_scorer(made.path / MODEL, dtype=dtype) for made in (proxy, second))
+    return Judges(first, other, study.gold, ensemble)
 
 
 def _margins(scores: Floats) -> Floats:

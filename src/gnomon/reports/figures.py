@@ -121,9 +121,11 @@ def climbs(name: str, paths: Sequence[Path], marks: Sequence[tuple[float, str]],
         axes.axhline(0, color=MUTED, lw=0.8)
         named: set[str] = set()
         for path in paths:
-            style = {"lw": 2.0 if path.bold else 1.0, "ls": (0, (4, 2)) if path.dashed else "-"}
-            label = {} if path.label in named else {"label": visible(path.label)}
-            axes.plot(path.distances, path.values, color=path.colour, **style, **label)
+            (line,) = axes.plot(path.distances, path.values, color=path.colour, lw=2 if path.bold else 1)
+            if path.dashed:
+                line.set_linestyle((0, (4, 2)))
+            if path.label not in named:
+                line.set_label(visible(path.label))
             named.add(path.label)
         for distance, words in marks:
             axes.axvline(distance, color=MUTED, lw=1, ls=(0, (2, 2)))

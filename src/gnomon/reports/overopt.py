@@ -71,8 +71,8 @@ def sentences(verdict: Mapping[str, Any]) -> Iterator[str]:
     )
     if guarded["of"]:
         yield (
-            f"With an ensemble and a KL budget gold ended within 5% of its highest gain in {guarded['close']} of "
-            f"{guarded['of']}."
+            f"With an ensemble and a KL budget gold ended within 5% of its highest gain in "
+            f"{guarded['close']} of {guarded['of']}."
         )
     if alarms["of"]:
         yield (

@@ -154,9 +154,8 @@ def foretell(seen: Sequence[Seen], known: Witness, resamples: int = 60, seed: in
         chosen = rng.integers(0, count, size=count)
         drawn = [Seen(*(values[chosen] for values in point)) for point in seen]
         peaks.append(_peak(look_ahead(drawn[0], drawn[-1], known), _behind(drawn, known)))
-    low, high = (
-        float(np.quantile(peaks, share, method=method)) for share, method in ((0.1, "lower"), (0.9, "higher"))
-    )
+    low = float(np.quantile(peaks, 0.1, method="lower"))
+    high = float(np.quantile(peaks, 0.9, method="higher"))
     return Forecast(_peak(ahead, behind), low, high, float(np.isfinite(peaks).mean()), ahead)
 
 

@@ -117,10 +117,8 @@ def fit_courses(
     points = sum(len(course.distances) for course in far)
 
     def estimate(name: str) -> Estimate:
-        low, high = (
-            float(np.quantile(values[name], share, method=method))
-            for share, method in ((0.025, "lower"), (0.975, "higher"))
-        )
+        low = float(np.quantile(values[name], 0.025, method="lower"))
+        high = float(np.quantile(values[name], 0.975, method="higher"))
         return Estimate(float(getattr(curve, name)), low, high, points)
 
     return Fitted(form, estimate("alpha"), estimate("beta"), estimate("peak"), _explained(curve, far))
