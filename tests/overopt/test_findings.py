@@ -111,7 +111,7 @@ def test_fits_are_of_climbs_of_one_name():
 
 def row(**own):
     usual = {"method": "rl", "proxy": "crowd", "guarded": False, "over_optimised": True, "lost": 0.5}
-    usual |= {"alarm": {"fired": ["turn"], "lost": 0.05}}
+    usual |= {"alarm": {"fired": ["turn"], "lost": 0.05}, "alarm_freed": {"fired": ["turn"], "lost": 0.0}}
     usual |= {"forecast": {"peak": 2.0, "error": 0.2, "early": True, "missed": 0.02}}
     return usual | own
 
@@ -134,7 +134,7 @@ def test_a_verdict_counts_what_was_to_be_seen():
     )
     assert told["free"] == {"over_optimised": 1, "of": 2}
     assert told["guarded"] == {"close": 1, "of": 1}
-    assert told["alarms"] == {"in_time": 2, "of": 3}
+    assert told["alarms"] == {"in_time": 2, "freed": 3, "of": 3}
     assert told["forecasts"] == {
         "made": 3,
         "early": 2,

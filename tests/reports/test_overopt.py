@@ -58,7 +58,7 @@ def summary():
         "verdict": {
             "free": {"over_optimised": 1, "of": 1},
             "guarded": {"close": 0, "of": 1},
-            "alarms": {"in_time": 1, "of": 1},
+            "alarms": {"in_time": 1, "freed": 1, "of": 1},
             "forecasts": {"made": 1, "early": 1, "of": 1, "error": 0.1, "near": 1, "missed": 0.02},
         },
         "costs": {"seconds": 12.0},
@@ -97,7 +97,7 @@ def test_a_verdict_in_words():
     assert "in 0 of 1" in told[1]
     assert "off by 10%" in told[3]
     assert "2.0% of gold's highest gain" in told[3]
-    nothing = summary()["verdict"] | {"alarms": {"in_time": 0, "of": 0}}
+    nothing = summary()["verdict"] | {"alarms": {"in_time": 0, "freed": 0, "of": 0}}
     nothing["forecasts"] = nothing["forecasts"] | {"made": 0}
     assert len(list(sentences(nothing))) == 2
 

@@ -10,7 +10,7 @@ import numpy as np
 from gnomon.errors import DataError
 from gnomon.guard_settings import GuardSettings
 from gnomon.stats.alarms import Point
-from gnomon.stats.forecast import Forecast, Seen, foretell, witness
+from gnomon.stats.forecast import Forecast, Seen, Witness, foretell, witness
 from gnomon.stats.overopt import Course, Form, Turn, fit_courses, turn
 from gnomon.stats.units import Floats
 from gnomon.training.lookout import Lookout
@@ -29,7 +29,7 @@ class Climb:
     """The points of one climb, the start first, and how proxy and second model judge held-out pairs.
 
     `distances` [points] are in root nats, `means` [points, prompts] by the names `SCORES`; `seen` is what a
-    forecast sees of each point of RL. `planned` is how many points there would be without a stop.
+    forecast sees of each point of RL.
     """
 
     seed: int
@@ -41,7 +41,6 @@ class Climb:
     means: Mapping[str, Floats]
     seen: Sequence[Seen] = ()
     held: Mapping[str, Floats] | None = None
-    planned: int = 0
 
     @property
     def name(self) -> str:
@@ -79,7 +78,6 @@ def policy_climb(
         {name: values.mean(axis=2) for name, values in samples.items()},
         seen,
         {name: np.array(values, dtype=np.float64) for name, values in held.items()},
-        len(rows),
     )
 
 
@@ -107,20 +105,42 @@ def findings(climb: Climb) -> dict[str, Any]:
         "proxy_gained": float(course[-1]),
         "over_optimised": bool(found.gained > 0 and found.lost > CLEAR and course[-1] > course[found.place]),
     }
-    if climb.held is not None:
-        told |= {"alarm": alarmed(climb, found), "forecast": forecasted(climb, found)}
-    return told
+    if climb.held is None:
+        return told
+    known = witnessed(climb)
+    plain = alarmed(climb, found, climb.means["second"])
+    if isinstance(known, str):
+        return told | {"alarm": plain, "forecast": {"blind": known}}
+    freed = known.implied(climb.gains("proxy"), climb.gains("second"))
+    told |= {"alarm": plain, "alarm_freed": alarmed(climb, found, freed)}
+    return told | {"forecast": forecasted(climb, found, known)}
 
 
-def alarmed(climb: Climb, found: Turn) -> dict[str, Any]:
-    """The first alarm by what a user has, if any, and the share of its gain that gold had lost by then."""
-    names = [name for name in ("proxy", "second", "spread") if climb.means[name].any()]
-    lookout = Lookout(max(climb.planned, len(climb.steps)), GuardSettings(), climb.seed)
+def witnessed(climb: Climb) -> Witness | str:
+    """What held-out pairs tell of proxy and second model, or why a forecast by them would be blind."""
+    assert climb.held is not None
+    try:
+        known = witness(climb.held["proxy"], climb.held["second"], climb.held["votes"])
+        known.implied(np.zeros(1), np.zeros(1))
+    except DataError as problem:
+        return str(problem)
+    return known
+
+
+def alarmed(climb: Climb, found: Turn, second: Floats) -> dict[str, Any]:
+    """The first alarm by what a user has, if any, and the share of its gain that gold had lost by then.
+
+    `second` [points, prompts] is the second model's score, as it is or freed of what it shares with the
+    proxy.
+    """
+    scores = {"proxy": climb.means["proxy"], "second": second, "spread": climb.means["spread"]}
+    lookout = Lookout(len(climb.steps), GuardSettings(), climb.seed)
     gold = climb.course("gold")
     for k, step in enumerate(climb.steps):
         figures = {
-            name: {f"prompt-{i}": float(value) for i, value in enumerate(climb.means[name][k])}
-            for name in names
+            name: {f"prompt-{i}": float(value) for i, value in enumerate(values[k])}
+            for name, values in scores.items()
+            if values.any()
         }
         lookout.see(Point(step, figures))
         if lookout.fired:
@@ -130,18 +150,13 @@ def alarmed(climb: Climb, found: Turn) -> dict[str, Any]:
     return {"fired": [], "step": None, "distance": None, "lost": None}
 
 
-def forecasted(climb: Climb, found: Turn) -> dict[str, Any]:
+def forecasted(climb: Climb, found: Turn, known: Witness) -> dict[str, Any]:
     """The first forecast that had the peak in sight, and where following all of them would have stopped.
 
     `error` is relative to where gold was highest, `early` whether it was made before that; `missed` is the
-    share of what gold gained at most that stopping there does without. A second model that knows no more of
-    gold than the proxy foretells nothing, and `blind` says so.
+    share of what gold gained at most that stopping there does without.
     """
-    try:
-        known = witness(*(climb.held[name] for name in ("proxy", "second", "votes")))  # type: ignore[index]
-        told = [foretell(climb.seen[: k + 1], known, seed=climb.seed) for k in range(1, len(climb.seen))]
-    except DataError as problem:
-        return {"blind": str(problem)}
+    told = [foretell(climb.seen[: k + 1], known, seed=climb.seed) for k in range(1, len(climb.seen))]
     stop = next((k + 1 for k, one in enumerate(told) if _reached(one, climb.distances[k + 1])), None)
     first = next((k for k, one in enumerate(told) if _in_sight(one)), None)
     gold = climb.course("gold")
@@ -169,13 +184,10 @@ def forecasted(climb: Climb, found: Turn) -> dict[str, Any]:
 
 def implied(climb: Climb) -> Floats | None:
     """What gold has gained as the two scores imply it, in its own unit, [points]; None where they cannot."""
-    if climb.held is None:
+    known = "" if climb.held is None else witnessed(climb)
+    if climb.held is None or isinstance(known, str):
         return None
-    try:
-        known = witness(climb.held["proxy"], climb.held["second"], climb.held["votes"])
-        gained = known.implied(climb.course("proxy"), climb.course("second"))
-    except DataError:
-        return None
+    gained = known.implied(climb.course("proxy"), climb.course("second"))
     return np.asarray(gained * float(climb.held["gold"].std()))
 
 

@@ -112,7 +112,7 @@ class LaboratorySettings(Settings):
         description="who judges the held-out comparisons, each by two of them: noise, no bias",
     )
     proxies: tuple[ProxySettings, ...] = Field(
-        (ProxySettings(), ProxySettings(labels=500), ProxySettings(layers=1), ProxySettings(by="exact")),
+        (ProxySettings(), ProxySettings(labels=500, layers=1), ProxySettings(by="exact")),
         min_length=1,
         description="each is climbed; the first one with guards as well",
     )
@@ -123,7 +123,7 @@ class LaboratorySettings(Settings):
         optim=OptimSettings(
             lr=6e-4, batch_size=96, micro_tokens=4096, schedule="constant", checkpoint_every=20
         ),
-        steps=120,
+        steps=100,
         samples=8,
         beta=0.0,
         kl_budget=None,

@@ -159,11 +159,11 @@ def verdict(found: Sequence[Mapping[str, Any]], first: str) -> dict[str, Any]:
     over = [row for row in rl if row["over_optimised"]]
     told = [row["forecast"] for row in over if row["forecast"].get("peak") is not None]
     missed = [row["forecast"]["missed"] for row in over if "missed" in row["forecast"]]
-    in_time = [row for row in over if row["alarm"]["fired"] and row["alarm"]["lost"] < LOST]
+    alarms = {kind: sum(_in_time(row.get(kind)) for row in over) for kind in ("alarm", "alarm_freed")}
     return {
         "free": {"over_optimised": sum(row["over_optimised"] for row in free), "of": len(free)},
         "guarded": {"close": sum(row["lost"] <= CLOSE for row in guarded), "of": len(guarded)},
-        "alarms": {"in_time": len(in_time), "of": len(over)},
+        "alarms": {"in_time": alarms["alarm"], "freed": alarms["alarm_freed"], "of": len(over)},
         "forecasts": {
             "made": len(told),
             "early": sum(one["early"] for one in told),
@@ -173,3 +173,7 @@ def verdict(found: Sequence[Mapping[str, Any]], first: str) -> dict[str, Any]:
             "missed": median(missed) if missed else None,
         },
     }
+
+
+def _in_time(alarm: Mapping[str, Any] | None) -> bool:
+    return alarm is not None and bool(alarm["fired"]) and alarm["lost"] < LOST

@@ -77,7 +77,8 @@ def sentences(verdict: Mapping[str, Any]) -> Iterator[str]:
     if alarms["of"]:
         yield (
             f"Of all {alarms['of']} climbs that over-optimised, {alarms['in_time']} had an alarm before a "
-            "tenth of gold's gain was lost."
+            f"tenth of gold's gain was lost, and {alarms['freed']} where the second score was freed of what "
+            "it shares with the proxy."
         )
     told = verdict["forecasts"]
     if told["made"]:
