@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 from gnomon.config import Recipe
 from gnomon.errors import ConfigError
 from gnomon.preference_settings import PreferenceSettings
+from gnomon.settings import Settings
+
+S = TypeVar("S", bound=Settings)
 
 
 def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
@@ -18,16 +21,31 @@ def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Reci
 
     Without a path the overrides change the defaults.
     """
+    values = _given(path, overrides)
+    return _filled(Recipe(preference=PreferenceSettings() if "preference" in values else None), values, path)
+
+
+def load_settings(kind: type[S], path: Path | None = None, overrides: Sequence[str] = ()) -> S:
+    """Settings of another kind, read like a recipe."""
+    return _filled(kind(), _given(path, overrides), path)
+
+
+def _given(path: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
     values = _read(path, seen=()) if path else {}
     for override in overrides:
         _apply(values, override)
+    return values
+
+
+def _filled(defaults: S, values: Mapping[str, Any], path: Path | None) -> S:
+    """The defaults with the values, merged first: a section given in part keeps its stage's defaults, not
+    those of its class."""
+    kind = type(defaults)
     try:
-        # Merged first: a section given in part keeps its stage's defaults, not those of its class.
-        defaults = Recipe(preference=PreferenceSettings() if "preference" in values else None)
-        return Recipe.model_validate(_merge(defaults.model_dump(), values))
+        return kind.model_validate(_merge(defaults.model_dump(), values))
     except ValidationError as problem:
         where = f"{path}: " if path else ""
-        raise ConfigError(f"{where}{describe(problem, Recipe)}") from problem
+        raise ConfigError(f"{where}{describe(problem, kind)}") from problem
 
 
 class _Loader(yaml.SafeLoader):

@@ -22,6 +22,7 @@ from gnomon.cli import (
     eval_reward,
     evaluate,
     export,
+    overopt,
     plan,
     report,
     run,
@@ -72,6 +73,7 @@ app.command("eval-reward")(eval_reward.eval_reward)
 app.add_typer(harness_app, name="harness")
 app.command()(compare.compare)
 app.command("win-rate")(win_rate.win_rate)
+app.command()(overopt.overopt)
 app.command()(chat.chat)
 app.command()(collect.collect)
 label_app.command()(stats)

@@ -111,6 +111,51 @@ def curve(
         return _svg(figure, name, "; ".join([*map(_told, lines), *warned]))
 
 
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A climb, or what was fitted to several: values against the distance from the start."""
+
+    label: str
+    colour: str
+    distances: Sequence[float]
+    values: Sequence[float]
+    dashed: bool = False
+    bold: bool = False
+
+
+def climbs(name: str, paths: Sequence[Path], marks: Sequence[tuple[float, str]], axis: str) -> str:
+    """Gains against distance in root nats, each label once in the legend; `marks` are words at distances."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.4, 2.9), layout="constrained")
+        axes = figure.subplots()
+        axes.axhline(0, color=MUTED, lw=0.8)
+        named: set[str] = set()
+        for path in paths:
+            (line,) = axes.plot(path.distances, path.values, color=path.colour, lw=2 if path.bold else 1)
+            if path.dashed:
+                line.set_linestyle((0, (4, 2)))
+            if path.label not in named:
+                line.set_label(visible(path.label))
+            named.add(path.label)
+        for distance, words in marks:
+            axes.axvline(distance, color=MUTED, lw=1, ls=(0, (2, 2)))
+            _note(axes, words, (distance, 1), ("data", "axes fraction"), (3, -2), va="top", color=MUTED)
+        axes.set_xlabel("root of KL from the start, nats per answer")
+        axes.set_ylabel(axis)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        figure.legend(loc="outside upper left", ncols=3, handlelength=1.6)
+        return _svg(figure, name, "; ".join(_highest(path) for path in paths))
+
+
+def _highest(path: Path) -> str:
+    most = max(range(len(path.values)), key=lambda k: path.values[k])
+    return (
+        f"{visible(path.label)}: at most {path.values[most]:.3g} at {path.distances[most]:.3g}, "
+        f"{path.values[-1]:.3g} at {path.distances[-1]:.3g}"
+    )
+
+
 def running_mean(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Centred mean over about a tenth of the curve (an odd window, three at least), shorter at the ends."""
     half = max(1, len(values) // 20)
