@@ -128,6 +128,9 @@ class DataSettings(Settings):
         description="rows with verifiable constraints on form, composed from the demonstrations that train "
         "and added to them; fewer where these do not give as many",
     )
+    composed_kinds: Literal["all", "practised"] = Field(
+        "all", description="of these constraints; practised leaves out the eight kinds that are held out"
+    )
 
 
 class SftSettings(Settings):
