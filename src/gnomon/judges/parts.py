@@ -34,7 +34,8 @@ def each_line(text: str, check: Check) -> bool:
 
 def acrostic(text: str, check: Check) -> bool:
     """The first letters of the lines spell the word; letter case aside."""
-    return "".join(_first_letter(line) for line in _lines(text)) == check["value"].casefold()
+    value: str = check["value"]
+    return "".join(_first_letter(line) for line in _lines(text)) == value.casefold()
 
 
 def ordered(text: str, check: Check) -> bool:

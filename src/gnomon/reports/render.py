@@ -96,6 +96,7 @@ def _page(run: Run) -> str:
             bread={row["model"]: row for row in run.answers if row["prompt"] == bread.get("prompt")},
             asked=view.browse(run.answers),
             metric_names=tables.metric_names(summary),
+            suite_metrics=tables.suite_metrics,
             verdict={name: view.track(name, summary) for name in tables.VERDICT},
             differences=view.differences(summary.get("differences", [])),
             plots=_plots(run),

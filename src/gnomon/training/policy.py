@@ -253,7 +253,7 @@ class PolicyOptimisation:
         known = {"checks": fmean(shares)} if shares else {}
         if self.settings.form.resample:
             known["reward/replaced"] = rollouts.replaced / (len(rollouts.drawn) // self.settings.samples)
-        if len(self.terms.names) > 1 or self.terms.limits:
+        if len(self.terms.names) > 1 or self.terms.told_apart:
             means = rollouts.terms.mean(dim=0).tolist()
             known |= {f"term/{name}": mean for name, mean in zip(self.terms.names, means, strict=True)}
         read = [(each.sample, each.reading) for each in rollouts.drawn if each.reading is not None]

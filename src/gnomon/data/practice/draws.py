@@ -146,7 +146,7 @@ def sections(rng: Random, task: Task) -> Asked:
     count, splitter = rng.randint(2, 3), rng.choice(SPLITTERS)
     labels = listed([f"{splitter} {number}" for number in range(1, count + 1)])
     kwargs = {"section_spliter": splitter, "num_sections": count}
-    values = {"count": count, "splitter": splitter, "labels": labels}
+    values: dict[str, Value] = {"count": count, "splitter": splitter, "labels": labels}
     return Asked(values, published("detectable_format:multiple_sections", **kwargs))
 
 
@@ -155,7 +155,7 @@ def paragraph_opening(rng: Random, task: Task) -> Asked:
     count = rng.randint(2, 3)
     nth, word = rng.randint(1, count), rng.choice(OPENERS)
     kwargs = {"num_paragraphs": count, "nth_paragraph": nth, "first_word": word}
-    values = {"count": count, "nth": NTH[nth - 1], "word": word}
+    values: dict[str, Value] = {"count": count, "nth": NTH[nth - 1], "word": word}
     return Asked(values, published("length_constraints:nth_paragraph_first_word", **kwargs))
 
 

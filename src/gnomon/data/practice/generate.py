@@ -1,5 +1,6 @@
 """Prompts for practice: requests in every topic, each with one to three constraints that go together."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -34,28 +35,31 @@ def practice(count: int, seed: int, *, apart: bool = False) -> list[Prompt]:
     Those made `apart` are of topics that the others never have. Fewer are the first of more. DataError where
     there are not as many.
     """
-    return [made.prompt for made in practised(count, seed, apart=apart)]
+    return [made.prompt for made in prompts_made(count, seed, apart=apart)]
 
 
-def practised(count: int, seed: int, *, apart: bool = False) -> list[Made]:
+def prompts_made(count: int, seed: int, *, apart: bool = False) -> list[Made]:
     """The same, with what they were made of."""
-    rng = Random(f"{seed}/practice")
+    stem = f"{FAMILY}-apart" if apart else FAMILY
     order = tasks(apart=apart)
-    rng.shuffle(order)
-    made = _distinct(_composed(order[: 2 * count + SPARE], seed))
+    Random(f"{seed}/{stem}").shuffle(order)
+    made = _distinct(_composed(order[: 2 * count + SPARE], f"{seed}/{stem}"))
     if len(made) < count:
-        made = _distinct(_composed(order, seed))
+        made = _distinct(_composed(order, f"{seed}/{stem}"))
     if len(made) < count:
         raise DataError(f"verifiable:{count}: there are {len(made)} such prompts; ask for as many or fewer")
-    return [_numbered(each, number) for number, each in enumerate(made[:count], start=1)]
+    return [
+        each._replace(prompt=replace(each.prompt, id=f"{stem}-{number:04d}"))
+        for number, each in enumerate(made[:count], start=1)
+    ]
 
 
-def _composed(order: list[Task], seed: int) -> list[Made]:
+def _composed(order: list[Task], seed: str) -> list[Made]:
     """A prompt of every task; kinds of constraint take turns by their weight."""
     taken = dict.fromkeys((kind.name for kind in KINDS), 0)
     found = []
     for place, task in enumerate(order):
-        rng = Random(f"{seed}/practice/{place}")
+        rng = Random(f"{seed}/{place}")
         suited = [kind for kind in KINDS if kind.suits(task)]
         wanted = min(suited, key=lambda kind: taken[kind.name] / kind.weight)
         chosen = _chosen(wanted, suited, rng)
@@ -96,9 +100,3 @@ def _distinct(made: list[Made]) -> list[Made]:
         if i not in gone:
             gone.add(j)
     return [each for place, each in enumerate(made) if place not in gone]
-
-
-def _numbered(made: Made, number: int) -> Made:
-    prompt = made.prompt
-    named = Prompt(f"{FAMILY}-{number:04d}", prompt.conversation, prompt.family, prompt.checks)
-    return made._replace(prompt=named)
