@@ -90,7 +90,8 @@ Asked = Sequence[tuple[str, str]]
 class Data:
     """Rows by role. `clusters` gives the near-duplicate cluster of each evaluation prompt, both by id.
 
-    `dropped` counts unusable rows by file and reason, `digests` has the sha256 of each file read,
+    `dropped` counts unusable rows by file and reason, `digests` has the sha256 of each file read and an
+    id of what suites ask,
     `overlap_removed` counts the rows left out because another role has nearly the same prompt, `labelled` has
     what was said in each labelling project.
     """
@@ -232,7 +233,7 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
         evaluation=tuple(evaluation),
         clusters=_named_clusters(evaluation),
         dropped=reader.dropped,
-        digests=reader.digests,
+        digests=reader.digests | ({"suites": content_id([list(pair) for pair in asked])} if asked else {}),
         labelled=reader.labelled,
     )
     apart = _apart(_spared(data, asked), settings.on_bad_row, asked)

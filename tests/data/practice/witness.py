@@ -1,5 +1,4 @@
-"""Answers that keep to every constraint of a prompt, put together from a few words: no prose, but proof that it
-can be done.
+"""Answers that keep to every constraint of a prompt, made of a few words: proof that it can be done.
 
 Everything that has to be in an answer is something that was seen: "We saw linen and 7 cups and *mugs*."
 """
