@@ -90,10 +90,9 @@ Asked = Sequence[tuple[str, str]]
 class Data:
     """Rows by role. `clusters` gives the near-duplicate cluster of each evaluation prompt, both by id.
 
-    `dropped` counts unusable rows by file and reason, `digests` has the sha256 of each file read and an
-    id of what suites ask,
-    `overlap_removed` counts the rows left out because another role has nearly the same prompt, `labelled` has
-    what was said in each labelling project.
+    `dropped` counts unusable rows by file and reason, `digests` has the sha256 of each file read and an id of
+    what suites ask, `overlap_removed` counts the rows left out because another role has nearly the same
+    prompt, `labelled` has what was said in each labelling project.
     """
 
     sft: tuple[Demonstration, ...]
