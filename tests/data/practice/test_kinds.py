@@ -23,7 +23,7 @@ ALLOWED = [pair for pair in combinations(KINDS, 2) if pair[0].beside(pair[1])]
 
 def made(*kinds, seed=0):
     """A prompt with these constraints, of a request that suits them all."""
-    rng = Random(f"{seed}/{kinds}")
+    rng = Random(f"{seed}/{[kind.name for kind in kinds]}")
     fitting = [task for task in TASKS if all(kind.suits(task) for kind in kinds)]
     return constrained(rng.choice(fitting), list(kinds), rng)
 
@@ -107,7 +107,7 @@ SPOILT = {
     "heading": lambda a, v: a.replace(":\n", ".\n"),
     "number": lambda a, v: a.replace("7", "seven"),
     "brackets": lambda a, v: a.replace("(", ""),
-    "short_sentences": lambda a, v: a.replace(".", " and so on,"),
+    "short_sentences": lambda a, v: a[:-1] + " and so on" * 5 + ".",
     "short_words": lambda a, v: f"{a} Extraordinarily.",
     "initial_letter": lambda a, v: re.sub(rf"\b{v['letter']}", "k", a, flags=re.I),
     "exactly": lambda a, v: f"{a} The {v['word'].upper()}.",

@@ -30,10 +30,12 @@ INITIALS = {
     "w": "wasps wells whips wands weeds",
 }
 ACROSTIC = {
-    **{"a": "As", "b": "By now", "d": "Down there", "e": "Even", "f": "From here", "i": "In there"},
-    **{"k": "Known to us", "l": "Last year", "m": "More than once", "n": "Now", "o": "Out there"},
-    **{"r": "Round here", "s": "So", "t": "Then", "u": "Up there", "w": "With luck"},
+    **{"a": "As", "b": "Briefly", "d": "Daily", "e": "Even", "f": "Fondly", "i": "Indoors", "k": "Kindly"},
+    **{"l": "Later", "m": "Mostly", "n": "Now", "o": "Outside", "r": "Rarely", "s": "So", "t": "Then"},
+    **{"u": "Upstairs", "w": "What"},
 }
+ONE_SENTENCE = {"sentences_exactly", "sentences_at_least", "sentences_at_most", "sentences_less_than"}
+TERSE = {"short_sentences", "words_at_most", "words_less_than", "words_between"}
 
 Values = Mapping[str, Any]
 By = Mapping[str, Values]
@@ -77,13 +79,13 @@ def _seen(by: By) -> list[str]:
 
 def _text(by: By, seen: list[str]) -> str:
     if "semicolons" in by:
-        return "; ".join(_dealt(seen or ["cups"], by["semicolons"]["count"])) + _last(by, " and ")
+        return "; ".join(_dealt(seen, by["semicolons"]["count"], by))
     if "acrostic" in by:
         letters = by["acrostic"]["letters"].lower()
         said = [f"{ACROSTIC[letter]} we saw" for letter in letters]
     else:
         said = _openings(by, seen)
-    return _laid_out(_closed(_sentences(said, seen), by), by)
+    return _laid_out(_closed(_sentences(said, seen, by), by), by)
 
 
 def _openings(by: By, seen: list[str]) -> list[str]:
@@ -103,9 +105,10 @@ def _number(by: By, seen: int) -> int:
     for kind in ("sentences_exactly", "sentences_at_least", "openings_differ", "bullets", "ordered"):
         if kind in by:
             return int(by[kind]["count"])
-    for kind in ("sections", "paragraph_opening"):
-        if kind in by:
-            return int(by[kind]["count"])
+    if "sections" in by:
+        return int(by["sections"]["count"])
+    if "paragraph_opening" in by:  # and one sentence more, for what comes last
+        return int(by["paragraph_opening"]["count"]) + 1
     if by.keys() & {"sentences_at_most", "sentences_less_than"}:
         return 1
     if "short_sentences" in by:
@@ -113,39 +116,33 @@ def _number(by: By, seen: int) -> int:
     return 2
 
 
-def _sentences(openings: list[str], seen: list[str]) -> list[str]:
-    parts = _dealt(seen, len(openings))
-    return [f"{opening} {part or 'it'}." for opening, part in zip(openings, parts, strict=True)]
+def _sentences(openings: list[str], seen: list[str], by: By) -> list[str]:
+    parts = _dealt(seen, len(openings), by)
+    return [f"{opening} {part}." for opening, part in zip(openings, parts, strict=True)]
 
 
-def _dealt(seen: list[str], number: int) -> list[str]:
+def _dealt(seen: list[str], number: int, by: By) -> list[str]:
     """What was seen in so many parts, in order; a part may be empty only where there is too little."""
+    between = " " if by.keys() & TERSE else " and "
     bounds = [len(seen) * i // number for i in range(number + 1)]
-    dealt = [" and ".join(seen[bounds[i] : bounds[i + 1]]) for i in range(number)]
+    dealt = [between.join(seen[bounds[i] : bounds[i + 1]]) for i in range(number)]
     return [part or "it" for part in dealt]
 
 
 def _closed(said: list[str], by: By) -> list[str]:
-    """With the ending asked for, and as many questions."""
-    asked = by["question"]["count"] if "question" in by else 0
-    said = (
-        [*[f"{opener} it so?" for opener in ("Is", "Was")[:asked]], *said] if "first_word" not in by else said
-    )
-    if asked and "first_word" in by:
-        said = [said[0], *[f"{opener} it so?" for opener in ("Is", "Was")[:asked]], *said[1:]]
+    """With as many questions as are asked for before the last sentence, and with its ending."""
+    asked = ["Is it so?", "Was it so?"][: by["question"]["count"]] if "question" in by else []
+    said = [*said[:-1], *asked, said[-1]]
     if "options" in by:
-        said[-1] = f"{said[-1][:-1]} and {by['options']['options'][0]}"
+        chosen = by["options"]["options"][0]
+        said = [*said[:-1], f"{said[-1][:-1]} and {chosen}"] if by.keys() & ONE_SENTENCE else [*said, chosen]
     if "last_word" in by:
-        said[-1] = f"{said[-1][:-1]}{_last(by, ' and ')}."
+        said[-1] = f"{said[-1][:-1]} and {by['last_word']['word']}."
     if "closing" in by:
         said[-1] = f"{said[-1]} {by['closing']['phrase']}"
     if "ends_asking" in by:
         said[-1] = f"{said[-1][:-1]}?"
     return said
-
-
-def _last(by: By, before: str) -> str:
-    return f"{before}{by['last_word']['word']}" if "last_word" in by else ""
 
 
 def _sectioned(said: list[str], values: Values, by: By) -> str:
@@ -158,9 +155,12 @@ def _in_paragraphs(said: list[str], values: Values, by: By) -> str:
 
 
 def _on_lines(said: list[str], values: Values, by: By) -> str:
-    words, number = " ".join(said).split(), values["count"]
+    phrase = by["closing"]["phrase"] if "closing" in by else ""  # which must not be broken
+    words, number = " ".join(said).removesuffix(phrase).split(), values["count"]
     bounds = [len(words) * i // number for i in range(number + 1)]
-    return "\n".join(" ".join(words[bounds[i] : bounds[i + 1]]) for i in range(number))
+    return (
+        "\n".join(" ".join(words[bounds[i] : bounds[i + 1]]) for i in range(number)) + f" {phrase}".rstrip()
+    )
 
 
 def _headed(said: list[str], values: Values, by: By) -> str:
