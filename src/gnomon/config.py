@@ -108,7 +108,7 @@ class LabelSettings(Settings):
 
 
 class DataSettings(Settings):
-    """Where rows come from: `builtin`, files of any published shape, `labels:PROJECT`, or `verifiable:N` prompts."""
+    """Where rows come from: `builtin`, files of any published shape, `labels:PROJECT`, `verifiable:N`."""
 
     demonstrations: tuple[str, ...] = ("builtin",)
     comparisons: tuple[str, ...] = ("builtin",)
