@@ -104,6 +104,7 @@ def test_the_report_shows_them(walked):
     assert "Suite: ifeval" in page
     assert "Practised kinds, strict" in page
     assert "Held-out kinds, strict" in page
+    assert "Checks and form" in page
     assert "RLHF" not in page
 
 

@@ -36,6 +36,12 @@ _POLICY_PANELS = (
         "Mean score of the samples. Scales of two reward models differ: compare where they go.",
     ),
     (
+        "Checks and form",
+        ("checks", "term/form"),
+        "Share of checks that samples pass, and what the rule of form says of them. Where checks rise while "
+        "form falls, they are passed without answering.",
+    ),
+    (
         "Agreement",
         ("reward/agreement",),
         "Correlation of both reward models on samples of one prompt. Near 0, a gain is the first one's own.",
@@ -50,9 +56,13 @@ _POLICY_PANELS = (
     ),
 )
 
+_BESIDE = ("reward/second", "term/form")
+"""What is drawn beside another line of its panel."""
 
 _LABELS = {
     "reward/mean": "optimised against",
+    "checks": "checks passed",
+    "term/form": "rule of form",
     "reward/second": "second, only watching",
     "logps/chosen": "preferred answer",
     "logps/rejected": "the other",
@@ -184,12 +194,12 @@ def _preference(rows: Sequence[Row]) -> list[Plot]:
 def _policy(rows: Sequence[Row], kl_budget: float | None) -> list[Plot]:
     plots = []
     for heading, names, note in _POLICY_PANELS:
-        lines = [_line(name, rows, figures.SECOND if "second" in name else figures.POLICY) for name in names]
+        lines = [_line(name, rows, figures.SECOND if name in _BESIDE else figures.POLICY) for name in names]
         drawn = [line for line in lines if line]
         limit = (kl_budget, f"budget {kl_budget:g}") if kl_budget and names == ("kl/reference",) else None
         if drawn:
             key = "policy-" + names[0].replace("/", "-")
-            svg = figures.curve(key, drawn, share=names == ("ends_turn",), limit=limit)
+            svg = figures.curve(key, drawn, share=names[0] in ("ends_turn", "checks"), limit=limit)
             plots.append(Plot(heading, svg, note))
     return plots
 
