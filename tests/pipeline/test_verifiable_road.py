@@ -125,6 +125,15 @@ def test_another_suite_file_makes_only_the_examination_again(walked, tmp_path):
     assert "held_out_strict" not in found
 
 
+def test_checks_alone_may_pay(tmp_path):
+    alone = ["policy.rewards=[]", "policy.steps=1", "policy.ptx_coef=0"]
+    run(load_recipe(TINY, alone), tmp_path / "run", Heard(), until="policy")
+    (row,) = read_metrics(tmp_path / "run" / "metrics" / "policy.jsonl")
+    assert 0 < row["checks"] < 1
+    assert "term/form" not in row
+    assert row["reward/mean"] <= 0, "nothing but what a missing end costs"
+
+
 def test_a_rule_of_form_alone_pays_where_prompts_have_no_checks(tmp_path):
     rows = [{"id": f"p{i}", "prompt": f"What is {i} plus {i + 3}, and why?"} for i in (2, 5)]
     file = tmp_path / "prompts.jsonl"
