@@ -79,6 +79,15 @@ def test_a_reward_is_named_by_its_source():
     assert [term.called for term in own.rewards] == ["model", "brief", "other"]
 
 
+def test_what_needs_a_reward_model_is_told():
+    assert PolicySettings().needs_reward_model
+    assert not PolicySettings(rewards=("form",)).needs_reward_model
+    assert not PolicySettings(rewards=()).needs_reward_model
+    assert PolicySettings(rewards=(), algorithm="ppo").needs_reward_model
+    begun = {"start": "policy"}
+    assert not PolicySettings(rewards=(), algorithm="ppo", critic=begun).needs_reward_model
+
+
 def test_a_reward_has_a_weight_or_a_threshold_or_both():
     plain, limit = RewardTerm(source="model"), RewardTerm(source="model", at_most=0.5)
     both = RewardTerm(source="model", at_least=0.5, weight=2)
@@ -91,7 +100,7 @@ def test_a_reward_has_a_weight_or_a_threshold_or_both():
     [
         (
             ["rewards=[modle]"],
-            "source is 'modle'; write model, path:DIR, judge:MODEL or python:",
+            "source is 'modle'; write model, form, path:DIR, judge:MODEL or python:",
         ),
         (["rewards=['python:own.rewards']"], "source is 'python:own.rewards'; write model"),
         (["rewards=[{source: model, wieght: 2}]"], "'policy.rewards.0.wieght'; did you mean 'weight'?"),

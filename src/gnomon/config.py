@@ -108,7 +108,7 @@ class LabelSettings(Settings):
 
 
 class DataSettings(Settings):
-    """Where rows come from: `builtin`, files of any published shape, or `labels:PROJECT`."""
+    """Where rows come from: `builtin`, files of any published shape, `labels:PROJECT`, `verifiable:N`."""
 
     demonstrations: tuple[str, ...] = ("builtin",)
     comparisons: tuple[str, ...] = ("builtin",)
@@ -127,6 +127,9 @@ class DataSettings(Settings):
         ge=0,
         description="rows with verifiable constraints on form, composed from the demonstrations that train "
         "and added to them; fewer where these do not give as many",
+    )
+    composed_kinds: Literal["all", "practised"] = Field(
+        "all", description="of these constraints; practised leaves out the eight kinds that are held out"
     )
 
 
@@ -230,6 +233,13 @@ class EvaluationSettings(Settings):
     temperature: float = Field(0.0, ge=0, description="0 is greedy")
     kl_prompts: int = Field(96, ge=1, description="prompts, a seeded slice, for sequence KL")
     bootstrap: int = Field(10_000, ge=100, description="resamples of each interval")
+    suites: tuple[str, ...] = Field(
+        (), description="suites that trained models are examined by too, NAME or NAME=FILE as in gnomon eval"
+    )
+    suite_tokens: int = Field(256, ge=1, description="tokens that a reply to a suite may have")
+    suite_limit: int | None = Field(
+        None, ge=1, description="tasks of each suite, a seeded slice; null takes all"
+    )
 
 
 class Recipe(Settings):
@@ -250,6 +260,11 @@ class Recipe(Settings):
     policy: PolicySettings | None = PolicySettings()
     constitution: ConstitutionSettings | None = ConstitutionSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def optimises(self) -> bool:
+        """Whether there is a policy to be optimised, and what pays it."""
+        return self.policy is not None and (self.reward is not None or not self.policy.needs_reward_model)
 
     @model_validator(mode="after")
     def _bodies_are_whole(self) -> Self:

@@ -15,7 +15,7 @@ Algorithm = Literal["rloo", "grpo", "dr_grpo", "dapo", "reinforce_pp", "ppo", "r
 Average = Literal["tokens", "sequences", "constant", "sums"]
 Estimator = Literal["k1", "k2", "k3"]
 
-SOURCE = re.compile(r"model|path:.+|judge:.+|python:(?:\w+\.)*\w+:\w+")
+SOURCE = re.compile(r"model|form|path:.+|judge:.+|python:(?:\w+\.)*\w+:\w+")
 """Where a reward comes from."""
 
 
@@ -97,7 +97,7 @@ class MultiplierSettings(Settings):
 class RewardTerm(Settings):
     """One thing a sample is paid for, or is to keep to."""
 
-    source: str = Field(description="model, path:DIR, judge:MODEL or python:PACKAGE.MODULE:FUNCTION")
+    source: str = Field(description="model, form, path:DIR, judge:MODEL or python:PACKAGE.MODULE:FUNCTION")
     name: str = Field("", pattern=r"^[\w-]*$", description="in metrics; empty: from its source")
     weight: float | None = Field(None, description="in the score; null: 1, and 0 where there is a threshold")
     at_most: float | None = Field(None, description="what its mean is to stay below, by a multiplier")
@@ -124,7 +124,7 @@ class RewardTerm(Settings):
     def _sound(self) -> Self:
         if not SOURCE.fullmatch(self.source):
             raise ValueError(
-                f"source is {self.source!r}; write model, path:DIR, judge:MODEL or "
+                f"source is {self.source!r}; write model, form, path:DIR, judge:MODEL or "
                 "python:PACKAGE.MODULE:FUNCTION"
             )
         if self.at_most is not None and self.at_least is not None:
@@ -253,6 +253,11 @@ class PolicySettings(Settings):
     def sources(self) -> tuple[str, ...]:
         """Where rewards come from."""
         return tuple(term.source for term in self.rewards)
+
+    @property
+    def needs_reward_model(self) -> bool:
+        """Whether these settings speak of the trained reward model."""
+        return "model" in self.sources or (self.algorithm == "ppo" and self.critic.start == "reward")
 
     @property
     def limits(self) -> tuple[RewardTerm, ...]:

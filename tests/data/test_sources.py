@@ -297,3 +297,62 @@ def test_flips_are_told_by_votes_behind_what_trains_or_not_at_all():
 def test_projects_are_refused_where_nobody_can_read_them():
     with pytest.raises(ConfigError, match="labels:talk: votes are not read here; gnomon label export"):
         read(comparisons=["labels:talk"])
+
+
+def test_prompts_for_practice_are_made_and_told_of():
+    data = read(prompts=["verifiable:30"], evaluation=["verifiable:10"], seed=2)
+    assert [row.id for row in data.policy[:2]] == ["verifiable-0001", "verifiable-0002"]
+    assert [row.id for row in data.evaluation[:1]] == ["verifiable-apart-0001"]
+    assert (len(data.policy), len(data.evaluation)) == (30, 10)
+    assert all(row.checks for row in (*data.policy, *data.evaluation))
+    assert set(data.digests) == {"prompts: verifiable:30", "evaluation: verifiable:10"}
+    assert read(prompts=["verifiable:30"], seed=2).policy == data.policy
+    other = read(prompts=["verifiable:30"], seed=3)
+    assert other.policy != data.policy
+    assert other.digests["prompts: verifiable:30"] != data.digests["prompts: verifiable:30"]
+
+
+def test_prompts_for_practice_are_asked_for_by_their_number():
+    with pytest.raises(
+        ConfigError, match=r"data.prompts: verifiable:many asks for 'many' prompts; write ver"
+    ):
+        read(prompts=["verifiable:many"])
+    with pytest.raises(DataError, match=r"data\.demonstrations takes demonstrations"):
+        read(demonstrations=["verifiable:3"])
+
+
+@pytest.mark.mistake("yardstick-practised")
+@pytest.mark.parametrize("on_bad_row", ["stop", "skip"])
+def test_a_prompt_for_practice_gives_way_to_what_tests(written, on_bad_row):
+    """To an evaluation prompt, and to what a suite asks: others of its kind stay."""
+    made = read(prompts=["verifiable:30"]).policy
+    file = written("mine.jsonl", {"prompt": f"{made[4].conversation.text} Please."})
+    settings = DataSettings(
+        **NOTHING | {"prompts": ["verifiable:30"], "evaluation": [file]}, on_bad_row=on_bad_row
+    )
+    data = read_data(settings, 0, asked=[("suite-1", made[7].conversation.text)])
+    assert data.policy == (*made[:4], *made[5:7], *made[8:])
+    assert data.overlap_removed == 2
+
+
+@pytest.mark.mistake("yardstick-practised")
+def test_no_row_that_trains_resembles_what_a_suite_asks(written):
+    rows = [{"prompt": text, "completion": "Yes."} for text in ("Do bees sleep at night?", "What is a fox?")]
+    file, asked = written("mine.jsonl", *rows), [("suite-1", "do bees sleep at night")]
+    with pytest.raises(DataError, match="test row suite-1"):
+        read_data(DataSettings(**NOTHING | {"demonstrations": [file]}), 0, asked=asked)
+    settings = DataSettings(**NOTHING | {"demonstrations": [file]}, on_bad_row="skip")
+    data = read_data(settings, 0, asked=asked)
+    assert [row.prompt.text for row in (*data.sft, *data.dev)] == ["What is a fox?"]
+
+
+@pytest.mark.mistake("yardstick-practised")
+def test_composed_rows_may_leave_out_the_kinds_that_are_held_out():
+    """Two of those that show: postscripts and titles."""
+
+    def count(choice):
+        data = read_data(DataSettings(composed=400, composed_kinds=choice), seed=0)
+        texts = [row.response for row in data.sft if row.family == "composed"]
+        return sum("P.S." in text or text.startswith("<<") for text in texts)
+
+    assert count("practised") == 0 < count("all")

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 
 import pytest
 
@@ -163,3 +164,16 @@ def test_published_files_are_read(published):
     xstest = refusals(published("xstest/xstest_prompts.csv"))
     assert len(xstest.tasks) == 450
     assert sum(task.facts["label"] == "safe" for task in xstest.tasks) == 250
+
+
+def test_instructions_of_kinds_that_are_held_out_are_told_apart(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    kinds = ["punctuation:no_comma", "startend:quotation", "detectable_format:title"]
+    row = {"key": 7, "prompt": "Say hello.", "instruction_id_list": kinds, "kwargs": [{}, {}, {}]}
+    file.write_text(json.dumps(row), "utf-8")
+    (suite,) = suites_of([f"ifeval={file}"])
+    values = suite.judge(suite.tasks[0], said('"Hello"'))
+    assert values["practised_strict"] == values["practised_loose"] == [1.0]
+    assert values["held_out_strict"] == values["held_out_loose"] == [1.0, 0.0]
+    assert values["instruction_strict"] == [1.0, 1.0, 0.0]
+    assert {"practised_strict", "held_out_loose"} <= suite.shares

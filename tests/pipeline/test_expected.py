@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from gnomon.config import Recipe
+from gnomon.config import EvaluationSettings, Recipe
 from gnomon.data.sources import read_data
 from gnomon.pipeline.expected import NOMINAL, expected, roughly
 from gnomon.pipeline.plan import Counted, stage_costs
@@ -60,6 +60,17 @@ def test_an_evaluation_point_takes_what_sampling_as_many_rows_takes(data):
 def test_there_is_an_expectation_of_every_stage(data, left_out, preference):
     recipe = Recipe().model_copy(update={"preference": preference, left_out: None})
     assert tuple(expected(recipe, data)) == names(recipe)
+
+
+def test_there_is_one_of_a_road_without_reward_models_and_of_its_suites(data):
+    """The more a suite asks, the longer."""
+    policy, few = PolicySettings(rewards=()), EvaluationSettings(suites=("knowledge",), suite_limit=4)
+    recipe = Recipe(reward=None, policy=policy, evaluation=few)
+    found = expected(recipe, data)
+    assert tuple(found) == names(recipe)
+    assert {"policy", "suites_sft", "suites_policy", "suites_constitutional"} < found.keys()
+    more = recipe.model_copy(update={"evaluation": few.model_copy(update={"suite_limit": None})})
+    assert expected(more, data)["suites_sft"] > found["suites_sft"] > 0
 
 
 def test_a_loss_that_reads_more_is_expected_to_take_longer():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.config import Recipe
+from gnomon.config import EvaluationSettings, Recipe
 from gnomon.data.sources import FOLDER, read_data
 from gnomon.pipeline.lineage import lineage
 from gnomon.pipeline.reporter import SilentReporter
@@ -15,6 +15,7 @@ from gnomon.pipeline.road import run
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.walk import WALK, Road, names, unmade
+from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
 from gnomon.recipe import load_recipe
 from gnomon.runs import RunFolder
@@ -30,6 +31,8 @@ SMALL = (
     "evaluation={max_new_tokens: 4, bootstrap: 100}",
 )
 PREFER = PreferenceSettings()
+CHECKED = PolicySettings(rewards=())
+SUITES = EvaluationSettings(suites=("knowledge",), suite_limit=4)
 ANSWERS = ["answers_base", "answers_sft", "answers_policy"]
 
 
@@ -99,6 +102,10 @@ def fewer(folder: Path, setting: str) -> str:
         (Recipe(preference=PREFER), "preference", 6, "preference"),
         (Recipe(preference=PREFER, reward=None, policy=None), "policy", 6, "preference"),
         (Recipe(preference=PREFER, constitution=None), "reward", 4, "reward"),
+        (Recipe(reward=None, policy=CHECKED, constitution=None), None, 6, "answers_policy"),
+        (Recipe(reward=None, policy=CHECKED), "policy", 6, "policy"),
+        (Recipe(reward=None, policy=CHECKED, constitution=None, evaluation=SUITES), None, 8, "suites_policy"),
+        (Recipe(reward=None, constitution=None, evaluation=SUITES), None, 5, "suites_sft"),
     ],
 )
 def test_the_stages_of_a_recipe(recipe, until, count, last):

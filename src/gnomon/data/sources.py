@@ -10,7 +10,18 @@ from gnomon.config import DataSettings
 from gnomon.data.composing.compose import composed
 from gnomon.data.files import HUB, file_stem
 from gnomon.data.formats import Loaded, OnBad, load
-from gnomon.data.splits import Role, assign, cluster, named_clusters, opening, refuse_overlap, take, yielding
+from gnomon.data.practice.generate import FAMILY, practice
+from gnomon.data.splits import (
+    Role,
+    assign,
+    cluster,
+    named_clusters,
+    near_duplicates,
+    opening,
+    refuse_overlap,
+    take,
+    yielding,
+)
 from gnomon.errors import ConfigError, DataError
 from gnomon.records import Comparison, Conversation, Demonstration, Prompt, Ranking, Record, to_json
 from gnomon.store import content_id, file_digest
@@ -18,6 +29,8 @@ from gnomon.store import content_id, file_digest
 BUILTIN = "builtin"
 LABELS = "labels:"
 """What the name of a labelling project stands behind."""
+VERIFIABLE = "verifiable:"
+"""What the number of prompts to be made stands behind."""
 FOLDER = Path(__file__).parent / BUILTIN
 
 DEMONSTRATIONS: Mapping[Role, float] = {"sft": 0.95, "dev": 0.05}
@@ -69,14 +82,17 @@ class Labelled:
 ReadLabels = Callable[[str], Labelled]
 """Reads the votes of a project by its name; data knows of no labelling, so whoever does hands it in."""
 
+Asked = Sequence[tuple[str, str]]
+"""Ids and texts of what suites ask."""
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
     """Rows by role. `clusters` gives the near-duplicate cluster of each evaluation prompt, both by id.
 
-    `dropped` counts unusable rows by file and reason, `digests` has the sha256 of each file read,
-    `overlap_removed` counts the rows left out because another role has nearly the same prompt, `labelled` has
-    what was said in each labelling project.
+    `dropped` counts unusable rows by file and reason, `digests` has the sha256 of each file read and an id of
+    what suites ask, `overlap_removed` counts the rows left out because another role has nearly the same
+    prompt, `labelled` has what was said in each labelling project.
     """
 
     sft: tuple[Demonstration, ...]
@@ -135,6 +151,7 @@ class Reader:
 
     on_bad_row: OnBad = "stop"
     labels: ReadLabels | None = None
+    seed: int = 0
     labelled: dict[str, Labelled] = field(default_factory=dict)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
@@ -148,6 +165,9 @@ class Reader:
         for name in names:
             if name.startswith(LABELS):
                 records += (_of(kind, record, name, setting) for record in self._judged(name))
+                continue
+            if name.startswith(VERIFIABLE):
+                records += (_of(kind, record, name, setting) for record in self._made(setting, name))
                 continue
             for label, path in _files(setting, name):
                 loaded = load(path, on_bad_row=self.on_bad_row)
@@ -165,23 +185,33 @@ class Reader:
             self._account(name, found.digest, found.dropped)
         return self.labelled[name].comparisons
 
+    def _made(self, setting: str, name: str) -> list[Prompt]:
+        """Prompts for practice; those that test are of topics that the others never have."""
+        number = name.removeprefix(VERIFIABLE)
+        if not number.isdecimal():
+            raise ConfigError(f"data.{setting}: {name} asks for {number!r} prompts; write {VERIFIABLE}200")
+        made = practice(int(number), self.seed, apart=setting == "evaluation")
+        self._account(f"{setting}: {name}", content_id([to_json(prompt) for prompt in made]), {})
+        return made
+
     def _account(self, label: str, digest: str, dropped: Mapping[str, int]) -> None:
         self.digests[label] = digest
         if dropped:
             self.dropped[label] = dict(dropped)
 
 
-def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = None) -> Data:
+def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = None, asked: Asked = ()) -> Data:
     """All rows a recipe asks for; the same settings, files and seed give the same rows in the same roles.
 
-    `labels` reads the votes of the projects that settings list, if there are any.
+    `labels` reads the votes of the projects that settings list, if there are any. What trains is kept
+    from what is `asked` beside the evaluation prompts, as it is from these.
     Demonstrations and comparisons are split by cluster, prompts train the policy, evaluation prompts test.
     Gold rows are read whole whatever the limit: each of them has to be kept from what trains.
     Composed rows are made of demonstrations that train, when all roles are known, and train as these do.
     DataError where a file or row cannot be used or rows with different roles have nearly the same prompt;
     with `on_bad_row: skip` such rows are left out and counted, those that train before those that test.
     """
-    reader = Reader(settings.on_bad_row, labels)
+    reader = Reader(settings.on_bad_row, labels, seed)
 
     def read(setting: str, kind: type[R]) -> list[R]:
         rows = reader.read(setting, kind, getattr(settings, setting))
@@ -202,11 +232,12 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
         evaluation=tuple(evaluation),
         clusters=_named_clusters(evaluation),
         dropped=reader.dropped,
-        digests=reader.digests,
+        digests=reader.digests | ({"suites": content_id([list(pair) for pair in asked])} if asked else {}),
         labelled=reader.labelled,
     )
-    apart = _apart(data, settings.on_bad_row)
-    return replace(apart, sft=(*apart.sft, *composed(apart.sft, settings.composed, seed)))
+    apart = _apart(_spared(data, asked), settings.on_bad_row, asked)
+    more = composed(apart.sft, settings.composed, seed, settings.composed_kinds)
+    return replace(apart, sft=(*apart.sft, *more))
 
 
 def _split(rows: Sequence[R], shares: Mapping[Role, float], seed: int) -> dict[Role, tuple[R, ...]]:
@@ -222,24 +253,41 @@ def _named_clusters(prompts: Sequence[Prompt]) -> dict[str, str]:
     return dict(zip(ids, names, strict=True))
 
 
-def _apart(data: Data, on_overlap: OnBad) -> Data:
+def _spared(data: Data, asked: Asked) -> Data:
+    """Without those prompts for practice that resemble a row of another role: of them there are others."""
+    made = {row.id: opening(row.conversation) for row in data.policy if row.family.startswith(f"{FAMILY}_")}
+    if not made:
+        return data
+    fields = data.by_role().items()
+    others = [opening(_prompt(row)) for name, rows in fields if ROLES[name] != "policy" for row in rows]
+    pairs = near_duplicates([*made.values(), *others, *(text for _, text in asked)])
+    names = list(made)
+    gone = {names[i] for i, j in pairs if i < len(made) <= j}
+    kept = tuple(row for row in data.policy if row.id not in gone)
+    return replace(data, policy=kept, overlap_removed=len(gone))
+
+
+def _apart(data: Data, on_overlap: OnBad, asked: Asked) -> Data:
     """The data with no cluster in two roles: by refusing it otherwise, or by leaving rows out."""
     fields = data.by_role()
     if on_overlap == "stop":
         texts: dict[Role, list[tuple[str, str]]] = {}
         for name, rows in fields.items():
             texts.setdefault(ROLES[name], []).extend((row.id, opening(_prompt(row))) for row in rows)
+        texts["test"].extend(asked)
         refuse_overlap(texts)
         return data
     flat = [(name, row) for name, rows in fields.items() for row in rows]
-    clusters = cluster([opening(_prompt(row)) for _, row in flat])
-    leaves = yielding([ROLES[name] for name, _ in flat], clusters)
+    clusters = cluster([*(opening(_prompt(row)) for _, row in flat), *(text for _, text in asked)])
+    roles = [ROLES[name] for name, _ in flat]
+    roles += ["test"] * len(asked)
+    leaves = yielding(roles, clusters)
     kept: dict[str, list[Row]] = {name: [] for name in fields}
-    for (name, row), gone in zip(flat, leaves, strict=True):
+    for (name, row), gone in zip(flat, leaves, strict=False):
         if not gone:
             kept[name].append(row)
     remaining: dict[str, Any] = {name: tuple(rows) for name, rows in kept.items()}
-    return replace(data, **remaining, overlap_removed=sum(leaves))
+    return replace(data, **remaining, overlap_removed=data.overlap_removed + sum(leaves))
 
 
 def _files(setting: str, name: str) -> Iterator[tuple[str, Path | str]]:

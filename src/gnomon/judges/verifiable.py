@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gnomon.errors import DataError
-from gnomon.judges import counting
+from gnomon.judges import counting, parts
+from gnomon.judges.parts import within
 
 Check = Mapping[str, Any]
 
@@ -53,8 +54,10 @@ def _problem(check: Check) -> str | None:
     for field in check.keys() - {"kind"}:
         if field not in kind.fields or not kind.fields[field](check[field]):
             return f"cannot use {field} = {check[field]!r}; its fields are {', '.join(kind.fields)}"
-    if kind.fields.keys() == {"min", "max"} and len(check) == 1:
+    if {"min", "max"} <= kind.fields.keys() and not check.keys() & {"min", "max"}:
         return "needs min or max, or both"
+    if check["kind"] == "instruction":
+        return parts.instruction_problem(check)
     return "has min above max" if check.get("min", 0) > check.get("max", float("inf")) else None
 
 
@@ -64,6 +67,10 @@ def _contains_any(text: str, check: Check) -> bool:
 
 def _contains_all(text: str, check: Check) -> bool:
     return all(_holds(text, value) for value in check["values"])
+
+
+def _contains_one(text: str, check: Check) -> bool:
+    return sum(_holds(text, value) for value in check["values"]) == 1
 
 
 def _excludes(text: str, check: Check) -> bool:
@@ -87,23 +94,23 @@ def _number(text: str, check: Check) -> bool:
 
 
 def _words(text: str, check: Check) -> bool:
-    return _within(counting.words(text), check)
+    return within(counting.words(text), check)
 
 
 def _sentences(text: str, check: Check) -> bool:
-    return _within(len(counting.sentences(text)), check)
+    return within(len(counting.sentences(text)), check)
 
 
 def _bullets(text: str, check: Check) -> bool:
-    return _within(counting.bullets(text), check)
+    return within(counting.bullets(text), check)
 
 
 def _numbered(text: str, check: Check) -> bool:
-    return _within(counting.numbered(text), check)
+    return within(counting.numbered(text), check)
 
 
 def _items(text: str, check: Check) -> bool:
-    return _within(len(counting.items(text)), check)
+    return within(len(counting.items(text)), check)
 
 
 def _json(text: str, check: Check) -> bool:
@@ -135,10 +142,6 @@ def _case(text: str, check: Check) -> bool:
 
 def _regex(text: str, check: Check) -> bool:
     return re.search(check["pattern"], text) is not None
-
-
-def _within(count: int, check: Check) -> bool:
-    return bool(check.get("min", 0) <= count <= check.get("max", float("inf")))
 
 
 def _fold(text: str) -> str:
@@ -205,6 +208,18 @@ def _is_case(value: Any) -> bool:
     return value in ("lower", "upper")
 
 
+def _is_letter(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 1 and value.isalpha()
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.isalpha()
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
 def _is_pattern(value: Any) -> bool:
     try:
         re.compile(value)
@@ -228,6 +243,8 @@ def _kind(passes: Callable[[str, Check], bool], *optional: str, **fields: Callab
 KINDS: Mapping[str, Kind] = {
     "contains_any": _kind(_contains_any, values=_is_texts),
     "contains_all": _kind(_contains_all, values=_is_texts),
+    "contains_one": _kind(_contains_one, values=_is_texts),
+    "in_order": _kind(parts.in_order, values=_is_texts),
     "excludes": _kind(_excludes, values=_is_texts),
     "equals_any": _kind(_equals_any, values=_is_texts),
     "number": _kind(_number, "any", value=_is_number, any=_is_flag),
@@ -241,4 +258,15 @@ KINDS: Mapping[str, Kind] = {
     "ends_with": _kind(_ends_with, value=_is_text),
     "case": _kind(_case, value=_is_case),
     "regex": _kind(_regex, pattern=_is_pattern),
+    "lines": _kind(parts.lines, "min", "max", min=_is_count, max=_is_count),
+    "each_line": _kind(parts.each_line, pattern=_is_pattern),
+    "acrostic": _kind(parts.acrostic, value=_is_word),
+    "ordered": _kind(parts.ordered, "min", "max", min=_is_count, max=_is_count),
+    "occurrences": _kind(parts.occurrences, "min", "max", value=_is_text, min=_is_count, max=_is_count),
+    "initials": _kind(parts.initials, "min", "max", value=_is_letter, min=_is_count, max=_is_count),
+    "word_letters": _kind(parts.word_letters, "min", "max", min=_is_count, max=_is_count),
+    "sentence_words": _kind(parts.sentence_words, "min", "max", min=_is_count, max=_is_count),
+    "questions": _kind(parts.questions, "min", "max", min=_is_count, max=_is_count),
+    "openings_differ": _kind(parts.openings_differ, min=_is_count),
+    "instruction": _kind(parts.instruction, "kwargs", id=_is_text, kwargs=_is_mapping),
 }

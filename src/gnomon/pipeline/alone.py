@@ -15,7 +15,7 @@ from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.averaging import average_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
 from gnomon.pipeline.feedback import ROWS, Given, feedback_stage
-from gnomon.pipeline.optimisation import needs_reward_model, policy_stage
+from gnomon.pipeline.optimisation import policy_stage
 from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
@@ -152,7 +152,7 @@ def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> 
 
 def _reward(folder: Path | None, settings: PolicySettings) -> Start | None:
     """A reward model made elsewhere, as an artefact with its files as its id; none where none is needed."""
-    if folder is None and not needs_reward_model(settings):
+    if folder is None and not settings.needs_reward_model:
         return None
     if folder is None:
         raise ConfigError(

@@ -74,7 +74,8 @@ def answers_stage(
         context.tokens = sum(row["tokens"] for row in rows)
         write_lines(context.folder / "answers.jsonl", rows)
 
-    unseen = {"bootstrap"} if reference is not None else {"bootstrap", "kl_prompts"}
+    unseen = {"bootstrap", "suites", "suite_tokens", "suite_limit"}
+    unseen |= set() if reference is not None else {"kl_prompts"}
     settings = {
         "evaluation": recipe.evaluation.model_dump(mode="json", exclude=unseen),
         "dtype": dtype,

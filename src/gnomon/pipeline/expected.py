@@ -8,12 +8,9 @@ from collections.abc import Sequence
 
 from gnomon.config import Recipe
 from gnomon.data.sources import Data
-from gnomon.pipeline.plan import Counted, stage_costs
+from gnomon.pipeline.plan import CHARACTERS, Counted, stage_costs
 from gnomon.pipeline.probe import Rates
 from gnomon.records import Comparison, Conversation, Prompt
-
-CHARACTERS = 4.0
-"""A token of English text, about."""
 
 NOMINAL = Rates(
     load=3.0,

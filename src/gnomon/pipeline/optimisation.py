@@ -33,6 +33,7 @@ from gnomon.pipeline.stages import (
 from gnomon.policy_settings import EnsembleSettings, PolicySettings, RewardTerm
 from gnomon.records import Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
+from gnomon.rewards.form import FormReward
 from gnomon.rewards.functions import FunctionReward, find_function
 from gnomon.rewards.judged import JudgeReward
 from gnomon.rollouts.local import LocalEngine
@@ -106,14 +107,9 @@ def policy_stage(
     return Stage("policy", 4, chosen, {"data": given, **inputs}, run)
 
 
-def needs_reward_model(settings: PolicySettings) -> bool:
-    """Whether a policy's settings speak of the trained reward model."""
-    return "model" in settings.sources or (settings.algorithm == "ppo" and settings.critic.start == "reward")
-
-
 def _check(recipe: Recipe, settings: PolicySettings, reward: Start | None) -> None:
     """ConfigError where the settings ask for what there is not."""
-    if reward is None and needs_reward_model(settings):
+    if reward is None and settings.needs_reward_model:
         raise ConfigError(
             "policy.rewards names the reward model, or the critic begins as it, and there is none: give "
             "--reward DIR, made by gnomon train reward"
@@ -196,6 +192,8 @@ def _reward(
     kind, _, name = term.source.partition(":")
     if kind == "python":
         return FunctionReward(term.source, find_function(name), prompts, term.timeout, term.batch)
+    if kind == "form":
+        return FormReward(prompts)
     if kind == "judge":
         judge = load(name, dtype=recipe.model.trained_dtype)
         return JudgeReward(multiple_choice_judge(judge, lambda _: QUALITY), prompts)

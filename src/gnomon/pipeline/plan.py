@@ -13,6 +13,7 @@ from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
+from gnomon.pipeline.suites import suites
 from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Comparison, EncodedRow, Prompt
@@ -30,6 +31,9 @@ Measured on the demo: 0.84 to 1.44 over its stages.
 
 CHOICE_TOKENS = 60
 """Tokens a multiple-choice question has beside the prompt and both answers."""
+
+CHARACTERS = 4.0
+"""A token of English text, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,9 @@ def stage_costs(recipe: Recipe, counted: Counted, rates: Rates) -> tuple[Cost, .
         costs.append(_preference(recipe, recipe.preference, counted, rates))
     if recipe.reward is not None:
         costs += _rewards(recipe.reward, counted, rates)
-        if recipe.policy is not None:
-            costs.append(_policy(recipe.policy, counted, rates))
-    return (*costs, *_answers(recipe, counted, rates))
+    if recipe.policy is not None and recipe.optimises:
+        costs.append(_policy(recipe.policy, counted, rates))
+    return (*costs, *_answers(recipe, counted, rates), *_suites(recipe, counted, rates))
 
 
 def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], max_length: int) -> Counted:
@@ -251,7 +255,7 @@ def _answers(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:
     watched = recipe.reward is not None
     names = {"base": False, "sft": False}
     names |= {"preference": True} if recipe.preference else {}
-    names |= {"policy": True} if recipe.policy and watched else {}
+    names |= {"policy": True} if recipe.optimises else {}
     names |= {"constitutional": True} if recipe.constitution else {}
     costs = []
     for name, measured in names.items():
@@ -266,6 +270,21 @@ def _answers(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:
         seconds += (watched + measured) * rates.load  # one after the other, never two at once
         costs.append(_cost(f"answers_{name}", seconds, tokens * (1 + measured), rates))
     return costs
+
+
+def _suites(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:
+    """Replies of every trained model; likelihoods are only read, and not told apart from these."""
+    chosen = suites(recipe)
+    if not chosen:
+        return []
+    tasks = [task for suite in chosen for task in suite.tasks]
+    cap = recipe.evaluation.suite_tokens
+    said = len(tasks) * min(counted.response, cap)
+    read = sum(len(task.shown) for task in tasks) / CHARACTERS
+    seconds = rates.decode(len(tasks), said, cap) + read * rates.train_token / 3
+    names = ["sft", *(["preference"] if recipe.preference else []), *(["policy"] if recipe.optimises else [])]
+    names += ["constitutional"] if recipe.constitution else []
+    return [_cost(f"suites_{name}", seconds, read + said, rates) for name in names]
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gnomon.config import DataSettings, RewardSettings
-from gnomon.data.sources import LABELS, Data, Labelled, read_data
+from gnomon.data.sources import LABELS, Asked, Data, Labelled, read_data
 from gnomon.distributed import agreed, leads
 from gnomon.errors import ConfigError, DataError
 from gnomon.pipeline.labels import labelled, with_lapses
@@ -36,8 +36,9 @@ DEFAULT, VARIABLE = "labels.db", "GNOMON_LABEL_DB"
 """The database, as `gnomon label` has it, where the settings name none."""
 
 
-def read_rows(settings: DataSettings, seed: int) -> Data:
-    """All rows that settings ask for, those of labelling projects included; errors are `read_data`'s.
+def read_rows(settings: DataSettings, seed: int, asked: Asked = ()) -> Data:
+    """All rows that settings ask for, those of labelling projects included; `asked` and errors are
+    `read_data`'s.
 
     ConfigError where a project, its database or the extra is missing; DataError where nothing was said there.
     Votes may come in at any moment: every process is given what the first one has read.
@@ -48,7 +49,7 @@ def read_rows(settings: DataSettings, seed: int) -> Data:
         assert found is not None
         return found
 
-    return read_data(settings, seed, read)
+    return read_data(settings, seed, read, asked)
 
 
 def write_votes(folder: Path, data: Data) -> None:

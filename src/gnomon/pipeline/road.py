@@ -20,6 +20,7 @@ from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import read_lines, read_records, write_lines, write_records
 from gnomon.pipeline.stages import data_stage
+from gnomon.pipeline.suites import asked, suites
 from gnomon.pipeline.summary import build_summary
 from gnomon.pipeline.walk import Road, names, opened, unmade, walk
 from gnomon.records import Critique
@@ -38,7 +39,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = 
         parse_model_ref(recipe.model.ref)
         if recipe.constitution is not None:
             load_constitution(recipe.data.constitution)  # what is wrong with it is better said now than later
-        data = read_rows(recipe.data, recipe.seed)
+        data = read_rows(recipe.data, recipe.seed, asked(suites(recipe)))
         checked([*data.evaluation, *data.policy])
         with opened(recipe, out, reporter) as road:
             if leads():
@@ -55,11 +56,12 @@ def conclude(road: Road, data: Data) -> dict[str, Any]:
     """The summary of a road that was walked, and everything people read."""
     recipe = road.recipe
     made = [artefact for name, artefact in road.made.items() if name.startswith("answers_")]
+    examined = {artefact.id for name, artefact in road.made.items() if name.startswith("suites_")}
     answers = [row for artefact in made for row in answer_rows(artefact)]
     manifest = write_manifest(
         road.run, road.store, list(road.made.values()), seed=recipe.seed, data=data.digests
     )
-    read = {look.id for look in of_stages(road.store)} & {artefact.id for artefact in made}
+    read = {look.id for look in of_stages(road.store)} & ({artefact.id for artefact in made} | examined)
     road.open_test(*[Opening.now("report", content_id(sorted(read)))] if read else [])
     summary = build_summary(recipe, road.made, answers, road.warnings, road.store)
     publish(road, summary, answers)

@@ -10,6 +10,7 @@ from gnomon.evaluation.reward import error_correlation
 from gnomon.evaluation.summary import summarise
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.stage import Artefact
+from gnomon.pipeline.suites import examined
 from gnomon.records import Comparison
 from gnomon.reports.tables import title
 from gnomon.runs import read_json
@@ -52,6 +53,7 @@ def build_summary(
         summary["constitution"] |= read_json(made["feedback"].path / "report.json")
     if "reward" in made and "reward_second" in made:
         summary["reward_error_correlation"] = _error_correlation(made)
+    summary |= examined(recipe, made)
     if answers:
         summary |= summarise(answers, resamples=recipe.evaluation.bootstrap, seed=recipe.seed)
         summary["warnings"] += refusing(summary["models"])

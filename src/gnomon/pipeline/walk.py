@@ -20,6 +20,7 @@ from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.reporter import Reporter, SilentReporter
 from gnomon.pipeline.stage import Artefact, Stage, execute, promised
 from gnomon.pipeline.stages import Start, reward_stage, sft_stage
+from gnomon.pipeline.suites import suites_stage
 from gnomon.runs import RunFolder, read_json
 from gnomon.store import Store
 
@@ -87,10 +88,11 @@ def opened(recipe: Recipe, out: Path, reporter: Reporter) -> Iterator[Road]:
 @dataclass(frozen=True, slots=True)
 class Step:
     """How a stage is built from what was made before it (None where that leaves nothing to do), and which
-    sections of a recipe it needs."""
+    sections of a recipe it needs; some are `wanted` for more than that."""
 
     build: Callable[[Road], Stage | None]
     needs: tuple[str, ...] = ()
+    wanted: Callable[[Recipe], bool] = lambda recipe: True
 
 
 def names(recipe: Recipe, until: Until | None = None) -> tuple[str, ...]:
@@ -99,7 +101,8 @@ def names(recipe: Recipe, until: Until | None = None) -> tuple[str, ...]:
     reached = order if until is None else order[: 1 + order.index(LAST[until])]
 
     def wanted(name: str) -> bool:
-        return all(getattr(recipe, section) is not None for section in WALK[name].needs)
+        step = WALK[name]
+        return all(getattr(recipe, section) is not None for section in step.needs) and step.wanted(recipe)
 
     return ("data", *filter(wanted, reached))
 
@@ -176,8 +179,8 @@ def _preference(road: Road) -> Stage:
 def _policy(road: Road) -> Stage:
     settings, made = road.recipe.policy, road.made
     assert settings is not None
-    start, reward, second = (road.start(name) for name in ("sft", "reward", "reward_second"))
-    return policy_stage(road.recipe, settings, made["data"], start, reward, second)
+    reward, second = (road.start(name) if name in made else None for name in ("reward", "reward_second"))
+    return policy_stage(road.recipe, settings, made["data"], road.start("sft"), reward, second)
 
 
 def _answers(name: str) -> Callable[[Road], Stage | None]:
@@ -196,6 +199,27 @@ def _answers(name: str) -> Callable[[Road], Stage | None]:
     return build
 
 
+def _suites(name: str) -> Callable[[Road], Stage | None]:
+    """A trained model examined by the suites of the recipe."""
+
+    def build(road: Road) -> Stage | None:
+        return suites_stage(name, road.recipe, road.start(name)) if name in road.made else None
+
+    return build
+
+
+def _optimises(recipe: Recipe) -> bool:
+    return recipe.optimises
+
+
+def _examines(recipe: Recipe) -> bool:
+    return bool(recipe.evaluation.suites)
+
+
+def _examines_a_policy(recipe: Recipe) -> bool:
+    return _examines(recipe) and _optimises(recipe)
+
+
 def _base_answers(road: Road) -> Stage:
     """The base model's answers, under the raw text."""
     made, base = road.made, Start(road.recipe.model.ref)
@@ -211,12 +235,16 @@ WALK: Mapping[str, Step] = MappingProxyType(
         "preference": Step(_preference, ("preference",)),
         "reward": Step(_first_reward, ("reward",)),
         "reward_second": Step(lambda road: _reward(road, ("second",)), ("reward",)),
-        "policy": Step(_policy, ("reward", "policy")),
+        "policy": Step(_policy, ("policy",), _optimises),
         "answers_base": Step(_base_answers),
         "answers_sft": Step(_answers("sft")),
         "answers_preference": Step(_answers("preference"), ("preference",)),
-        "answers_policy": Step(_answers("policy"), ("reward", "policy")),
+        "answers_policy": Step(_answers("policy"), ("policy",), _optimises),
         "answers_constitutional": Step(_answers("constitutional"), ("constitution",)),
+        "suites_sft": Step(_suites("sft"), (), _examines),
+        "suites_preference": Step(_suites("preference"), ("preference",), _examines),
+        "suites_policy": Step(_suites("policy"), ("policy",), _examines_a_policy),
+        "suites_constitutional": Step(_suites("constitutional"), ("constitution",), _examines),
     }
 )
 """After the rows, in order."""

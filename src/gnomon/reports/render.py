@@ -42,6 +42,12 @@ _POLICY_PANELS = (
     ),
     ("Checks, prompts set aside", ("eval/checks",), "Share of verifiable checks that are passed."),
     (
+        "Checks and form",
+        ("checks", "term/form"),
+        "Share of checks that samples pass, and what the rule of form says of them. Where checks rise while "
+        "form falls, they are passed without answering.",
+    ),
+    (
         "Agreement",
         ("reward/agreement",),
         "Correlation of both reward models on samples of one prompt. Near 0, a gain is the first one's own.",
@@ -62,8 +68,7 @@ _POLICY_PANELS = (
     ),
 )
 
-
-_SHARES = {"ends_turn", "eval/checks", "distinct/2"}
+_SHARES = {"ends_turn", "checks", "eval/checks", "distinct/2"}
 _ALARMED = {
     "proxy": "reward/mean",
     "second": "reward/second",
@@ -77,6 +82,8 @@ _ALARMED = {
 
 _LABELS = {
     "reward/mean": "optimised against",
+    "checks": "checks passed",
+    "term/form": "rule of form",
     "reward/second": "second, only watching",
     "reward/fixed_length": "the first, at one length",
     "logps/chosen": "preferred answer",
@@ -121,6 +128,7 @@ def _page(run: Run) -> str:
             bread={row["model"]: row for row in run.answers if row["prompt"] == bread.get("prompt")},
             asked=view.browse(run.answers),
             metric_names=tables.metric_names(summary),
+            suite_metrics=tables.suite_metrics,
             verdict={name: view.track(name, summary) for name in tables.VERDICT},
             differences=view.differences(summary.get("differences", [])),
             plots=_plots(run),
@@ -221,7 +229,7 @@ def _policy(rows: Sequence[Row], told: Mapping[str, Any]) -> list[Plot]:
 def _colour(name: str) -> str:
     if name.endswith("fixed_length"):
         return figures.MUTED
-    return figures.SECOND if "second" in name else figures.POLICY
+    return figures.SECOND if "second" in name or name == "term/form" else figures.POLICY
 
 
 def _alarms(alarms: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[float]:

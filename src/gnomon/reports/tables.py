@@ -79,6 +79,10 @@ METRICS: dict[str, Metric] = {
     "prompt_loose": Metric("Prompts, loose", "share", "the same, with lines around or asterisks taken off"),
     "instruction_strict": Metric("Instructions, strict", "share", "single instructions that are followed"),
     "instruction_loose": Metric("Instructions, loose", "share", "the same, with lines or asterisks off"),
+    "practised_strict": Metric("Practised kinds, strict", "share", "of 17 kinds that can be practised"),
+    "practised_loose": Metric("Practised kinds, loose", "share", "the same, with lines or asterisks off"),
+    "held_out_strict": Metric("Held-out kinds, strict", "share", "of 8 kinds that no prompt practises"),
+    "held_out_loose": Metric("Held-out kinds, loose", "share", "the same, with lines or asterisks off"),
     "loss": Metric("Loss on text", "number", "of passages nothing was trained on", "nats a token", digits=3),
     "bits_per_byte": Metric("Bits a byte", "number", "of the same passages", digits=3),
     "label/raw": Metric(
@@ -285,6 +289,12 @@ def suite_tables(summary: Summary) -> list[Padding]:
     ]
 
 
+def suite_metrics(found: Mapping[str, Any]) -> list[str]:
+    """The metrics of a suite that are shown: known ones, and none of those that are of one kind of thing."""
+    named = dict.fromkeys(key for own in found["models"].values() for key in own)
+    return [key for key in named if key in METRICS or "/" not in key]
+
+
 def _suite_table(name: str, found: Mapping[str, Any], tasks: int) -> Table:
     models = found["models"]
     table = Table(title=f"{visible(name)} ({tasks} tasks)", title_style="bold", title_justify="left")
@@ -293,8 +303,7 @@ def _suite_table(name: str, found: Mapping[str, Any], tasks: int) -> Table:
     for model in models:
         heading = Text(visible(title(model)), _TERMINAL_COLOURS.get(model, "magenta"))
         table.add_column(heading, justify="right", overflow="fold")
-    named = dict.fromkeys(key for own in models.values() for key in own)
-    for metric_name in (key for key in named if key in METRICS or "/" not in key):  # not each kind of thing
+    for metric_name in suite_metrics(found):
         cells = [cell(metric_name, own.get(metric_name)) for own in models.values()]
         table.add_row(Text(_row_title(metric_name)), *cells)
     return table

@@ -113,6 +113,11 @@ class Terms:
         """Those of them that have a threshold."""
         return tuple(term.settings.called for term in self.terms if term.settings.bounded)
 
+    @property
+    def told_apart(self) -> bool:
+        """Whether one of them has to be seen by itself: it has a threshold, or is a rule of form."""
+        return any(term.settings.bounded or term.settings.source == "form" for term in self.terms)
+
     def __call__(self, samples: Sequence[Sample]) -> list[Said]:
         """Of each sample what each reward says."""
         columns = [term.judged(samples) for term in self.terms]

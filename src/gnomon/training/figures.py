@@ -87,7 +87,7 @@ def _sometimes(rollouts: Rollouts, terms: Terms, settings: PolicySettings) -> di
     known |= {"reward/spread": fmean(rollouts.spreads)} if rollouts.spreads else {}
     if settings.form.resample:
         known["reward/replaced"] = rollouts.replaced / (len(rollouts.drawn) // settings.samples)
-    if len(terms.names) > 1 or terms.limits:
+    if len(terms.names) > 1 or terms.told_apart:
         means = rollouts.terms.mean(dim=0).tolist()
         known |= {f"term/{name}": mean for name, mean in zip(terms.names, means, strict=True)}
     read = [(each.sample, each.reading) for each in rollouts.drawn if each.reading is not None]

@@ -9,6 +9,7 @@ from gnomon.data.composing.draft import Draft, draft_of
 from gnomon.data.composing.kinds import KINDS, Kind
 from gnomon.data.composing.measure import words
 from gnomon.data.composing.phrasing import phrased
+from gnomon.data.composing.published import Choice, practised
 from gnomon.data.composing.wordings import Constraint, worded
 from gnomon.records import Conversation, Demonstration
 
@@ -31,32 +32,38 @@ class Composition(NamedTuple):
     constraints: tuple[Constraint, ...]
 
 
-def composed(demonstrations: Sequence[Demonstration], count: int, seed: int) -> list[Demonstration]:
+def composed(
+    demonstrations: Sequence[Demonstration], count: int, seed: int, choice: Choice = "all"
+) -> list[Demonstration]:
     """So many rows of family `composed`; fewer where the demonstrations do not give as many.
 
     Each is a written request with one to three constraints that a program can verify, of the kinds of
     arXiv:2311.07911, and the written answer: as it is where it obeys them, else changed so that it does.
     Kinds and demonstrations take turns; the same arguments give the same rows. Ids are `composed-SOURCE-N`.
+    `practised` leaves out the kinds that are held out.
     """
-    return [composition.row for composition in compositions(demonstrations, count, seed)]
+    return [composition.row for composition in compositions(demonstrations, count, seed, choice)]
 
 
-def compositions(demonstrations: Sequence[Demonstration], count: int, seed: int) -> list[Composition]:
+def compositions(
+    demonstrations: Sequence[Demonstration], count: int, seed: int, choice: Choice = "all"
+) -> list[Composition]:
     """The same rows, each with its constraints."""
     rng = Random(seed)
+    kinds = [kind for kind in KINDS if choice == "all" or practised(kind.name)]
     usable = [(row.id, draft) for row in demonstrations if (draft := draft_of(row))]
     ids, drafts = [name for name, _ in usable], _paired([draft for _, draft in usable], rng)
-    waiting = {kind.name: _turns(kind, drafts, rng) for kind in KINDS}
+    waiting = {kind.name: _turns(kind, drafts, rng) for kind in kinds}
     taken, uses = dict.fromkeys(waiting, 0), [0] * len(drafts)
     found: dict[str, Composition] = {}
     while len(found) < count:
-        left = [kind for kind in KINDS if waiting[kind.name]]
+        left = [kind for kind in kinds if waiting[kind.name]]
         if not left:
             break
         kind = min(left, key=lambda kind: taken[kind.name] / kind.weight)
         index = min(waiting[kind.name], key=uses.__getitem__)
         waiting[kind.name].remove(index)
-        made = _compose(drafts[index], kind, rng)
+        made = _compose(drafts[index], kind, kinds, rng)
         if made is None or made[0] in found:
             continue
         request, answer, constraints = made
@@ -95,10 +102,12 @@ def _turns(kind: Kind, drafts: Sequence[Draft], rng: Random) -> list[int]:
     return suited * REUSES
 
 
-def _compose(draft: Draft, wanted: Kind, rng: Random) -> tuple[str, str, tuple[Constraint, ...]] | None:
+def _compose(
+    draft: Draft, wanted: Kind, kinds: Sequence[Kind], rng: Random
+) -> tuple[str, str, tuple[Constraint, ...]] | None:
     """A request and answer with a constraint of the wanted kind and up to two others; None where it fails."""
     held: list[Constraint] = []
-    for kind in _chosen(draft, wanted, rng):
+    for kind in _chosen(draft, wanted, kinds, rng):
         step = kind.apply(draft, rng)
         if step is not None:
             draft, constraint = step
@@ -112,11 +121,11 @@ def _compose(draft: Draft, wanted: Kind, rng: Random) -> tuple[str, str, tuple[C
     return _repeated(request, draft.answer, others, rng)
 
 
-def _chosen(draft: Draft, wanted: Kind, rng: Random) -> list[Kind]:
+def _chosen(draft: Draft, wanted: Kind, kinds: Sequence[Kind], rng: Random) -> list[Kind]:
     """The wanted kind and some that suit the draft beside it, in the order in which they are applied."""
     chosen = [wanted]
     for _ in range(rng.choice(NUMBERS) - 1):
-        left = [kind for kind in KINDS if kind.suits(draft) and all(map(kind.beside, chosen))]
+        left = [kind for kind in kinds if kind.suits(draft) and all(map(kind.beside, chosen))]
         if left:
             chosen += rng.choices(left, [kind.weight for kind in left])
     return sorted(chosen, key=KINDS.index)

@@ -15,6 +15,8 @@ Form = Literal["sentences", "rules", "tags"]
 SPELLED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NTH = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 QUOTES = ('"', '"', "'", "")
+QUOTED = ("word", "letter", "letters", "first", "second")
+"""Values that stand between quotation marks."""
 
 Value = int | str | tuple[str, ...]
 
@@ -57,11 +59,26 @@ def _read(name: str) -> dict[str, object]:
     return values
 
 
-WORDINGS: Mapping[str, Mapping[Form, tuple[str, ...]]] = {
-    kind: {form: _pool(text) for form, text in forms.items()}
-    for kind, forms in _read("wordings.yaml").items()
-    if isinstance(forms, dict)
-}
+Wordings = Mapping[str, Mapping[Form, tuple[str, ...]]]
+"""By kind, and each by form."""
+
+
+def _wordings(name: str) -> Wordings:
+    return {
+        kind: {form: _pool(text) for form, text in forms.items()}
+        for kind, forms in _read(name).items()
+        if isinstance(forms, dict)
+    }
+
+
+WORDINGS = _wordings("wordings.yaml")
+"""Of the kinds that composed answers obey."""
+
+FURTHER = _wordings("further.yaml")
+"""Of kinds that only prompts for practice have."""
+
+ALL_WORDINGS: Wordings = {**WORDINGS, **FURTHER}
+
 POOLS: Mapping[str, tuple[str, ...]] = {name: _pool(str(text)) for name, text in _read("pools.yaml").items()}
 COMMON = frozenset(" ".join(POOLS["common"]).split())
 FORBIDDEN = tuple(" ".join(POOLS["forbidden"]).split())
@@ -74,7 +91,7 @@ def signs(pool: str) -> re.Pattern[str]:
 
 def worded(constraint: Constraint, form: Form, rng: Random) -> str | None:
     """The constraint in words chosen at random; None where its kind has no wording of this form."""
-    wordings = WORDINGS[constraint.kind][form]
+    wordings = ALL_WORDINGS[constraint.kind][form]
     if not wordings:
         return None
     return rng.choice(wordings).format_map(_shown(constraint, rng))
@@ -100,7 +117,7 @@ def _shown(constraint: Constraint, rng: Random) -> dict[str, object]:
                 shown[name] = listed([quoted(option) for option in value], "or")
             case tuple():
                 shown[name] = listed(value)
-            case str() if name in ("word", "letter"):
+            case str() if name in QUOTED:
                 shown[name] = quoted(value, mark or '"')
             case str():
                 shown[name] = value

@@ -3,13 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+from gnomon.data.composing.published import HELD_OUT
 from gnomon.data.splits import named_clusters
 from gnomon.evaluation.examine import Suite
 from gnomon.evaluation.suites.rows import file_rows
 from gnomon.evaluation.tasks import Answers, Ask, Reply, Task
 from gnomon.judges.instructions.following import follow, follow_loosely, instructions_of
 
-SHARES = frozenset({"prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose"})
+SHARES = frozenset(
+    {
+        *("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose"),
+        *("practised_strict", "practised_loose", "held_out_strict", "held_out_loose"),
+    }
+)
 
 
 def ifeval(file: Path) -> Suite:
@@ -31,7 +37,10 @@ def ifeval(file: Path) -> Suite:
 
 
 def judge(task: Task, reply: Reply) -> dict[str, Any]:
-    """Prompts count where all their instructions are followed; `strict/KIND` is of each kind by itself."""
+    """Prompts count where all their instructions are followed; `strict/KIND` is of each kind by itself.
+
+    Those of the kinds that prompts for practice have and of those that are held out stand apart, too.
+    """
     assert isinstance(task, Ask)
     assert isinstance(reply, Answers)
     asked = task.facts["instructions"]
@@ -44,6 +53,12 @@ def judge(task: Task, reply: Reply) -> dict[str, Any]:
         "ends_turn": float(reply.ended[0]),
         "length/tokens": float(reply.tokens[0]),
     }
-    for instruction, followed in zip(asked, strict, strict=True):
-        values.setdefault(f"strict/{instruction.id}", []).append(float(followed))
+    for instruction, followed, nearly in zip(asked, strict, loose, strict=True):
+        part = "held_out" if instruction.id in HELD_OUT else "practised"
+        for name, one in (
+            (f"{part}_strict", followed),
+            (f"{part}_loose", nearly),
+            (f"strict/{instruction.id}", followed),
+        ):
+            values.setdefault(name, []).append(float(one))
     return values

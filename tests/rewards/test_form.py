@@ -1,0 +1,32 @@
+from gnomon.policy_settings import PolicySettings
+from gnomon.records import Conversation, Prompt
+from gnomon.rewards.combine import Term, Terms
+from gnomon.rewards.form import FormReward
+from gnomon.rollouts.engine import Sample
+
+ASKED = "Say why people enjoy juggling. Use at most 20 words."
+GOOD = "Juggling calms the mind and makes children laugh."
+PROMPTS = {
+    (2, 50): Prompt("a", Conversation.of(ASKED), checks=({"kind": "words", "max": 20},)),
+    (2, 51): Prompt("b", Conversation.of("Hello there, who are you?", "A boat.", ASKED)),
+}
+
+
+def sample(prompt, text, *, ended=True):
+    return Sample(prompt, (60, 1), (-1.0, -1.0), text, ended)
+
+
+def test_each_sample_is_held_against_the_last_turn_of_its_own_prompt():
+    reward = FormReward(PROMPTS)
+    said = [sample((2, 50), GOOD), sample((2, 51), GOOD), sample((2, 50), ASKED), sample((2, 51), "...")]
+    assert reward(said) == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_no_answer_is_paid_more_for_all_checks_than_an_answer_that_passes_none():
+    """By the weights of recipes/verifiable.yaml."""
+    settings = PolicySettings(rewards=[{"source": "form", "weight": 3}], checks_weight=2)
+    terms = Terms((Term(settings.rewards[0], FormReward(PROMPTS)),))
+    assert terms.names == ("form",)
+    assert terms.told_apart
+    answer, gamed = (terms.score(values) for values in terms([sample((2, 50), GOOD), sample((2, 50), "Ha.")]))
+    assert answer + 0 * settings.checks_weight > gamed + settings.checks_weight
