@@ -12,6 +12,7 @@ from gnomon.cli.machine import settle
 from gnomon.cli.options import AsJson, Out, Overrides, recipe_of
 from gnomon.cli.progress import reporting
 from gnomon.config import Until
+from gnomon.reports.snapshots import snapshots_table
 from gnomon.reports.tables import MODELS, bread_panel, summary_table
 
 
@@ -45,6 +46,8 @@ def show(summary: Mapping[str, Any], folder: Path) -> None:
         out.print(bread_panel(summary))
     if summary.get("models"):
         out.print(summary_table(summary))
+    if summary.get("snapshots"):
+        out.print(snapshots_table(summary))
     for key, about in summary.get("manifest", {}).items():
         if about["stage"] in MODELS:
             model = folder / "artefacts" / key / "model"

@@ -17,6 +17,7 @@ from gnomon.models.lora import has_adapters, interpolate
 from gnomon.models.reward_model import Scorer, load_scorer
 from gnomon.models.save import save_model
 from gnomon.pipeline.card import model_card
+from gnomon.pipeline.constitutional import mixed_prompts
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
@@ -53,16 +54,24 @@ def policy_stage(
     start: Start,
     reward: Start | None,
     second: Artefact | None = None,
+    red_team: float = 0.0,
 ) -> Stage:
-    """Optimise the start model against its rewards, staying near it, watched by the second reward model."""
+    """Optimise the start model against its rewards, staying near it, watched by the second reward model.
+
+    `red_team` is the share of prompts that ask for harm; at 0 the policy's own prompts are asked alone.
+    """
     _check(recipe, settings, reward)
-    given = data.only("policy.jsonl", *(["sft.jsonl"] if settings.ptx_coef else []))
+    asked = ["policy.jsonl", *(["red_team.jsonl"] if red_team else [])]
+    given = data.only(*asked, *(["sft.jsonl"] if settings.ptx_coef else []))
 
     def run(context: StageContext) -> None:
         lm = trainable(recipe, start, measured=True)
         reference = None if has_adapters(lm.model) else reference_of(recipe, start)
         scorer = None if reward is None else _scorer(recipe, reward.folder, lm)
         prompts = read_records(given.file("policy.jsonl"), Prompt)
+        if red_team:
+            harmful = read_records(given.file("red_team.jsonl"), Prompt)
+            prompts = mixed_prompts(prompts, harmful, red_team, recipe.seed)
         encoded, fitting = policy_prompts(
             lm, prompts, recipe.model.max_length - settings.max_new_tokens, context
         )
@@ -90,7 +99,9 @@ def policy_stage(
             objective.ptx = _ptx(recipe, settings, lm, read_records(given.file("sft.jsonl"), Demonstration))
         _optimise(context, recipe, settings, objective, _critic(recipe, settings, start, reward, scorer))
 
-    chosen = stage_settings(recipe, start, policy=seen(settings), rewards=_digests(settings))
+    chosen = stage_settings(
+        recipe, start, policy=seen(settings), rewards=_digests(settings), red_team=red_team
+    )
     models = {"reward": None if reward is None else reward.artefact, "second": second, **start.inputs}
     inputs = {name: artefact for name, artefact in models.items() if artefact is not None}
     return Stage("policy", 4, chosen, {"data": given, **inputs}, run)

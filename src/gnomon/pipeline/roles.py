@@ -70,14 +70,13 @@ class Cast:
         if ref is None:
             return SharedEngine(LocalEngine(self.model))
         if ref.startswith(ENDPOINT):
-            return AskedOnce(_endpoint(ref, self.folder / f"{role}.jsonl"))
+            return asked_once(ref, self.folder / f"{role}.jsonl")
         return SharedEngine(LocalEngine(load(ref, dtype=self.dtype)))
 
     def backend(self, ref: str | None) -> Backend:
         """What labels; null is the model at hand."""
         if ref is not None and ref.startswith(ENDPOINT):
-            asked = AskedOnce(_endpoint(ref, self.folder / "labeller.jsonl"))
-            return endpoint_backend(asked, ref)
+            return endpoint_backend(asked_once(ref, self.folder / "labeller.jsonl"), ref)
         start = self.own if ref is None else Start(ref)
         lm = self.model if ref is None else load(ref, dtype=self.dtype)
         backend = local_backend(lm, f"{name_of(start)} in {self.dtype}")
@@ -118,7 +117,12 @@ def kept_rows(path: Path) -> KeptRows:
     return kept
 
 
-def _endpoint(ref: str, kept: Path) -> "EndpointEngine":
+def asked_once(ref: str, kept: Path | None) -> AskedOnce:
+    """A server by its reference, asked by the first process; what it answers is added to the file `kept`."""
+    return AskedOnce(_endpoint(ref, kept))
+
+
+def _endpoint(ref: str, kept: Path | None) -> "EndpointEngine":
     try:
         from gnomon.rollouts.endpoint import EndpointEngine  # noqa: PLC0415  only here is its extra needed
     except ImportError as problem:

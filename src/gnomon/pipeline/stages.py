@@ -160,7 +160,8 @@ def reward_stage(
 ) -> Stage:
     """A reward model on the comparisons of the roles, and on those of the `extra` artefact.
 
-    On the role `second` alone it is the second reward model, with a seed of its own.
+    On the role `second` alone it is the second reward model, with a seed of its own; `reward.without` is of
+    given comparisons, not of the `extra` ones.
     """
     second = tuple(roles) == ("second",)
     name, seed = (
@@ -172,7 +173,12 @@ def reward_stage(
 
     def run(context: StageContext) -> None:
         told = settled(settings, given)
-        rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
+        rows = [
+            row
+            for role in roles
+            for row in read_records(given.file(f"{role}.jsonl"), Comparison)
+            if row.label is None or row.label.reason not in settings.without
+        ]
         labelled = read_records(extra.path / "comparisons.jsonl", Comparison) if extra else []
         rows, sources = mixed(rows, labelled, share)
         rows, kept = held_apart(rows, told, seed)

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -195,6 +195,43 @@ def gate(measured: Mapping[str, Any]) -> str:
             flips, allowed = measured["flip_rate"], measured["flips_allowed"]
             told += f"; {flips:.1%} of the choices change with the order, allowed {allowed:.0%}"
         return _svg(figure, "gate", f"{told}: {verdict}")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A model on a plane: both its estimates, in one of this module's colours."""
+
+    label: str
+    colour: str
+    across: Mapping[str, Any]
+    up: Mapping[str, Any]
+
+
+def plane(name: str, points: Sequence[Point], axes_of: tuple[str, str]) -> str:
+    """Shares against shares with the bars of both intervals, joined in the order given."""
+    with mpl.rc_context(_STYLE | {"axes.grid.axis": "both"}):
+        figure = Figure(figsize=(3.5, 3.2), layout="constrained")
+        axes = figure.subplots()
+        middle = [[point.across["value"], point.up["value"]] for point in points]
+        axes.plot(*zip(*middle, strict=True), color=RULE, lw=1, ls=(0, (2, 2)))
+        for point, (across, up) in zip(points, middle, strict=True):
+            _bar(axes, point.across, lambda edges, up=up: (edges, [up, up]), point.colour)
+            _bar(axes, point.up, lambda edges, across=across: ([across, across], edges), point.colour)
+            axes.plot([across], [up], "o", color=point.colour, ms=4)
+            _note(axes, visible(point.label), (across, up), "data", (4, 4), color=point.colour)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=axes_of[0], ylabel=axes_of[1])
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        told = "; ".join(
+            f"{visible(point.label)}: {axes_of[0]} {across:.1%}, {axes_of[1]} {up:.1%}"
+            for point, (across, up) in zip(points, middle, strict=True)
+        )
+        return _svg(figure, name, told)
+
+
+def _bar(axes: Any, estimate: Mapping[str, Any], placed: Callable[[Any], Any], colour: str) -> None:
+    if estimate.get("low") is not None and estimate.get("high") is not None:
+        axes.plot(*placed([estimate["low"], estimate["high"]]), color=colour, lw=1.4)
 
 
 @dataclass(frozen=True, slots=True)
