@@ -156,6 +156,7 @@ def snapshots_stage(recipe: Recipe, made: Mapping[str, Artefact]) -> Stage:
         }
         report = {
             **snapshot_figures(snapshots, resamples=recipe.evaluation.bootstrap, seed=recipe.seed),
+            "order": names,
             "judge": dict(verdicts.judge) | {"kin": relatives},
             "prompts": {
                 "harmful": len(harmful[REFERENCE]),

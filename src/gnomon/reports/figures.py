@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -215,8 +215,9 @@ def plane(name: str, points: Sequence[Point], axes_of: tuple[str, str]) -> str:
         middle = [[point.across["value"], point.up["value"]] for point in points]
         axes.plot(*zip(*middle, strict=True), color=RULE, lw=1, ls=(0, (2, 2)))
         for point, (across, up) in zip(points, middle, strict=True):
-            _bar(axes, point.across, lambda edges, up=up: (edges, [up, up]), point.colour)
-            _bar(axes, point.up, lambda edges, across=across: ([across, across], edges), point.colour)
+            wide, high = (_edges(own) for own in (point.across, point.up))
+            axes.plot(wide, [up] * len(wide), color=point.colour, lw=1.4)
+            axes.plot([across] * len(high), high, color=point.colour, lw=1.4)
             axes.plot([across], [up], "o", color=point.colour, ms=4)
             _note(axes, visible(point.label), (across, up), "data", (4, 4), color=point.colour)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=axes_of[0], ylabel=axes_of[1])
@@ -229,9 +230,10 @@ def plane(name: str, points: Sequence[Point], axes_of: tuple[str, str]) -> str:
         return _svg(figure, name, told)
 
 
-def _bar(axes: Any, estimate: Mapping[str, Any], placed: Callable[[Any], Any], colour: str) -> None:
-    if estimate.get("low") is not None and estimate.get("high") is not None:
-        axes.plot(*placed([estimate["low"], estimate["high"]]), color=colour, lw=1.4)
+def _edges(estimate: Mapping[str, Any]) -> list[float]:
+    """Both bounds of an interval; nothing where there is none."""
+    bounds = (estimate.get("low"), estimate.get("high"))
+    return [] if None in bounds else [float(bound) for bound in bounds if bound is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ def planes(summary: Summary) -> list[tuple[str, str, str]]:
             figures.Point(
                 found["titles"][name], _COLOURS[name], own[f"helpful{ending}"], own[f"harmless{ending}"]
             )
-            for name, own in found.get("models", {}).items()
+            for name in found.get("order", ())
+            for own in (found["models"][name],)
             if f"helpful{ending}" in own and f"harmless{ending}" in own
         ]
         if len(points) > 1:
@@ -57,10 +58,11 @@ def snapshots_table(summary: Summary) -> Padding:
     found = summary["snapshots"]
     table = _table("Each snapshot, on held-out prompts")
     table.add_column("")
-    for name in found["models"]:
+    for name in found["order"]:
         table.add_column(Text(visible(found["titles"][name])), justify="right", overflow="fold")
+    models = [found["models"][name] for name in found["order"]]
     for key in METRICS:
-        cells = [cell(f"snapshot/{key}", own.get(key)) for own in found["models"].values()]
+        cells = [cell(f"snapshot/{key}", own.get(key)) for own in models]
         table.add_row(metric(f"snapshot/{key}").title, *cells)
     return Padding(table, (1, 0), expand=False)
 
