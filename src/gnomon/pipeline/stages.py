@@ -9,6 +9,7 @@ from typing import Any
 from gnomon.config import Recipe, RewardSettings, SftSettings
 from gnomon.constitution.feedback import mixed
 from gnomon.data.sources import Data
+from gnomon.errors import DataError
 from gnomon.models.heads import check_head
 from gnomon.models.load import LanguageModel, adapter_base, load
 from gnomon.models.lora import freeze_reference, has_adapters, load_trainable
@@ -180,6 +181,11 @@ def reward_stage(
             if row.label is None or row.label.reason not in settings.without
         ]
         labelled = read_records(extra.path / "comparisons.jsonl", Comparison) if extra else []
+        if settings.without and not rows and not labelled:
+            raise DataError(
+                f"reward.without takes out every comparison ({', '.join(settings.without)}), and there are no AI "
+                "labels to learn from; leave some in"
+            )
         rows, sources = mixed(rows, labelled, share)
         rows, kept = held_apart(rows, told, seed)
 
