@@ -174,17 +174,11 @@ def reward_stage(
 
     def run(context: StageContext) -> None:
         told = settled(settings, given)
-        rows = [
-            row
-            for role in roles
-            for row in read_records(given.file(f"{role}.jsonl"), Comparison)
-            if row.label is None or row.label.reason not in settings.without
-        ]
+        rows = _learnt_from(given, roles, settings.without)
         labelled = read_records(extra.path / "comparisons.jsonl", Comparison) if extra else []
         if settings.without and not rows and not labelled:
             raise DataError(
-                f"reward.without takes out every comparison ({', '.join(settings.without)}), and there are no AI "
-                "labels to learn from; leave some in"
+                "reward.without takes out every comparison, and AI labels are none; leave some in"
             )
         rows, sources = mixed(rows, labelled, share)
         rows, kept = held_apart(rows, told, seed)
@@ -215,6 +209,12 @@ def reward_stage(
     weighed = {} if share is None else {"ai_share": share}
     chosen = stage_settings(recipe, start, reward=seen(settings), roles=list(roles), **weighed)
     return Stage(name, 4, chosen, inputs, run)
+
+
+def _learnt_from(given: Artefact, roles: Sequence[str], without: Sequence[str]) -> list[Comparison]:
+    """The given comparisons of the roles, but for those of the reasons that are left out."""
+    rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
+    return [row for row in rows if row.label is None or row.label.reason not in without]
 
 
 def _unlearnt(recipe: Recipe, settings: RewardSettings, start: Start) -> Scorer:
