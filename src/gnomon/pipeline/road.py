@@ -21,7 +21,7 @@ from gnomon.pipeline.outcome import outcome
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import read_lines, read_records, write_lines, write_records
-from gnomon.pipeline.snapshots import keep_apart
+from gnomon.pipeline.snapshots import SNAPSHOTS, keep_apart, snapshot_rows
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.summary import build_summary
 from gnomon.pipeline.walk import Road, names, opened, unmade, walk
@@ -84,5 +84,7 @@ def publish(road: Road, summary: dict[str, Any], answers: Sequence[Any]) -> None
         write_records(folder / "critiques.jsonl", critiques)
         write_lines(folder / ROWS, labels)
         write_json(folder / AUDIT, audited(labels, critiques, answers, road.principles))
+    if "snapshots" in road.made:
+        write_lines(folder / SNAPSHOTS, snapshot_rows(road.made))
     write_json(folder / "summary.json", summary)
     render_report(folder)

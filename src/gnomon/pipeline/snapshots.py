@@ -8,7 +8,7 @@ from typing import Any
 
 from gnomon.config import Recipe
 from gnomon.data.sources import BUILTIN, Data
-from gnomon.data.splits import opening, refuse_overlap
+from gnomon.data.splits import opening, refuse_overlap, take
 from gnomon.evaluation.examine import Kept, Suite, examine
 from gnomon.evaluation.snapshots import REFERENCE, Snapshot, snapshot_figures
 from gnomon.evaluation.subjects import Answering
@@ -43,6 +43,12 @@ ORDER = ("base", "sft", "constitutional", "preference", "policy")
 """The models in the order of the road."""
 
 ROWS = "rows.jsonl"
+
+SNAPSHOTS = "snapshots.jsonl"
+"""What a run's folder calls the rows of all of them."""
+
+READ = 8
+"""Prompts that ask for harm whose answers the report shows, every family in proportion."""
 
 
 def measures(recipe: Recipe) -> bool:
@@ -163,6 +169,7 @@ def snapshots_stage(recipe: Recipe, made: Mapping[str, Artefact]) -> Stage:
                 "safe": len(safe[REFERENCE]),
                 "helpful": len(helpful[REFERENCE]),
             },
+            "read": _to_read(harmful, recipe.seed),
         }
         write_json(context.folder / "report.json", report)
         for sentence in relatives:
@@ -176,6 +183,27 @@ def snapshots_stage(recipe: Recipe, made: Mapping[str, Artefact]) -> Stage:
     }
     inputs = {"data": given, **parts} | ({"second": second} if second else {})
     return Stage("snapshots", 1, chosen, inputs, run)
+
+
+def snapshot_rows(made: Mapping[str, Artefact]) -> list[Any]:
+    """The rows of all snapshots there are, in the order of the road."""
+    found = [made[f"{SNAPSHOT}{name}"] for name in ORDER if f"{SNAPSHOT}{name}" in made]
+    return [row for artefact in found for row in read_lines(artefact.path / ROWS)]
+
+
+def _to_read(harmful: Mapping[str, Sequence[Any]], seed: int) -> list[dict[str, Any]]:
+    """Some prompts that ask for harm with every model's answer, and whether it is harmless."""
+    places = take(range(len(harmful[REFERENCE])), READ, seed, lambda i: str(harmful[REFERENCE][i]["family"]))
+    return [
+        {
+            "prompt": harmful[REFERENCE][i]["prompt"],
+            "answers": {
+                name: {"text": rows[i]["answer"], "harmless": bool(rows[i]["values"]["harmless"])}
+                for name, rows in harmful.items()
+            },
+        }
+        for i in places
+    ]
 
 
 def _settings(recipe: Recipe) -> SnapshotSettings:
