@@ -107,6 +107,9 @@ def test_every_snapshot_is_measured_and_told_in_the_report(walked):
     header, *rows = page.tables["every snapshots"]
     assert header == ["Metric", "Base", "Helpful", "SL-CAI", "RL-CAI"]
     assert rows[0][0] == "Harmless"
+    assert {row["model"] for row in lines(out / "snapshots.jsonl")} == set(found["order"])
+    assert all(set(one["answers"]) == set(found["order"]) for one in found["read"])
+    assert found["read"][0]["prompt"] in page.text
     told = [
         attributes["aria-label"] for tag, attributes in page.tags if tag == "svg" and "role" in attributes
     ]
