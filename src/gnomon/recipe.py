@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 from gnomon.config import Recipe
 from gnomon.errors import ConfigError
 from gnomon.preference_settings import PreferenceSettings
+from gnomon.settings import Settings
+
+S = TypeVar("S", bound=Settings)
 
 
 def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
@@ -28,6 +31,14 @@ def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Reci
     except ValidationError as problem:
         where = f"{path}: " if path else ""
         raise ConfigError(f"{where}{describe(problem, Recipe)}") from problem
+
+
+def changed(settings: S, **values: Any) -> S:
+    """Settings with some values changed, checked like those of a file; ConfigError names what is wrong."""
+    try:
+        return type(settings).model_validate(settings.model_dump() | values)
+    except ValidationError as problem:
+        raise ConfigError(describe(problem, type(settings))) from problem
 
 
 class _Loader(yaml.SafeLoader):

@@ -26,8 +26,8 @@ from gnomon.cli.progress import reporting
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.constitution.principles import Constitution, load_constitution
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import RoleSettings
 from gnomon.markup import visible
+from gnomon.recipe import changed
 from gnomon.reports.feedback import audit_tables, gate_table, modes_notes, modes_table
 
 constitution_app = typer.Typer(help="Work with a written constitution.", no_args_is_help=True)
@@ -242,8 +242,8 @@ def _labelled(
 def _with_labeller(recipe: Recipe, labeller: str | None, sample: tuple[str, ...] = ()) -> Recipe:
     own = recipe.constitution or ConstitutionSettings()
     if labeller is not None:
-        roles = own.roles.model_dump() | {"labeller": labeller_ref(labeller)}
-        own = own.model_copy(update={"roles": RoleSettings.model_validate(roles)})
+        roles = changed(own.roles, labeller=labeller_ref(labeller))
+        own = own.model_copy(update={"roles": roles})
     if sample:
         own = own.model_copy(update={"feedback": own.feedback.model_copy(update={"sample": sample})})
     return recipe.model_copy(update={"constitution": own})

@@ -8,9 +8,10 @@ from typing import Any
 
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import FeedbackSettings, RoleSettings, SnapshotSettings
+from gnomon.feedback_settings import SnapshotSettings
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.road import run
+from gnomon.recipe import changed
 from gnomon.runs import storing, write_json
 
 TABLE, FOLDER = "labellers.json", "labellers"
@@ -45,14 +46,13 @@ def sweep(recipe: Recipe, labellers: Sequence[str], out: Path, reporter: Reporte
 
 def labelled_by(recipe: Recipe, settings: ConstitutionSettings, labeller: str) -> Recipe:
     """The recipe with this labeller and no other in its place, its models measured."""
-    roles = RoleSettings.model_validate(settings.roles.model_dump() | {"labeller": labeller})
-    feedback = FeedbackSettings.model_validate(settings.feedback.model_dump() | {"when_shut": "helpful_only"})
-    changes = {
-        "roles": roles,
-        "feedback": feedback,
-        "snapshots": settings.snapshots or SnapshotSettings(),
-    }
-    return recipe.model_copy(update={"constitution": settings.model_copy(update=changes)})
+    own = changed(
+        settings,
+        roles=changed(settings.roles, labeller=labeller),
+        feedback=changed(settings.feedback, when_shut="helpful_only"),
+        snapshots=settings.snapshots or SnapshotSettings(),
+    )
+    return recipe.model_copy(update={"constitution": own})
 
 
 def row_of(labeller: str, summary: Mapping[str, Any]) -> dict[str, Any]:
