@@ -237,6 +237,7 @@ class ConstitutionSettings(Settings):
     max_new_tokens: int = Field(96, ge=1)
     helpful: int = Field(192, ge=0, description="demonstrations mixed in so that helpfulness stays")
     repeats: int = Field(1, ge=1, description="times a kept revision stands among the rows learnt from")
+    pairs: int = Field(1, ge=1, description="pairs of answers to each red-team prompt that are labelled")
     gate_accuracy: float = Field(0.60, ge=0.5, le=1, description="least measured accuracy of a labeller")
     gate_lower: float = Field(0.50, ge=0, le=1, description="its lower 95 % bound must lie above this")
     gate_flips: float = Field(

@@ -21,6 +21,7 @@ PUBLISHED = (
     "constitution.rl_start=constitutional",
     "constitution.optim.lr=1e-5",
     "constitution.gate_lower=0.3",
+    "constitution.pairs=2",
     "constitution.snapshots={}",
     "policy={steps: 1, max_new_tokens: 8, ptx_coef: 0, optim: {lr: 1e-4, batch_size: 8}}",
 )

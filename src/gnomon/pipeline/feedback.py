@@ -174,14 +174,14 @@ def feedback_report(
 def _own_pairs(
     cast: Cast, recipe: Recipe, settings: ConstitutionSettings, read: Artefact, gate: GateReport
 ) -> Sequence[Comparison]:
-    """Two answers of the generator to each red-team prompt; none where they would not be labelled."""
+    """Pairs of the generator's answers to each red-team prompt; none where they would not be labelled."""
     if not may_label(gate, settings):
         return ()
     prompts = read_records(read.file("red_team.jsonl"), Prompt)
     drawn = answer_pairs(
         cast.engine("generator", settings.roles.generator),
         prompts,
-        len(prompts),
+        settings.pairs * len(prompts),
         recipe.seed,
         sampling=Sampling(settings.max_new_tokens),
         only_ended=True,

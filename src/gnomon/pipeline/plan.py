@@ -247,9 +247,9 @@ def _constitution(
 def _judge(recipe: Recipe, settings: ConstitutionSettings, counted: Counted, rates: Rates) -> list[Cost]:
     """A reward model that labels: learnt from the given comparisons, asked about pairs that are sampled."""
     judge = _rewards(recipe.reward or RewardSettings(), counted, rates)[0]
-    cap, rows = settings.max_new_tokens, 2 * len(counted.red_team)
+    cap, rows = settings.max_new_tokens, 2 * settings.pairs * len(counted.red_team)
     labels = rows * min(counted.response, cap)
-    read = 2 * settings.gate_comparisons * counted.response + labels + 2 * sum(counted.red_team)
+    read = 2 * settings.gate_comparisons * counted.response + labels + rows * _mean(counted.red_team)
     seconds = rates.decode(rows, labels, cap) + read * rates.train_token / 3
     return [replace(judge, stage="judge"), _cost(FEEDBACK_JUDGE, seconds, read + labels, rates)]
 
