@@ -109,7 +109,14 @@ def test_what_a_road_came_to_is_told(tmp_path, labeller, stages, labels, called)
         None, [f"constitution.roles.labeller='{labeller}'", "constitution.rl_start=constitutional"]
     ).constitution
     made = {
-        stage: report(tmp_path, stage, gate_held=held, ai_comparisons=count, labeller=f"who {stage}")
+        stage: report(
+            tmp_path,
+            stage,
+            gate_held=held,
+            ai_comparisons=count,
+            labeller=f"who {stage}",
+            gate={"passed": not held},
+        )
         for stage, (held, count) in stages.items()
     }
     found = outcome(settings, made | {"constitutional": Artefact("1" * 16, "constitutional", tmp_path)})
@@ -121,8 +128,22 @@ def test_what_a_road_came_to_is_told(tmp_path, labeller, stages, labels, called)
 
 def test_a_road_without_a_constitutional_model_says_so(tmp_path):
     settings = load_recipe(None, ["constitution.rl_start=constitutional"]).constitution
-    made = {"feedback": report(tmp_path, "feedback", gate_held=False, ai_comparisons=5, labeller="self x")}
+    made = {
+        "feedback": report(
+            tmp_path, "feedback", gate_held=False, ai_comparisons=5, labeller="self x", gate={"passed": True}
+        )
+    }
     found = outcome(settings, made)
     assert found["rl_start"] == "sft"
     assert "no model learnt from revisions" in found["warnings"][0]
     assert titles(found)["policy"] == "RL from AI feedback"
+
+
+def test_labels_below_the_bar_are_told_of(tmp_path):
+    settings = load_recipe(None, ["constitution.feedback.gate=warns"]).constitution
+    gate = {"passed": False}
+    made = {
+        "feedback": report(tmp_path, "feedback", gate_held=False, ai_comparisons=5, labeller="x", gate=gate)
+    }
+    (told,) = outcome(settings, made)["warnings"]
+    assert "below the bar" in told

@@ -24,24 +24,18 @@ def outcome(settings: ConstitutionSettings, made: Mapping[str, Artefact]) -> dic
         for stage in (FEEDBACK, FEEDBACK_JUDGE)
         if stage in made
     }
-    last, shut = deciding(made), [report["labeller"] for report in reports.values() if report["gate_held"]]
-    labels = None
-    if last is not None and reports[last.stage]["ai_comparisons"]:
-        labels = (
-            "trained_judge"
-            if last.stage == FEEDBACK_JUDGE
-            else "truth"
-            if settings.roles.noise is not None
-            else "model"
-        )
+    shut = [report["labeller"] for report in reports.values() if report["gate_held"]]
+    last = deciding(made)
+    learnt = reports[last.stage] if last is not None and reports[last.stage]["ai_comparisons"] else None
+    labels = None if last is None or learnt is None else _kind(settings, last.stage)
     found = {
         "labels": labels,
         "shut": shut,
         "sl_start": settings.sl_start if "constitutional" in made else None,
         "rl_start": settings.rl_start if "constitutional" in made else "sft",
     }
-    warnings = [*_lost(settings, made), *_shut(settings, shut, labels)]
-    told = [*warnings, *_learnt(labels, reports[last.stage] if last is not None and labels else None)]
+    warnings = [*_lost(settings, made), *_shut(settings, shut, labels), *_below(learnt)]
+    told = [*warnings, *_learnt(labels, learnt)]
     return found | {"warnings": warnings, "told": told}
 
 
@@ -55,6 +49,23 @@ def titles(found: Mapping[str, Any]) -> dict[str, str]:
         "truth": f"{name}, planted labels",
     }
     return SNAPSHOTS | {"policy": called[found["labels"]]}
+
+
+def _kind(settings: ConstitutionSettings, stage: str) -> str:
+    """Who gave the labels of a stage."""
+    if stage == FEEDBACK_JUDGE:
+        return "trained_judge"
+    return "model" if settings.roles.noise is None else "truth"
+
+
+def _below(learnt: Mapping[str, Any] | None) -> list[str]:
+    """That labels were learnt from whose labeller is below the bar."""
+    if learnt is None or learnt["gate"]["passed"]:
+        return []
+    return [
+        f"the labels of {learnt['labeller']} are below the bar of the gate and were learnt from all the "
+        "same, as constitution.feedback.gate says (warns)"
+    ]
 
 
 def _lost(settings: ConstitutionSettings, made: Mapping[str, Artefact]) -> list[str]:
