@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import FeedbackSettings, RoleSettings, SnapshotSettings
+from gnomon.feedback_settings import FeedbackSettings, HygieneSettings, RoleSettings, SnapshotSettings
 from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
 from gnomon.settings import OptimSettings, Settings
@@ -234,6 +234,7 @@ class ConstitutionSettings(Settings):
     )
     revisions: int = Field(1, ge=1, le=4, description="critique and revision steps for each answer")
     critiques: bool = Field(True, description="whether an answer is criticised before it is revised")
+    hygiene: HygieneSettings = HygieneSettings()
     max_new_tokens: int = Field(96, ge=1)
     helpful: int = Field(192, ge=0, description="demonstrations mixed in so that helpfulness stays")
     repeats: int = Field(1, ge=1, description="times a kept revision stands among the rows learnt from")

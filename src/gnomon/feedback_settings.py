@@ -31,6 +31,12 @@ class RoleSettings(Settings):
         "comparisons, truth:P: known answers and a rule, wrong with probability P",
     )
 
+    budget: int | None = Field(
+        None,
+        ge=1,
+        description="replies that a stage may have of a server in one role, earlier attempts' included",
+    )
+
     @field_validator("generator", "critic", "labeller", mode="before")
     @classmethod
     def _self_is_null(cls, value: Any) -> Any:
@@ -102,6 +108,44 @@ class FeedbackSettings(Settings):
         if self.method == "contrast" and (self.reasoning or self.examples != NO_EXAMPLES):
             raise ValueError("contrast reads answers and asks nothing: leave out reasoning and examples")
         return self
+
+
+Fault = Literal[
+    "unchanged",
+    "role leak",
+    "repetition",
+    "closer",
+    "emoji",
+    "cut off",
+    "critique instead of revision",
+    "echo",
+    "speaks as the user",
+    "declines and does it",
+    "lost content",
+]
+"""Why a revision is not kept, beside being empty."""
+
+
+class HygieneSettings(Settings):
+    """When a revision is not kept."""
+
+    shared: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="a text says another again when it has more than this share of that text's 4-word "
+        "windows, or the other way round",
+    )
+    within: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="a text is within another that has this share of its words in the same order",
+    )
+    twice: float = Field(
+        0.03, ge=0, le=1, description="share of 4-word windows that may have come before in a revision"
+    )
+    ignored: tuple[Fault, ...] = Field((), description="faults that are let through")
 
 
 class SnapshotSettings(Settings):

@@ -27,7 +27,7 @@ def revise_stage(
     given, roles = data.only("red_team.jsonl"), settings.roles
 
     def run(context: StageContext) -> None:
-        cast = Cast(start, recipe.model.trained_dtype, context.work)
+        cast = Cast(start, recipe.model.trained_dtype, context.work, roles.budget)
         engine = cast.engine("generator", roles.generator)
         critic = engine if roles.critic == roles.generator else cast.engine("critic", roles.critic)
         prompts = read_records(given.file("red_team.jsonl"), Prompt)
@@ -55,13 +55,15 @@ def revise_stage(
 
     chosen = {
         "constitution": constitution.digest,
-        "settings": settings.model_dump(mode="json", include={"revisions", "critiques", "max_new_tokens"}),
+        "settings": settings.model_dump(
+            mode="json", include={"revisions", "critiques", "hygiene", "max_new_tokens"}
+        ),
         "roles": settings_of(roles.generator, roles.critic),
         "seed": recipe.seed,
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    return Stage("revise", 4, chosen, {"data": given, **start.inputs}, run)
+    return Stage("revise", 5, chosen, {"data": given, **start.inputs}, run)
 
 
 def kept_revisions(critiques: Artefact) -> list[Demonstration]:

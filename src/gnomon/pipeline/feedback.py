@@ -80,7 +80,7 @@ def feedback_stage(
     sample = labelled_sample([*files.pairs, *(given.pairs if given else ())])
 
     def run(context: StageContext) -> None:
-        cast = Cast(start, recipe.model.trained_dtype, context.work)
+        cast = Cast(start, recipe.model.trained_dtype, context.work, roles.budget)
         labeller = labeller_of(cast, recipe, settings, constitution, judge)
         known = gate_comparisons(read_records(read.file(known_in), Comparison), settings, recipe.seed)
         context.progress(0, 2, "measuring the labeller")
@@ -114,7 +114,9 @@ def feedback_stage(
 
 
 UNSEEN_BY_LABELS: dict[str, Any] = {
-    **dict.fromkeys(("optim", "revisions", "critiques", "helpful", "repeats", "roles", "snapshots"), True),
+    **dict.fromkeys(
+        ("optim", "revisions", "critiques", "hygiene", "helpful", "repeats", "roles", "snapshots"), True
+    ),
     **dict.fromkeys(("sl_start", "rl_start", "red_team_share"), True),
     "feedback": {"share", "sample", "examples", "when_shut"},
 }
