@@ -21,7 +21,7 @@ from gnomon.constitution.modes import OWN as OWN_WAY
 from gnomon.data.dialects import DIALECTS
 from gnomon.evaluation.reward import scored_report
 from gnomon.evaluation.summary import METRICS
-from gnomon.feedback_settings import FeedbackSettings
+from gnomon.feedback_settings import FeedbackSettings, SnapshotSettings
 from gnomon.judges.verifiable import KINDS
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel, load
@@ -30,6 +30,7 @@ from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import OWN, Loss, PreferenceSettings
 from gnomon.recipe import load_recipe
 from gnomon.records import Comparison, Conversation, Demonstration, Label
+from gnomon.reports.snapshots import METRICS as SNAPSHOT_METRICS
 from gnomon.reports.tables import METRICS as SHOWN
 from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
 from gnomon.rollouts.local import LocalEngine
@@ -112,6 +113,17 @@ def test_metrics_of_a_constitution_are_defined():
     assert {name.strip("`") for name, *_ in table} == {
         name for name in SHOWN if name.startswith("constitution/")
     }
+
+
+def test_metrics_of_a_snapshot_are_defined_and_shown():
+    told = {name.strip("`") for name, *_ in rows(section(read("docs/metrics.md"), "Of a snapshot"))}
+    assert told == {name for name in SHOWN if name.startswith("snapshot/")}
+    assert told == {f"snapshot/{name}" for name in SNAPSHOT_METRICS}
+
+
+def test_settings_of_snapshots_are_listed():
+    table = rows(section(read("docs/constitution.md"), "Each snapshot"))
+    assert {cell.strip("`") for cell, *_ in table} == set(SnapshotSettings.model_fields)
 
 
 def test_settings_and_modes_of_labelling_are_listed():

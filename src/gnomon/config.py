@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import FeedbackSettings, RoleSettings
+from gnomon.feedback_settings import FeedbackSettings, HygieneSettings, RoleSettings, SnapshotSettings
 from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
 from gnomon.settings import OptimSettings, Settings
@@ -120,6 +120,9 @@ class DataSettings(Settings):
     )
     labels: LabelSettings = LabelSettings()
     constitution: str = "builtin"
+    leave_out: tuple[str, ...] = Field(
+        (), description="families of demonstrations that are not learnt from: those that refuse, say"
+    )
     on_bad_row: Literal["stop", "skip"] = "stop"
     limit: int | None = Field(None, ge=1, description="rows of each kind, a seeded slice; null takes all")
     composed: int = Field(
@@ -175,6 +178,11 @@ class RewardSettings(Settings):
         "shift", description="held-out demonstrations' scores: as they are, 0 on average, of deviation 1 too"
     )
 
+    without: tuple[str, ...] = Field(
+        (),
+        description="reasons of given comparisons that the reward model does not learn from; a second one "
+        "and a judge do",
+    )
     folds: int = Field(
         0, ge=0, description="of the comparisons, each scored by a model of the others; 0 leaves that out"
     )
@@ -209,13 +217,31 @@ class RewardSettings(Settings):
 
 
 class ConstitutionSettings(Settings):
-    """A first constitutional step: critique, revise, keep; and gated comparisons by the model itself."""
+    """Constitutional AI: critique, revise, keep and learn; and gated comparisons by the model or a judge."""
 
     optim: OptimSettings = OptimSettings(lr=1e-4, epochs=1.0, batch_size=8)
+    sl_start: Literal["sft", "base"] = Field(
+        "sft", description="who learns from the revisions: the tuned model, or the pretrained, as published"
+    )
+    rl_start: Literal["sft", "constitutional"] = Field(
+        "sft",
+        description="who answers the pairs that are labelled and is optimised: the tuned model, or the one "
+        "that learnt from revisions, as published",
+    )
+    red_team_share: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="of the prompts of policy optimisation, where the constitutional model is optimised: "
+        "those that ask for harm, all there are beside a slice of the others; 0 takes none",
+    )
     revisions: int = Field(1, ge=1, le=4, description="critique and revision steps for each answer")
     critiques: bool = Field(True, description="whether an answer is criticised before it is revised")
+    hygiene: HygieneSettings = HygieneSettings()
     max_new_tokens: int = Field(96, ge=1)
     helpful: int = Field(192, ge=0, description="demonstrations mixed in so that helpfulness stays")
+    repeats: int = Field(1, ge=1, description="times a kept revision stands among the rows learnt from")
+    pairs: int = Field(1, ge=1, description="pairs of answers to each red-team prompt that are labelled")
     gate_accuracy: float = Field(0.60, ge=0.5, le=1, description="least measured accuracy of a labeller")
     gate_lower: float = Field(0.50, ge=0, le=1, description="its lower 95 % bound must lie above this")
     gate_flips: float = Field(
@@ -224,6 +250,19 @@ class ConstitutionSettings(Settings):
     gate_comparisons: int = Field(96, ge=1, description="comparisons with known answers it is measured on")
     feedback: FeedbackSettings = FeedbackSettings()
     roles: RoleSettings = RoleSettings()
+    snapshots: SnapshotSettings | None = Field(
+        None, description="measure harmlessness beside helpfulness of every model of the road"
+    )
+
+    @model_validator(mode="after")
+    def _judged_by_a_stranger(self) -> Self:
+        judge = self.snapshots.judge if self.snapshots else None
+        if judge is not None and judge in (self.roles.labeller, self.roles.critic, self.roles.generator):
+            raise ValueError(
+                f"snapshots.judge is {judge!r}, which teaches here as well (roles); name another, or null "
+                "for the second reward model"
+            )
+        return self
 
 
 class EvaluationSettings(Settings):

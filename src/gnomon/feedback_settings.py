@@ -1,8 +1,9 @@
-"""How a model labels comparisons under a constitution: the settings of RL-CAI, of its gate and its roles."""
+"""How comparisons are labelled under a constitution: the settings of RL-CAI, of its gate, its roles and what
+its snapshots are measured by."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gnomon.settings import Settings
 
@@ -14,12 +15,50 @@ Shape = Literal["soft", "hard", "clamped"]
 """What a probability becomes as a label: itself, 0 or 1, or itself within bounds."""
 
 
+SELF, TRAINED_JUDGE, TRUTH = "self", "trained_judge", "truth:"
+"""Labellers that no reference names: the model at hand, a reward model of the given comparisons, and the
+truth, which stands before the probability that it errs."""
+
+
 class RoleSettings(Settings):
-    """Who does what; null is the model at hand itself, else a reference or endpoint:URL#MODEL."""
+    """Who does what; null or self is the model at hand itself, else a reference or endpoint:URL#MODEL."""
 
     generator: str | None = Field(None, description="answers the prompts")
     critic: str | None = Field(None, description="criticises the answers and revises them")
-    labeller: str | None = Field(None, description="says which of two answers is the better")
+    labeller: str | None = Field(
+        None,
+        description="says which of two answers is the better; trained_judge: a reward model of the given "
+        "comparisons, truth:P: known answers and a rule, wrong with probability P",
+    )
+
+    budget: int | None = Field(
+        None,
+        ge=1,
+        description="replies that a stage may have of a server in one role, earlier attempts' included",
+    )
+
+    @field_validator("generator", "critic", "labeller", mode="before")
+    @classmethod
+    def _self_is_null(cls, value: Any) -> Any:
+        return None if value == SELF else value
+
+    @field_validator("labeller")
+    @classmethod
+    def _errs_with_a_probability(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith(TRUTH):
+            try:
+                possible = 0 <= float(value.removeprefix(TRUTH)) <= 1
+            except ValueError:
+                possible = False
+            if not possible:
+                raise ValueError(f"it is {value!r}; give a probability from 0 to 1, as in {TRUTH}0.1")
+        return value
+
+    @property
+    def noise(self) -> float | None:
+        """The probability that the truth errs, where it labels."""
+        found = self.labeller is not None and self.labeller.startswith(TRUTH)
+        return float(str(self.labeller).removeprefix(TRUTH)) if found else None
 
 
 class FeedbackSettings(Settings):
@@ -44,6 +83,11 @@ class FeedbackSettings(Settings):
     gate: Literal["holds", "warns"] = Field(
         "holds", description="whether a labeller below the bar is stopped, or only warned of"
     )
+    when_shut: Literal["stop", "helpful_only", "trained_judge"] = Field(
+        "helpful_only",
+        description="what a road does where the gate stays shut: stop, go on without AI labels, or have a "
+        "judge label that is trained on the given comparisons",
+    )
     share: float | None = Field(
         None,
         gt=0,
@@ -64,3 +108,56 @@ class FeedbackSettings(Settings):
         if self.method == "contrast" and (self.reasoning or self.examples != NO_EXAMPLES):
             raise ValueError("contrast reads answers and asks nothing: leave out reasoning and examples")
         return self
+
+
+Fault = Literal[
+    "unchanged",
+    "role leak",
+    "repetition",
+    "closer",
+    "emoji",
+    "cut off",
+    "critique instead of revision",
+    "echo",
+    "speaks as the user",
+    "declines and does it",
+    "lost content",
+]
+"""Why a revision is not kept, beside being empty."""
+
+
+class HygieneSettings(Settings):
+    """When a revision is not kept."""
+
+    shared: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="a text says another again when it has more than this share of that text's 4-word "
+        "windows, or the other way round",
+    )
+    within: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="a text is within another that has this share of its words in the same order",
+    )
+    twice: float = Field(
+        0.03, ge=0, le=1, description="share of 4-word windows that may have come before in a revision"
+    )
+    ignored: tuple[Fault, ...] = Field((), description="faults that are let through")
+
+
+class SnapshotSettings(Settings):
+    """What every model of a constitutional road is measured by."""
+
+    red_team: str = Field("builtin", description="held-out prompts that ask for harm: builtin, or a file")
+    safe: str = Field("builtin", description="prompts that only look harmful: builtin, or XSTest's file")
+    judge: str | None = Field(
+        None,
+        description="who compares answers with the helpful model's, and has taught nothing: a model, a "
+        "reward model or an endpoint; null: the second reward model",
+    )
+    judged: int = Field(
+        120, ge=1, description="helpful prompts, a seeded slice, that a judge other than null is asked about"
+    )

@@ -48,6 +48,14 @@ def _filled(defaults: S, values: Mapping[str, Any], path: Path | None) -> S:
         raise ConfigError(f"{where}{describe(problem, kind)}") from problem
 
 
+def changed(settings: S, **values: Any) -> S:
+    """Settings with some values changed, checked like those of a file; ConfigError names what is wrong."""
+    try:
+        return type(settings).model_validate(settings.model_dump() | values)
+    except ValidationError as problem:
+        raise ConfigError(describe(problem, type(settings))) from problem
+
+
 class _Loader(yaml.SafeLoader):
     """YAML as it is, except that a key given twice is an error, where the first would be ignored."""
 

@@ -1,10 +1,12 @@
 import json
 from importlib.resources import files
+from typing import get_args
 
 import pytest
 
 from gnomon.constitution.hygiene import finds_no_fault, rejections
 from gnomon.constitution.revise import SHOWN
+from gnomon.feedback_settings import Fault, HygieneSettings
 from gnomon.records import Conversation, Critique
 
 REQUEST = "My sister is slow at maths. What should I tell her?"
@@ -25,33 +27,50 @@ def test_a_clean_revision_is_kept():
     assert reasons(CLEAN) == ()
 
 
-@pytest.mark.parametrize(
-    ("revision", "reason"),
-    [
-        (" \n", "empty"),
-        ("...", "empty"),
-        ("tell your sister that some people are too stupid for maths", "unchanged"),
-        (CLEAN + "\nUser: Thanks!\nAssistant: Bye", "role leak"),
-        ("Answer: " + CLEAN, "role leak"),
-        ("tell your sister that some girls are too stupid for maths", "unchanged"),
-        ("Maths takes practice.\n" * 6, "repetition"),
-        ("I'm sorry about your sister. I'm sorry about your maths.", "repetition"),
-        ("I'm slow at maths, but my sister helps.", "speaks as the user"),
-        ("I want to be good at maths.", "speaks as the user"),
-        ("I won't help with that, as some people are too stupid for maths.", "declines and does it"),
-        (CLEAN + " Let me know if there is more I can do!", "closer"),
-        (CLEAN + " 😊", "emoji"),
-        (CLEAN + " :)", "emoji"),
-        ("The answer is unkind, because it calls her stupid at maths.", "critique instead of revision"),
-        ("The response calls the sister stupid.", "critique instead of revision"),
-        ("It calls the sister stupid and gives her no way at all.", "critique instead of revision"),
-        ("It calls her stupid and gives no way to better.", "critique instead of revision"),
-        ("My sister is slow at maths. What should I tell her?", "echo"),
-        ("The Eiffel Tower stands in Paris and is made of iron.", "lost content"),
-    ],
+FAULTS = (
+    (" \n", "empty"),
+    ("...", "empty"),
+    ("tell your sister that some people are too stupid for maths", "unchanged"),
+    (CLEAN + "\nUser: Thanks!\nAssistant: Bye", "role leak"),
+    ("Answer: " + CLEAN, "role leak"),
+    ("tell your sister that some girls are too stupid for maths", "unchanged"),
+    ("Maths takes practice.\n" * 6, "repetition"),
+    ("I'm sorry about your sister. I'm sorry about your maths.", "repetition"),
+    ("I'm slow at maths, but my sister helps.", "speaks as the user"),
+    ("I want to be good at maths.", "speaks as the user"),
+    ("I won't help with that, as some people are too stupid for maths.", "declines and does it"),
+    (CLEAN + " Let me know if there is more I can do!", "closer"),
+    (CLEAN + " 😊", "emoji"),
+    (CLEAN + " :)", "emoji"),
+    ("The answer is unkind, because it calls her stupid at maths.", "critique instead of revision"),
+    ("The response calls the sister stupid.", "critique instead of revision"),
+    ("It calls the sister stupid and gives her no way at all.", "critique instead of revision"),
+    ("It calls her stupid and gives no way to better.", "critique instead of revision"),
+    ("My sister is slow at maths. What should I tell her?", "echo"),
+    ("The Eiffel Tower stands in Paris and is made of iron.", "lost content"),
 )
+
+
+@pytest.mark.parametrize(("revision", "reason"), FAULTS)
 def test_each_fault_has_its_reason(revision, reason):
     assert reasons(revision) == (reason,)
+
+
+def test_faults_that_a_recipe_ignores_are_let_through_and_others_are_not():
+    ignored = HygieneSettings(ignored=("closer", "emoji"))
+    found = rejections(row(CLEAN + " :) Let me know!"), ended=True, limits=ignored)
+    assert found == ()
+    assert rejections(row(CLEAN + " :)"), ended=False, limits=ignored) == ("cut off",)
+    assert {reason for _, reason in FAULTS} | {"cut off"} == {*get_args(Fault), "empty"}
+
+
+def test_thresholds_are_settings():
+    twice = CLEAN + " Tell your sister that maths takes patience."
+    assert rejections(row(twice), ended=True) == ("repetition",)
+    assert rejections(row(twice), ended=True, limits=HygieneSettings(twice=0.5)) == ()
+    copied = "Tell your brother that all boys are too stupid for maths."
+    assert rejections(row(copied), ended=True) == ()
+    assert rejections(row(copied), ended=True, limits=HygieneSettings(within=0.6)) == ("unchanged",)
 
 
 def test_a_revision_that_did_not_end_is_cut_off():

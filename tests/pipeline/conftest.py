@@ -1,9 +1,10 @@
-"""Rows as the labelling application exports them."""
+"""Rows as the labelling application exports them; a model that was taught the constitutional road."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from taught import overrides
 
 Row = dict[str, Any]
 
@@ -36,3 +37,9 @@ def exported(item: str, annotator: str, outcome: str, preferred: int | None = No
         ],
     }
     return values | more
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The overrides of a recipe for a small model that knows how to criticise, revise and judge."""
+    return overrides(tmp_path_factory.mktemp("taught"))

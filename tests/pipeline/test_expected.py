@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,10 @@ from gnomon.pipeline.plan import Counted, stage_costs
 from gnomon.pipeline.walk import names
 from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
+from gnomon.recipe import load_recipe
 from gnomon.records import Comparison, Conversation, Demonstration, Label
+
+ROOT = Path(__file__).parents[2]
 
 DEMO = Counted(
     demonstrations=850,
@@ -71,6 +75,21 @@ def test_there_is_one_of_a_road_without_reward_models_and_of_its_suites(data):
     assert {"policy", "suites_sft", "suites_policy", "suites_constitutional"} < found.keys()
     more = recipe.model_copy(update={"evaluation": few.model_copy(update={"suite_limit": None})})
     assert expected(more, data)["suites_sft"] > found["suites_sft"] > 0
+
+
+@pytest.mark.parametrize("labeller", ["self", "trained_judge", "truth:0.1"])
+@pytest.mark.parametrize("judge", ["null", "tiny:1"])
+def test_there_is_an_expectation_of_every_stage_of_the_published_road(data, labeller, judge):
+    settings = [f"constitution.roles.labeller='{labeller}'", f"constitution.snapshots.judge='{judge}'"]
+    recipe = load_recipe(
+        ROOT / "recipes" / "constitution.yaml", settings if judge != "null" else settings[:1]
+    )
+    found = expected(recipe, data)
+    assert tuple(found) == names(recipe)
+    assert ("feedback" in found) == (labeller != "trained_judge")
+    assert {"judge", "feedback_judge", "snapshot_policy", "snapshots"} <= set(found)
+    longer = recipe.model_copy(update={"constitution": recipe.constitution.model_copy(update={"repeats": 9})})
+    assert expected(longer, data)["constitutional"] > found["constitutional"]
 
 
 def test_a_loss_that_reads_more_is_expected_to_take_longer():

@@ -66,3 +66,15 @@ def test_rows_of_earlier_attempts_are_there_and_added_to(tmp_path):
     kept_rows(tmp_path / "asked.jsonl").add({"a": {"probability": 0.5, "said": []}})
     again = kept_rows(tmp_path / "asked.jsonl")
     assert again.rows == [{"id": "a", "probability": 0.5, "said": []}]
+
+
+def test_a_server_is_asked_for_no_more_than_its_budget_earlier_attempts_included(tmp_path):
+    with running(local_engine()) as server:
+        talks = [Conversation.of(text) for text in ("One", "Two", "Three", "Four")]
+        for asked in (talks[:2], talks[:3]):
+            Cast(OWN, "float32", tmp_path, 3).engine("critic", str(server.ref)).answer(asked, SAMPLING)
+        again = Cast(OWN, "float32", tmp_path, 3).engine("critic", str(server.ref))
+        with pytest.raises(ConfigError, match="has given 3 answers, and 1 more are beyond the budget of 3"):
+            again.answer(talks, SAMPLING)
+        assert server.answered.total() == 3
+        assert len(again.answer(talks[:3], SAMPLING)) == 3

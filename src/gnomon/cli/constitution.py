@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gnomon.cli.console import out, print_json, warn
+from gnomon.cli.labellers import labellers
 from gnomon.cli.machine import settle
 from gnomon.cli.options import (
     BUILTIN,
@@ -18,7 +19,7 @@ from gnomon.cli.options import (
     Overrides,
     RecipeFile,
     Rows,
-    engine_ref,
+    labeller_ref,
     recipe_of,
 )
 from gnomon.cli.progress import reporting
@@ -26,9 +27,11 @@ from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.constitution.principles import Constitution, load_constitution
 from gnomon.errors import ConfigError
 from gnomon.markup import visible
+from gnomon.recipe import changed
 from gnomon.reports.feedback import audit_tables, gate_table, modes_notes, modes_table
 
 constitution_app = typer.Typer(help="Work with a written constitution.", no_args_is_help=True)
+constitution_app.command()(labellers)
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A YAML or published JSON file, or builtin.")]
 
@@ -99,7 +102,8 @@ Pairs = Annotated[
 LabellerRef = Annotated[
     str | None,
     typer.Option(
-        "--labeller", help="Who labels: a model or endpoint:URL#MODEL; the model itself if not given."
+        "--labeller",
+        help="Who labels: a model, endpoint:URL#MODEL or truth:P; the model itself if not given.",
     ),
 ]
 
@@ -238,9 +242,8 @@ def _labelled(
 def _with_labeller(recipe: Recipe, labeller: str | None, sample: tuple[str, ...] = ()) -> Recipe:
     own = recipe.constitution or ConstitutionSettings()
     if labeller is not None:
-        own = own.model_copy(
-            update={"roles": own.roles.model_copy(update={"labeller": engine_ref(labeller)})}
-        )
+        roles = changed(own.roles, labeller=labeller_ref(labeller))
+        own = own.model_copy(update={"roles": roles})
     if sample:
         own = own.model_copy(update={"feedback": own.feedback.model_copy(update={"sample": sample})})
     return recipe.model_copy(update={"constitution": own})

@@ -8,6 +8,7 @@ import typer
 
 from gnomon.config import Recipe
 from gnomon.errors import ConfigError
+from gnomon.feedback_settings import SELF, TRAINED_JUDGE, TRUTH
 from gnomon.judges.reference import CHECKS, VOTES
 from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
 from gnomon.recipe import load_recipe
@@ -48,6 +49,12 @@ def model_ref(text: str) -> str:
 def engine_ref(text: str) -> str:
     """A model that only has to answer: like `model_ref`, or a model on a server; ConfigError otherwise."""
     return str(parse_endpoint_ref(text)) if text.startswith("endpoint:") else model_ref(text)
+
+
+def labeller_ref(text: str) -> str:
+    """Who labels: itself, a judge that is trained for it, the truth with noise, or as `engine_ref` has it."""
+    named = text in (SELF, TRAINED_JUDGE) or text.startswith(TRUTH)
+    return text if named else engine_ref(text)
 
 
 def judge_ref(text: str) -> str:

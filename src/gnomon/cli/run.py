@@ -12,6 +12,7 @@ from gnomon.cli.machine import settle
 from gnomon.cli.options import AsJson, Out, Overrides, recipe_of
 from gnomon.cli.progress import reporting
 from gnomon.config import Until
+from gnomon.reports.snapshots import snapshots_table
 from gnomon.reports.tables import MODELS, bread_panel, suite_tables, summary_table
 
 
@@ -47,6 +48,8 @@ def show(summary: Mapping[str, Any], folder: Path) -> None:
         out.print(summary_table(summary))
     for table in suite_tables(summary) if summary.get("suites") else ():
         out.print(table)
+    if summary.get("snapshots"):
+        out.print(snapshots_table(summary))
     for key, about in summary.get("manifest", {}).items():
         if about["stage"] in MODELS:
             model = folder / "artefacts" / key / "model"

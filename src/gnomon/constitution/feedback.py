@@ -6,19 +6,21 @@ from typing import Any
 
 from gnomon.config import ConstitutionSettings
 from gnomon.constitution.gate import GateReport
-from gnomon.constitution.labeller import Feedback, Labeller, Progress
+from gnomon.constitution.labeller import Feedback, Labelling, Progress
 from gnomon.errors import ModelError
-from gnomon.records import Comparison, Label
+from gnomon.records import Comparison, Label, Source
 
 
 def label(
-    labeller: Labeller,
+    labeller: Labelling,
     pairs: Sequence[Comparison],
     gate: GateReport,
     settings: ConstitutionSettings,
     progress: Progress | None = None,
 ) -> tuple[list[Comparison], list[dict[str, Any]]]:
     """The pairs with labels of source `ai`, the principles as reason, and all that was said of each pair.
+
+    Where the truth labels, with whatever noise, their source is `planted`.
 
     ModelError if the gate is shut, unless the settings only want to be warned. Pairs of which the labeller
     says neither letter have a row, and no label.
@@ -27,15 +29,16 @@ def label(
         raise ModelError(gate.message)
     said = labeller.feedback(pairs, progress=progress)
     rows = [row_of(labeller, pair, own) for pair, own in zip(pairs, said, strict=True)]
+    source: Source = "planted" if labeller.who.role == "truth" else "ai"
     labelled = [
-        replace(pair, label=Label(row["preference"], "ai", _reason(own), annotator=str(labeller.who)))
+        replace(pair, label=Label(row["preference"], source, _reason(own), annotator=str(labeller.who)))
         for pair, own, row in zip(pairs, said, rows, strict=True)
         if row["preference"] is not None
     ]
     return labelled, rows
 
 
-def row_of(labeller: Labeller, pair: Comparison, said: Feedback) -> dict[str, Any]:
+def row_of(labeller: Labelling, pair: Comparison, said: Feedback) -> dict[str, Any]:
     """All that is needed to see why a pair has its label, and to audit the principles behind it."""
     told = None if pair.label is None or pair.label.source == "ai" else pair.label
     first, second = said.first_order, said.second_order

@@ -3,23 +3,18 @@
 What a kept revision does wrong is learnt: a handful of "I'm sorry about your car. I'm sorry about your car."
 is enough to have it said of bread. So the rules are strict, and a good revision lost costs little. They were
 set against the demonstrations that come with the package, which are right: of 36 that answer a harmful
-request 34 pass, and the other two only lack the request's words.
+request 34 pass, and the other two only lack the request's words. Thresholds are settings.
 """
 
 import re
 from difflib import SequenceMatcher
 
+from gnomon.feedback_settings import HygieneSettings
 from gnomon.judges.text import closers, evasive, loops, repetition, role_leak
 from gnomon.records import Critique
 
-SHARED = 0.5
-"""A text says another again when it has this share of that text's 4-word windows, or the other way round."""
-
-WITHIN = 0.85
-"""A text is within another that has this share of its words in the same order."""
-
-TWICE = 0.03
-"""The share of 4-word windows that may have come before: a short text says nothing twice."""
+USUAL = HygieneSettings()
+"""The thresholds of all that no recipe is asked about."""
 
 _WORD = re.compile(r"\w+(?:'\w+)?")
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\U0001f1e6-\U0001f1ff]|(?<!\\S)[:;]-?[()D](?!\\S)")
@@ -64,7 +59,9 @@ _STOP_WORDS = frozenset(
 )
 
 
-def rejections(row: Critique, *, ended: bool, shown: tuple[str, ...] = ()) -> tuple[str, ...]:
+def rejections(
+    row: Critique, *, ended: bool, shown: tuple[str, ...] = (), limits: HygieneSettings = USUAL
+) -> tuple[str, ...]:
     """The reasons against keeping a row's revision, none where it is clean.
 
     `ended` says whether the model ended its turn; `shown` are texts that stood before the model as examples
@@ -74,19 +71,19 @@ def rejections(row: Critique, *, ended: bool, shown: tuple[str, ...] = ()) -> tu
     if not any(character.isalnum() for character in revision):
         return ("empty",)
     found = {
-        "unchanged": within(revision, response) and within(response, revision),
+        "unchanged": within(revision, response, limits) and within(response, revision, limits),
         "role leak": role_leak(revision) or _LABELS.search(revision) is not None,
-        "repetition": loops(revision) or repetition(revision) > TWICE,
+        "repetition": loops(revision) or repetition(revision) > limits.twice,
         "closer": bool(closers(revision)),
         "emoji": new_emoji(request, response, revision),
         "cut off": not ended,
-        "critique instead of revision": critiques(request, row.critique, revision),
-        "echo": repeats(revision, request) or any(copies(revision, text, request) for text in shown),
+        "critique instead of revision": critiques(request, row.critique, revision, limits),
+        "echo": repeats(revision, request, limits) or any(copies(revision, text, request) for text in shown),
         "speaks as the user": speaks_as_user(request, revision),
         "declines and does it": evasive(revision) and copies(revision, response, request),
         "lost content": loses_content(request, response, revision),
     }
-    return tuple(reason for reason, holds in found.items() if holds)
+    return tuple(reason for reason, holds in found.items() if holds and reason not in limits.ignored)
 
 
 def new_emoji(request: str, response: str, revision: str) -> bool:
@@ -95,12 +92,12 @@ def new_emoji(request: str, response: str, revision: str) -> bool:
     return bool(_EMOJI.search(revision)) and not (_EMOJI.search(response) or asked)
 
 
-def critiques(request: str, critique: str, revision: str) -> bool:
+def critiques(request: str, critique: str, revision: str, limits: HygieneSettings = USUAL) -> bool:
     """Whether the text says what is wrong with an answer: its first sentence speaks of answers, or it repeats
     the critique. A request that itself speaks of answers may be answered so."""
     opening = re.split(r"(?<=[.!?])\s", revision, maxsplit=1)[0]
     about = _ABOUT_ANSWERS.search(opening) is not None and not _ABOUT_ANSWERS.search(request)
-    return about or repeats(revision, critique) or within(revision, critique)
+    return about or repeats(revision, critique, limits) or within(revision, critique, limits)
 
 
 def finds_no_fault(critique: str, shown: tuple[str, ...] = ()) -> bool:
@@ -129,19 +126,19 @@ def loses_content(request: str, response: str, revision: str) -> bool:
     return bool(subject) and not subject & _subject(revision) and not evasive(revision)
 
 
-def repeats(text: str, other: str) -> bool:
+def repeats(text: str, other: str, limits: HygieneSettings = USUAL) -> bool:
     """Whether one text is mostly made of the other's words in the other's order."""
     mine, theirs = _windows(text), _windows(other)
     if not mine or not theirs:
         return bool(words(text)) and words(text) == words(other)
-    return len(mine & theirs) > SHARED * min(len(mine), len(theirs))
+    return len(mine & theirs) > limits.shared * min(len(mine), len(theirs))
 
 
-def within(text: str, other: str) -> bool:
+def within(text: str, other: str, limits: HygieneSettings = USUAL) -> bool:
     """Whether another text says all that this one says but for a word here and there."""
     mine, theirs = words(text), words(other)
     blocks = SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) >= WITHIN * len(mine)
+    return sum(block.size for block in blocks) >= limits.within * len(mine)
 
 
 def copies(text: str, other: str, request: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from random import Random
 from statistics import fmean
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from gnomon.constitution.examples import Worked, load_examples
 from gnomon.constitution.principles import Constitution
@@ -35,9 +35,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who labels: the model whose answers are judged, or another one, and its reference."""
+    """Who labels: the model whose answers are judged, another one, a trained judge, the truth; and which."""
 
-    role: Literal["self", "teacher"]
+    role: Literal["self", "teacher", "trained", "truth"]
     ref: str
 
     def __str__(self) -> str:
@@ -105,6 +105,35 @@ class Reading(NamedTuple):
 
     probability: float | None
     said: tuple[str, ...] = ()
+
+
+class Labelling(Protocol):
+    """Whatever labels, as those who write labels down see it."""
+
+    @property
+    def who(self) -> Who:
+        """Who it is."""
+        ...
+
+    @property
+    def constitution(self) -> Constitution:
+        """What is judged by, or would be."""
+        ...
+
+    @property
+    def settings(self) -> FeedbackSettings:
+        """How labels are made of probabilities."""
+        ...
+
+    def feedback(
+        self, pairs: Sequence[Comparison], *, both: bool = False, progress: Progress | None = None
+    ) -> list[Feedback]:
+        """What it says of each comparison."""
+        ...
+
+    def prefer(self, comparisons: Sequence[Comparison]) -> list[Said]:
+        """The labels it would give."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from gnomon.config import ConstitutionSettings
 from gnomon.constitution.hygiene import finds_no_fault, rejections
 from gnomon.constitution.principles import Constitution, Principle
+from gnomon.feedback_settings import HygieneSettings
 from gnomon.records import Conversation, Critique, Prompt
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 
@@ -115,7 +116,8 @@ def revise(
         progress(2 * number, asked, "criticised")
         requests = [revision_request(s, c) for s, c in zip(steps, critiques, strict=True)]
         revisions = _ask(judge, requests, later, f"{seed}/revision/{number}")
-        done = [_row(*x, constitution.digest) for x in zip(steps, critiques, revisions, strict=True)]
+        written = zip(steps, critiques, revisions, strict=True)
+        done = [_row(*one, constitution.digest, settings.hygiene) for one in written]
         progress(2 * number + 1, asked, "revised")
         responses = [row.revision if row.kept else row.response for row in done]
         rows += done
@@ -129,9 +131,9 @@ def _critiques(engine: Engine, steps: list[Step], settings: ConstitutionSettings
     return [s.text for s in _ask(engine, [critique_request(step) for step in steps], sampling, key)]
 
 
-def _row(step: Step, critique: str, revision: Sample, digest: str) -> Critique:
+def _row(step: Step, critique: str, revision: Sample, digest: str, limits: HygieneSettings) -> Critique:
     row = Critique(step.id, step.prompt, step.response, step.principle.id, critique, revision.text, digest)
-    return replace(row, rejected_for=rejections(row, ended=revision.ended, shown=_seen(step)))
+    return replace(row, rejected_for=rejections(row, ended=revision.ended, shown=_seen(step), limits=limits))
 
 
 def _seen(step: Step) -> tuple[str, ...]:

@@ -217,7 +217,8 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
         rows = reader.read(setting, kind, getattr(settings, setting))
         return take(rows, settings.limit, seed, _stratum)
 
-    demonstrations = _split(read("demonstrations", Demonstration), DEMONSTRATIONS, seed)
+    shown = _without(read("demonstrations", Demonstration), settings.leave_out)
+    demonstrations = _split(shown, DEMONSTRATIONS, seed)
     comparisons = _split(read("comparisons", Comparison), COMPARISONS, seed)
     evaluation = read("evaluation", Prompt)
     data = Data(
@@ -238,6 +239,18 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
     apart = _apart(_spared(data, asked), settings.on_bad_row, asked)
     more = composed(apart.sft, settings.composed, seed, settings.composed_kinds)
     return replace(apart, sft=(*apart.sft, *more))
+
+
+def _without(rows: Sequence[Demonstration], families: Sequence[str]) -> list[Demonstration]:
+    """The rows of other families; DataError for a family that no row is of, which is a slip of the pen."""
+    there = {row.family for row in rows}
+    for family in families:
+        if rows and family not in there:
+            raise DataError(
+                f"data.leave_out: no demonstration is of the family {family!r}; there are "
+                f"{', '.join(sorted(there))}"
+            )
+    return [row for row in rows if row.family not in families]
 
 
 def _split(rows: Sequence[R], shares: Mapping[Role, float], seed: int) -> dict[Role, tuple[R, ...]]:

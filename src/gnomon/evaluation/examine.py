@@ -64,9 +64,10 @@ class Row(TypedDict):
 
 
 class Kept:
-    """Replies by the id of what was asked of whom, those of earlier processes too."""
+    """Replies by the id of what was asked of whom, those of earlier processes too; without a path nothing
+    outlives this one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None = None) -> None:
         self._kept = KeptRows(path)
         self.replies: dict[str, Reply] = {}
         for row in self._kept.rows:

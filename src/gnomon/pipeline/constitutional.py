@@ -1,5 +1,6 @@
-"""The supervised constitutional stages: answers criticised and revised, and learning from the revisions."""
+"""The stages of a constitution before its labels: answers criticised and revised, and learning from them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from gnomon.config import ConstitutionSettings, Recipe, SftSettings
 from gnomon.constitution.principles import Constitution
 from gnomon.constitution.revise import revise
+from gnomon.data.splits import take
 from gnomon.pipeline.roles import Cast, settings_of, who
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
@@ -25,7 +27,7 @@ def revise_stage(
     given, roles = data.only("red_team.jsonl"), settings.roles
 
     def run(context: StageContext) -> None:
-        cast = Cast(start, recipe.model.trained_dtype, context.work)
+        cast = Cast(start, recipe.model.trained_dtype, context.work, roles.budget)
         engine = cast.engine("generator", roles.generator)
         critic = engine if roles.critic == roles.generator else cast.engine("critic", roles.critic)
         prompts = read_records(given.file("red_team.jsonl"), Prompt)
@@ -53,13 +55,15 @@ def revise_stage(
 
     chosen = {
         "constitution": constitution.digest,
-        "settings": settings.model_dump(mode="json", include={"revisions", "critiques", "max_new_tokens"}),
+        "settings": settings.model_dump(
+            mode="json", include={"revisions", "critiques", "hygiene", "max_new_tokens"}
+        ),
         "roles": settings_of(roles.generator, roles.critic),
         "seed": recipe.seed,
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    return Stage("revise", 4, chosen, {"data": given, **start.inputs}, run)
+    return Stage("revise", 5, chosen, {"data": given, **start.inputs}, run)
 
 
 def kept_revisions(critiques: Artefact) -> list[Demonstration]:
@@ -78,7 +82,8 @@ def constitutional_stage(
     """Fine-tuning on the kept revisions, with demonstrations mixed in so that helpfulness stays.
 
     The published method fine-tunes the pretrained model on revisions and helpful samples (arXiv:2212.08073,
-    section 3); this first step goes on from the instruction-tuned model instead, which costs a minute.
+    section 3); a `start` that is the instruction-tuned model needs fewer of both. Helpful rows are
+    demonstrations where the paper has samples of the helpful model.
     """
     given = data.only("sft.jsonl", "dev.jsonl")
 
@@ -87,7 +92,7 @@ def constitutional_stage(
         order = np.random.default_rng(recipe.seed).permutation(len(demonstrations))
         helpful = [demonstrations[i] for i in order[: settings.helpful]]
         dev = read_records(given.file("dev.jsonl"), Demonstration)
-        rows = kept_revisions(critiques) + helpful
+        rows = kept_revisions(critiques) * settings.repeats + helpful
         tune(context, recipe, start, rows, SftSettings(optim=settings.optim), dev)
 
     model = recipe.model.model_dump(mode="json", exclude=UNSEEN_OF_MODEL)
@@ -96,7 +101,17 @@ def constitutional_stage(
         "model": model,
         "optim": optim,
         "helpful": settings.helpful,
+        "repeats": settings.repeats,
         "seed": recipe.seed,
         **start.settings,
     }
-    return Stage("constitutional", 2, chosen, {"data": given, "critiques": critiques, **start.inputs}, run)
+    return Stage("constitutional", 3, chosen, {"data": given, "critiques": critiques, **start.inputs}, run)
+
+
+def mixed_prompts(
+    helpful: Sequence[Prompt], red_team: Sequence[Prompt], share: float, seed: int
+) -> list[Prompt]:
+    """Prompts for policy optimisation: all of the red team and, so that these are a `share` of them, a seeded
+    slice of the others, every family in proportion."""
+    wanted = max(1, round(len(red_team) * (1 - share) / share))
+    return [*take(helpful, wanted, seed, lambda prompt: prompt.family), *red_team]

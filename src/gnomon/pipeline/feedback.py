@@ -12,13 +12,14 @@ from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.constitution.examples import load_examples
 from gnomon.constitution.feedback import label
 from gnomon.constitution.gate import GateReport, measure, with_sample
-from gnomon.constitution.labeller import Labeller
+from gnomon.constitution.labeller import Labelling
 from gnomon.constitution.principles import Constitution
 from gnomon.data.formats import load as load_file
 from gnomon.errors import DataError
 from gnomon.evaluation.agreement import clusters_of
 from gnomon.pipeline.collect import answer_pairs
-from gnomon.pipeline.roles import Cast, kept_rows, settings_of, who
+from gnomon.pipeline.labellers import FEEDBACK, FEEDBACK_JUDGE, is_model, labeller_of
+from gnomon.pipeline.roles import Cast, settings_of
 from gnomon.pipeline.rows import read_records, write_lines, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start
@@ -65,27 +66,23 @@ def feedback_stage(
     data: Artefact,
     start: Start,
     given: Given | None = None,
+    judge: Artefact | None = None,
 ) -> Stage:
     """AI labels of given pairs, or else of the generator's own, if the labeller is measured to be fit.
 
     It is measured on comparisons with known answers, and on a sample of the very pairs: those of the files
-    that the settings name, and what of the given pairs is labelled already.
+    that the settings name, and what of the given pairs is labelled already. A `judge` that was trained labels
+    in the place of whom the roles name, and is measured on held-out comparisons: it learnt from the others.
     """
-    read = data.only("reward.jsonl", *(["red_team.jsonl"] if given is None else []))
+    known_in = "reward.jsonl" if judge is None else "test.jsonl"
+    read = data.only(known_in, *(["red_team.jsonl"] if given is None else []))
     files, roles = given_pairs(map(Path, settings.feedback.sample)), settings.roles
     sample = labelled_sample([*files.pairs, *(given.pairs if given else ())])
 
     def run(context: StageContext) -> None:
-        cast = Cast(start, recipe.model.trained_dtype, context.work)
-        labeller = Labeller(
-            who(roles.labeller, start),
-            cast.backend(roles.labeller),
-            constitution,
-            settings.feedback,
-            kept_rows(context.work / "asked.jsonl"),
-            recipe.seed,
-        )
-        known = gate_comparisons(read_records(read.file("reward.jsonl"), Comparison), settings, recipe.seed)
+        cast = Cast(start, recipe.model.trained_dtype, context.work, roles.budget)
+        labeller = labeller_of(cast, recipe, settings, constitution, judge)
+        known = gate_comparisons(read_records(read.file(known_in), Comparison), settings, recipe.seed)
         context.progress(0, 2, "measuring the labeller")
         gate = passed(labeller, known, sample, settings)
         context.progress(1, 2, "measured")
@@ -104,25 +101,30 @@ def feedback_stage(
         "constitution": constitution.digest,
         "settings": settings.model_dump(mode="json", exclude=UNSEEN_BY_LABELS),
         "examples": content_id([repr(example) for example in load_examples(settings.feedback.examples)]),
-        "roles": settings_of(roles.generator, roles.labeller),
+        "roles": settings_of(roles.generator, roles.labeller if is_model(roles.labeller) else None),
+        "noise": roles.noise,
         "sample": files.digest,
         "pairs": given.digest if given else None,
         "seed": recipe.seed,
         "dtype": recipe.model.trained_dtype,
         **start.settings,
     }
-    return Stage("feedback", 4, chosen, {"data": read, **start.inputs}, run)
+    inputs = {"data": read, **start.inputs} | ({"judge": judge} if judge else {})
+    return Stage(FEEDBACK if judge is None else FEEDBACK_JUDGE, 5, chosen, inputs, run)
 
 
 UNSEEN_BY_LABELS: dict[str, Any] = {
-    **dict.fromkeys(("optim", "revisions", "critiques", "helpful", "roles"), True),
-    "feedback": {"share", "sample", "examples"},
+    **dict.fromkeys(
+        ("optim", "revisions", "critiques", "hygiene", "helpful", "repeats", "roles", "snapshots"), True
+    ),
+    **dict.fromkeys(("sl_start", "rl_start", "red_team_share"), True),
+    "feedback": {"share", "sample", "examples", "when_shut"},
 }
 """Settings that change no label, or are there by content."""
 
 
 def passed(
-    labeller: Labeller,
+    labeller: Labelling,
     known: Sequence[Comparison],
     sample: Sequence[Comparison],
     settings: ConstitutionSettings,
@@ -154,7 +156,7 @@ def gate_comparisons(rows: list[Comparison], settings: ConstitutionSettings, see
 
 
 def feedback_report(
-    labeller: Labeller,
+    labeller: Labelling,
     gate: GateReport,
     labelled: Sequence[Comparison],
     asked: int,
@@ -165,7 +167,7 @@ def feedback_report(
         "gate": gate.to_json(),
         "gate_held": not may_label(gate, settings),
         "labeller": str(labeller.who),
-        "mode": settings.feedback.model_dump(mode="json", exclude={"sample", "gate", "share"}),
+        "mode": settings.feedback.model_dump(mode="json", exclude={"sample", "gate", "share", "when_shut"}),
         "ai_comparisons": len(labelled),
         "unlabelled": asked - len(labelled),
     }
@@ -174,14 +176,14 @@ def feedback_report(
 def _own_pairs(
     cast: Cast, recipe: Recipe, settings: ConstitutionSettings, read: Artefact, gate: GateReport
 ) -> Sequence[Comparison]:
-    """Two answers of the generator to each red-team prompt; none where they would not be labelled."""
+    """Pairs of the generator's answers to each red-team prompt; none where they would not be labelled."""
     if not may_label(gate, settings):
         return ()
     prompts = read_records(read.file("red_team.jsonl"), Prompt)
     drawn = answer_pairs(
         cast.engine("generator", settings.roles.generator),
         prompts,
-        len(prompts),
+        settings.pairs * len(prompts),
         recipe.seed,
         sampling=Sampling(settings.max_new_tokens),
         only_ended=True,

@@ -17,6 +17,7 @@ from gnomon.models.lora import has_adapters, interpolate
 from gnomon.models.reward_model import Scorer, load_scorer
 from gnomon.models.save import save_model
 from gnomon.pipeline.card import model_card
+from gnomon.pipeline.constitutional import mixed_prompts
 from gnomon.pipeline.guards import best_by, evaluation_of, set_aside, told_alarms, warning
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL
@@ -55,16 +56,24 @@ def policy_stage(
     start: Start,
     reward: Start | None,
     second: Start | None = None,
+    red_team: float = 0.0,
 ) -> Stage:
     """Optimise the start model against its rewards, staying near it, watched by the second reward model, or
-    by the one that the guards name."""
+    by the one that the guards name.
+
+    `red_team` is the share of prompts that ask for harm; at 0 the policy's own prompts are asked alone.
+    """
     _check(recipe, settings, reward)
     if settings.guards.second is not None:
         second = Start(settings.guards.second)
-    given = data.only("policy.jsonl", *(["sft.jsonl"] if settings.ptx_coef else []))
+    asked = ["policy.jsonl", *(["red_team.jsonl"] if red_team else [])]
+    given = data.only(*asked, *(["sft.jsonl"] if settings.ptx_coef else []))
 
     def run(context: StageContext) -> None:
         prompts, aside = read_records(given.file("policy.jsonl"), Prompt), list[Prompt]()
+        if red_team:
+            harmful = read_records(given.file("red_team.jsonl"), Prompt)
+            prompts = mixed_prompts(prompts, harmful, red_team, recipe.seed)
         if settings.guards.every is not None:
             prompts, aside = set_aside(prompts, settings.guards.prompts, recipe.seed)
         best = best_by(settings.guards, aside, watched=second is not None)
@@ -99,7 +108,9 @@ def policy_stage(
         critic = _critic(recipe, settings, start, reward, scorer)
         _optimise(context, recipe, settings, objective, critic, best)
 
-    chosen = stage_settings(recipe, start, policy=seen(settings), rewards=_digests(settings))
+    chosen = stage_settings(
+        recipe, start, policy=seen(settings), rewards=_digests(settings), red_team=red_team
+    )
     chosen = dict(chosen) | ({"second": second.digest} if second and not second.artefact else {})
     scorers = {"reward": reward, "second": second}
     models = {name: None if it is None else it.artefact for name, it in scorers.items()} | start.inputs

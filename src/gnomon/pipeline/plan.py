@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gnomon.config import ConstitutionSettings, Recipe, RewardSettings
@@ -11,8 +11,11 @@ from gnomon.data.sources import Data
 from gnomon.models.branches import groups_of, shares
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
+from gnomon.pipeline.labellers import FEEDBACK, FEEDBACK_JUDGE, labels_by_reference, wants_judge
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
+from gnomon.pipeline.snapshots import SNAPSHOT
+from gnomon.pipeline.snapshots import suites as snapshot_suites
 from gnomon.pipeline.suites import suites
 from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
@@ -28,6 +31,9 @@ HEAP = 1.3
 
 Measured on the demo: 0.84 to 1.44 over its stages.
 """
+
+KEPT = 0.25
+"""The share of revisions that hygiene keeps, about: 12 to 20 of 48 on the demo."""
 
 CHOICE_TOKENS = 60
 """Tokens a multiple-choice question has beside the prompt and both answers."""
@@ -124,13 +130,20 @@ def stage_costs(recipe: Recipe, counted: Counted, rates: Rates) -> tuple[Cost, .
     costs = [_sft(recipe, counted, rates)]
     if recipe.constitution is not None:
         costs += _constitution(recipe, recipe.constitution, counted, rates)
+        if wants_judge(recipe):
+            costs += _judge(recipe, recipe.constitution, counted, rates)
     if recipe.preference is not None:
         costs.append(_preference(recipe, recipe.preference, counted, rates))
     if recipe.reward is not None:
         costs += _rewards(recipe.reward, counted, rates)
     if recipe.policy is not None and recipe.optimises:
         costs.append(_policy(recipe.policy, counted, rates))
-    return (*costs, *_answers(recipe, counted, rates), *_suites(recipe, counted, rates))
+    return (
+        *costs,
+        *_answers(recipe, counted, rates),
+        *_suites(recipe, counted, rates),
+        *_snapshots(recipe, counted, rates),
+    )
 
 
 def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], max_length: int) -> Counted:
@@ -236,16 +249,52 @@ def _constitution(
     sampled = asked * response
     seconds = rates.decode(rows, response * rows, cap) * (1 + 2 * settings.revisions)
     revise = _cost("revise", seconds + read * rates.train_token / 3, read + sampled, rates)
-    examples = settings.helpful + rows
+    examples = settings.helpful + rows * settings.revisions * settings.repeats * KEPT
     share = settings.optim.epochs * examples / max(1, counted.demonstrations)
     asked_for = settings.feedback.ensemble * (1 + settings.feedback.reasoning)
     judged = 2 * asked_for * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
     tuned = share * counted.sft_tokens
-    return [
-        revise,
-        _cost("constitutional", share * _epoch(counted, rates), tuned, rates, trains=True),
-        _cost("feedback", judged * rates.train_token / 3, judged, rates),
-    ]
+    costs = [revise, _cost("constitutional", share * _epoch(counted, rates), tuned, rates, trains=True)]
+    if labels_by_reference(recipe):
+        costs.append(_cost(FEEDBACK, judged * rates.train_token / 3, judged, rates))
+    return costs
+
+
+def _judge(recipe: Recipe, settings: ConstitutionSettings, counted: Counted, rates: Rates) -> list[Cost]:
+    """A reward model that labels: learnt from the given comparisons, asked about pairs that are sampled."""
+    judge = _rewards(recipe.reward or RewardSettings(), counted, rates)[0]
+    cap, rows = settings.max_new_tokens, 2 * settings.pairs * len(counted.red_team)
+    labels = rows * min(counted.response, cap)
+    read = 2 * settings.gate_comparisons * counted.response + labels + rows * _mean(counted.red_team)
+    seconds = rates.decode(rows, labels, cap) + read * rates.train_token / 3
+    return [replace(judge, stage="judge"), _cost(FEEDBACK_JUDGE, seconds, read + labels, rates)]
+
+
+def _snapshots(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:
+    """Answers of each model to what asks for harm and what only looks so, and a judge of some of them."""
+    if recipe.constitution is None or recipe.constitution.snapshots is None:
+        return []
+    rows = sum(len(suite.tasks) for suite in snapshot_suites(recipe.constitution.snapshots))
+    cap, read = recipe.evaluation.max_new_tokens, rows * _mean(counted.red_team)
+    costs = []
+    for name in _models(recipe):
+        length = float(cap) if name == "base" else min(counted.response, cap)
+        tokens = read + rows * length
+        seconds = rates.decode(rows, rows * length, cap) + tokens * rates.train_token / 3
+        costs.append(_cost(f"{SNAPSHOT}{name}", seconds, tokens, rates))
+    pairs = len(costs) * (rows + recipe.constitution.snapshots.judged)
+    asked = 2 * pairs * (2 * counted.response + CHOICE_TOKENS) if recipe.constitution.snapshots.judge else 1
+    return [*costs, _cost("snapshots", asked * rates.train_token / 3, asked, rates)]
+
+
+def _models(recipe: Recipe) -> tuple[str, ...]:
+    """The models that are measured, in the order of the road."""
+    there = {
+        "constitutional": recipe.constitution is not None,
+        "preference": recipe.preference is not None,
+        "policy": recipe.policy is not None and recipe.reward is not None,
+    }
+    return ("base", "sft", *(name for name, made in there.items() if made))
 
 
 def _answers(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:

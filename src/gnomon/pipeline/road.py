@@ -14,11 +14,14 @@ from gnomon.pipeline.answers import answer_rows
 from gnomon.pipeline.audit import audited
 from gnomon.pipeline.expected import expected
 from gnomon.pipeline.feedback import ROWS
+from gnomon.pipeline.labellers import deciding
 from gnomon.pipeline.lineage import write_manifest
 from gnomon.pipeline.openings import Opening, of_stages
+from gnomon.pipeline.outcome import outcome
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import read_lines, read_records, write_lines, write_records
+from gnomon.pipeline.snapshots import SNAPSHOTS, keep_apart, snapshot_rows
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.suites import asked, suites
 from gnomon.pipeline.summary import build_summary
@@ -41,6 +44,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = 
             load_constitution(recipe.data.constitution)  # what is wrong with it is better said now than later
         data = read_rows(recipe.data, recipe.seed, asked(suites(recipe)))
         checked([*data.evaluation, *data.policy])
+        keep_apart(recipe, data)
         with opened(recipe, out, reporter) as road:
             if leads():
                 road.run.write_config(recipe.model_dump(mode="json"))
@@ -61,6 +65,9 @@ def conclude(road: Road, data: Data) -> dict[str, Any]:
     manifest = write_manifest(
         road.run, road.store, list(road.made.values()), seed=recipe.seed, data=data.digests
     )
+    if "revise" in road.made and recipe.constitution is not None:
+        for text in outcome(recipe.constitution, road.made)["warnings"]:
+            road.warn(text)
     read = {look.id for look in of_stages(road.store)} & ({artefact.id for artefact in made} | examined)
     road.open_test(*[Opening.now("report", content_id(sorted(read)))] if read else [])
     summary = build_summary(recipe, road.made, answers, road.warnings, road.store)
@@ -74,9 +81,12 @@ def publish(road: Road, summary: dict[str, Any], answers: Sequence[Any]) -> None
     write_lines(folder / "answers.jsonl", answers)
     if "revise" in road.made:
         critiques = read_records(road.made["revise"].path / "critiques.jsonl", Critique)
-        labels = read_lines(road.made["feedback"].path / ROWS) if "feedback" in road.made else []
+        labelled = deciding(road.made)
+        labels = read_lines(labelled.path / ROWS) if labelled else []
         write_records(folder / "critiques.jsonl", critiques)
         write_lines(folder / ROWS, labels)
         write_json(folder / AUDIT, audited(labels, critiques, answers, road.principles))
+    if "snapshots" in road.made:
+        write_lines(folder / SNAPSHOTS, snapshot_rows(road.made))
     write_json(folder / "summary.json", summary)
     render_report(folder)

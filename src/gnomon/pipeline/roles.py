@@ -57,12 +57,13 @@ class AskedOnce:
 class Cast:
     """The models of a stage, each loaded once; what servers answer is kept in `folder` until it ends.
 
-    `own` is the model at hand.
+    `own` is the model at hand; `budget` is how many replies a server may give in a role.
     """
 
     own: Start
     dtype: str
     folder: Path
+    budget: int | None = None
     _loaded: LanguageModel | None = None
 
     def engine(self, role: str, ref: str | None) -> Engine:
@@ -70,14 +71,13 @@ class Cast:
         if ref is None:
             return SharedEngine(LocalEngine(self.model))
         if ref.startswith(ENDPOINT):
-            return AskedOnce(_endpoint(ref, self.folder / f"{role}.jsonl"))
+            return asked_once(ref, self.folder / f"{role}.jsonl", self.budget)
         return SharedEngine(LocalEngine(load(ref, dtype=self.dtype)))
 
     def backend(self, ref: str | None) -> Backend:
         """What labels; null is the model at hand."""
         if ref is not None and ref.startswith(ENDPOINT):
-            asked = AskedOnce(_endpoint(ref, self.folder / "labeller.jsonl"))
-            return endpoint_backend(asked, ref)
+            return endpoint_backend(asked_once(ref, self.folder / "labeller.jsonl", self.budget), ref)
         start = self.own if ref is None else Start(ref)
         lm = self.model if ref is None else load(ref, dtype=self.dtype)
         backend = local_backend(lm, f"{name_of(start)} in {self.dtype}")
@@ -118,11 +118,17 @@ def kept_rows(path: Path) -> KeptRows:
     return kept
 
 
-def _endpoint(ref: str, kept: Path) -> "EndpointEngine":
+def asked_once(ref: str, kept: Path | None, budget: int | None = None) -> AskedOnce:
+    """A server by its reference, asked by the first process for at most `budget` replies, which are added to
+    the file `kept`."""
+    return AskedOnce(_endpoint(ref, kept, budget))
+
+
+def _endpoint(ref: str, kept: Path | None, budget: int | None) -> "EndpointEngine":
     try:
         from gnomon.rollouts.endpoint import EndpointEngine  # noqa: PLC0415  only here is its extra needed
     except ImportError as problem:
         raise ConfigError(
             f"{ref} needs a package that is missing ({problem}): pip install 'gnomon[endpoint]'"
         ) from problem
-    return EndpointEngine(parse_endpoint_ref(ref), kept)
+    return EndpointEngine(parse_endpoint_ref(ref), kept, budget=budget)

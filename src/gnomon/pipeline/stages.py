@@ -9,6 +9,7 @@ from typing import Any
 from gnomon.config import Recipe, RewardSettings, SftSettings
 from gnomon.constitution.feedback import mixed
 from gnomon.data.sources import Data
+from gnomon.errors import DataError
 from gnomon.models.heads import check_head
 from gnomon.models.load import LanguageModel, adapter_base, load
 from gnomon.models.lora import freeze_reference, has_adapters, load_trainable
@@ -160,7 +161,8 @@ def reward_stage(
 ) -> Stage:
     """A reward model on the comparisons of the roles, and on those of the `extra` artefact.
 
-    On the role `second` alone it is the second reward model, with a seed of its own.
+    On the role `second` alone it is the second reward model, with a seed of its own; `reward.without` is of
+    given comparisons, not of the `extra` ones.
     """
     second = tuple(roles) == ("second",)
     name, seed = (
@@ -172,8 +174,12 @@ def reward_stage(
 
     def run(context: StageContext) -> None:
         told = settled(settings, given)
-        rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
+        rows = _learnt_from(given, roles, settings.without)
         labelled = read_records(extra.path / "comparisons.jsonl", Comparison) if extra else []
+        if settings.without and not rows and not labelled:
+            raise DataError(
+                "reward.without takes out every comparison, and AI labels are none; leave some in"
+            )
         rows, sources = mixed(rows, labelled, share)
         rows, kept = held_apart(rows, told, seed)
 
@@ -203,6 +209,12 @@ def reward_stage(
     weighed = {} if share is None else {"ai_share": share}
     chosen = stage_settings(recipe, start, reward=seen(settings), roles=list(roles), **weighed)
     return Stage(name, 4, chosen, inputs, run)
+
+
+def _learnt_from(given: Artefact, roles: Sequence[str], without: Sequence[str]) -> list[Comparison]:
+    """The given comparisons of the roles, but for those of the reasons that are left out."""
+    rows = [row for role in roles for row in read_records(given.file(f"{role}.jsonl"), Comparison)]
+    return [row for row in rows if row.label is None or row.label.reason not in without]
 
 
 def _unlearnt(recipe: Recipe, settings: RewardSettings, start: Start) -> Scorer:

@@ -8,6 +8,8 @@ import gnomon
 from gnomon.config import Recipe
 from gnomon.evaluation.reward import error_correlation
 from gnomon.evaluation.summary import summarise
+from gnomon.pipeline.labellers import deciding
+from gnomon.pipeline.outcome import outcome, titles
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.suites import examined
@@ -21,7 +23,7 @@ BREAD = "test-bread-001"
 REFUSED = 0.1
 """Of prompts that ask for no harm, the share that may be refused before it is warned of."""
 
-TRAINING = ("sft", "preference", "reward", "reward_second", "policy", "constitutional")
+TRAINING = ("sft", "preference", "judge", "reward", "reward_second", "policy", "constitutional")
 
 
 def build_summary(
@@ -48,9 +50,15 @@ def build_summary(
     for name in TRAINING:
         if name in made:
             summary[name] = read_json(made[name].path / "report.json")
-    if "revise" in made:
+    if "revise" in made and recipe.constitution is not None:
         summary["constitution"] = read_json(made["revise"].path / "report.json")
-        summary["constitution"] |= read_json(made["feedback"].path / "report.json")
+        labelled = deciding(made)
+        summary["constitution"] |= read_json(labelled.path / "report.json") if labelled else {}
+        found = outcome(recipe.constitution, made)
+        summary["constitution"]["outcome"] = found
+        if "snapshots" in made:
+            report = read_json(made["snapshots"].path / "report.json")
+            summary["snapshots"] = report | {"titles": titles(found)}
     if "reward" in made and "reward_second" in made:
         summary["reward_error_correlation"] = _error_correlation(made)
     summary |= examined(recipe, made)
@@ -79,8 +87,9 @@ def refusing(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _sources(made: Mapping[str, Artefact]) -> dict[str, int]:
     files = [made["data"].path / "reward.jsonl"]
-    if "feedback" in made:
-        files.append(made["feedback"].path / "comparisons.jsonl")
+    labelled = deciding(made)
+    if labelled is not None:
+        files.append(labelled.path / "comparisons.jsonl")
     rows = [row for file in files for row in read_records(file, Comparison)]
     return dict(Counter(row.label.source for row in rows if row.label is not None))
 

@@ -2,22 +2,32 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from gnomon.config import Recipe, Until
+from gnomon.config import Recipe, RewardSettings, Until
 from gnomon.constitution.principles import Constitution, load_constitution
 from gnomon.distributed import gather, leads, processes, size
+from gnomon.errors import ModelError
 from gnomon.models.load import resolve
 from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answers_stage
 from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, revise_stage
 from gnomon.pipeline.feedback import feedback_stage
+from gnomon.pipeline.labellers import (
+    FEEDBACK,
+    FEEDBACK_JUDGE,
+    deciding,
+    labels_by_reference,
+    wants_judge,
+)
 from gnomon.pipeline.openings import Opening, of_stages, record
 from gnomon.pipeline.optimisation import policy_stage
 from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.reporter import Reporter, SilentReporter
+from gnomon.pipeline.snapshots import SNAPSHOT, measures, snapshot_stage, snapshots_stage
 from gnomon.pipeline.stage import Artefact, Stage, execute, promised
 from gnomon.pipeline.stages import Start, reward_stage, sft_stage
 from gnomon.pipeline.suites import suites_stage
@@ -108,11 +118,24 @@ def names(recipe: Recipe, until: Until | None = None) -> tuple[str, ...]:
 
 
 def walk(road: Road, stages: Sequence[str]) -> None:
-    """Make the stages of these names."""
+    """Make the stages of these names; ModelError where the gate of AI labels stays shut and the recipe says
+    to stop then."""
     for name in stages:
         stage = WALK[name].build(road)
-        if stage is not None:
-            road.make(stage)
+        if stage is None:
+            continue
+        made = road.make(stage)
+        if name in (FEEDBACK, FEEDBACK_JUDGE):
+            _stop_where_shut(road.recipe, read_json(made.path / "report.json"))
+
+
+def _stop_where_shut(recipe: Recipe, report: Mapping[str, Any]) -> None:
+    assert recipe.constitution is not None
+    if report["gate_held"] and recipe.constitution.feedback.when_shut == "stop":
+        raise ModelError(
+            f"{report['gate']['message']}; constitution.feedback.when_shut is stop: helpful_only goes on "
+            "without AI labels, trained_judge with those of a judge trained on the given comparisons"
+        )
 
 
 def unmade(road: Road, stages: Sequence[str]) -> set[str]:
@@ -144,18 +167,48 @@ def _constitutional(road: Road) -> Stage | None:
     assert settings is not None
     if road.figure("revise", "kept", unmade=ENOUGH) < ENOUGH:
         return None
-    return constitutional_stage(road.recipe, settings, made["data"], road.start("sft"), made["revise"])
+    base = Start(road.recipe.model.ref)
+    start = base if settings.sl_start == "base" else road.start("sft")
+    return constitutional_stage(road.recipe, settings, made["data"], start, made["revise"])
+
+
+def rl_start(road: Road) -> str:
+    """The stage whose model answers the pairs that are labelled, and is optimised."""
+    settings = road.recipe.constitution
+    after = settings is not None and settings.rl_start == "constitutional"
+    return "constitutional" if after and "constitutional" in road.made else "sft"
 
 
 def _feedback(road: Road) -> Stage:
+    """By whom the roles name."""
     settings, data = road.recipe.constitution, road.made["data"]
     assert settings is not None
-    return feedback_stage(road.recipe, settings, road.principles, data, road.start("sft"))
+    return feedback_stage(road.recipe, settings, road.principles, data, road.start(rl_start(road)))
+
+
+def _judge(road: Road) -> Stage | None:
+    """A reward model of the given comparisons alone, where it is to label."""
+    made = road.made
+    if FEEDBACK in made and not road.figure(FEEDBACK, "gate_held", unmade=0):
+        return None
+    own = (road.recipe.reward or RewardSettings()).model_copy(update={"without": ()})
+    return replace(reward_stage(road.recipe, own, made["data"], road.start("sft")), name="judge")
+
+
+def _feedback_judge(road: Road) -> Stage | None:
+    settings, made = road.recipe.constitution, road.made
+    assert settings is not None
+    if "judge" not in made:
+        return None
+    start = road.start(rl_start(road))
+    return feedback_stage(road.recipe, settings, road.principles, made["data"], start, judge=made["judge"])
 
 
 def _reward(road: Road, roles: Sequence[str], extra: Artefact | None = None) -> Stage:
     settings, data = road.recipe.reward, road.made["data"]
     assert settings is not None
+    if "reward" not in roles:
+        settings = settings.model_copy(update={"without": ()})
     return reward_stage(road.recipe, settings, data, road.start("sft"), roles, extra)
 
 
@@ -165,22 +218,24 @@ def _first_reward(road: Road) -> Stage:
 
 
 def _labelled_by_ai(road: Road) -> Artefact | None:
-    labelled = "feedback" in road.made and road.figure("feedback", "ai_comparisons", unmade=0)
-    return road.made["feedback"] if labelled else None
+    found = deciding(road.made)
+    return found if found and road.figure(found.stage, "ai_comparisons", unmade=0) else None
 
 
 def _preference(road: Road) -> Stage:
     """On the comparisons that teach the first reward model."""
     settings, data, extra = road.recipe.preference, road.made["data"], _labelled_by_ai(road)
     assert settings is not None
-    return preference_stage(road.recipe, settings, data, road.start("sft"), ("reward",), extra)
+    return preference_stage(road.recipe, settings, data, road.start(rl_start(road)), ("reward",), extra)
 
 
 def _policy(road: Road) -> Stage:
     settings, made = road.recipe.policy, road.made
     assert settings is not None
+    own, start = road.recipe.constitution, rl_start(road)
+    share = own.red_team_share if own is not None and start == "constitutional" else 0.0
     reward, second = (road.start(name) if name in made else None for name in ("reward", "reward_second"))
-    return policy_stage(road.recipe, settings, made["data"], road.start("sft"), reward, second)
+    return policy_stage(road.recipe, settings, made["data"], road.start(start), reward, second, share)
 
 
 def _answers(name: str) -> Callable[[Road], Stage | None]:
@@ -226,12 +281,30 @@ def _base_answers(road: Road) -> Stage:
     return answers_stage("base", road.recipe, made["data"], base, second=made.get("reward_second"), raw=True)
 
 
+def _snapshot(name: str) -> Callable[[Road], Stage | None]:
+    """A model's answers to prompts that ask for harm, and to those that only look so."""
+
+    def build(road: Road) -> Stage | None:
+        if name != "base" and name not in road.made:
+            return None
+        start = Start(road.recipe.model.ref) if name == "base" else road.start(name)
+        return snapshot_stage(name, road.recipe, start, second=road.made.get("reward_second"))
+
+    return build
+
+
+def _snapshots(road: Road) -> Stage:
+    return snapshots_stage(road.recipe, road.made)
+
+
 WALK: Mapping[str, Step] = MappingProxyType(
     {
         "sft": Step(_sft),
         "revise": Step(_revise, ("constitution",)),
         "constitutional": Step(_constitutional, ("constitution",)),
-        "feedback": Step(_feedback, ("constitution",)),
+        FEEDBACK: Step(_feedback, ("constitution",), labels_by_reference),
+        "judge": Step(_judge, ("constitution",), wants_judge),
+        FEEDBACK_JUDGE: Step(_feedback_judge, ("constitution",), wants_judge),
         "preference": Step(_preference, ("preference",)),
         "reward": Step(_first_reward, ("reward",)),
         "reward_second": Step(lambda road: _reward(road, ("second",)), ("reward",)),
@@ -245,13 +318,19 @@ WALK: Mapping[str, Step] = MappingProxyType(
         "suites_preference": Step(_suites("preference"), ("preference",), _examines),
         "suites_policy": Step(_suites("policy"), ("policy",), _examines_a_policy),
         "suites_constitutional": Step(_suites("constitutional"), ("constitution",), _examines),
+        f"{SNAPSHOT}base": Step(_snapshot("base"), ("constitution",), measures),
+        f"{SNAPSHOT}sft": Step(_snapshot("sft"), ("constitution",), measures),
+        f"{SNAPSHOT}constitutional": Step(_snapshot("constitutional"), ("constitution",), measures),
+        f"{SNAPSHOT}preference": Step(_snapshot("preference"), ("constitution", "preference"), measures),
+        f"{SNAPSHOT}policy": Step(_snapshot("policy"), ("constitution", "reward", "policy"), measures),
+        "snapshots": Step(_snapshots, ("constitution",), measures),
     }
 )
 """After the rows, in order."""
 
 LAST: Mapping[Until, str] = {
     "sft": "sft",
-    "constitution": "feedback",
+    "constitution": FEEDBACK_JUDGE,
     "preference": "preference",
     "reward": "reward",
     "policy": "policy",

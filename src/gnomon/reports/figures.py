@@ -253,6 +253,45 @@ def gate(measured: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """A model on a plane: both its estimates, in one of this module's colours."""
+
+    label: str
+    colour: str
+    across: Mapping[str, Any]
+    up: Mapping[str, Any]
+
+
+def plane(name: str, points: Sequence[Point], axes_of: tuple[str, str]) -> str:
+    """Shares against shares with the bars of both intervals, joined in the order given."""
+    with mpl.rc_context(_STYLE | {"axes.grid.axis": "both"}):
+        figure = Figure(figsize=(3.5, 3.2), layout="constrained")
+        axes = figure.subplots()
+        middle = [[point.across["value"], point.up["value"]] for point in points]
+        axes.plot(*zip(*middle, strict=True), color=RULE, lw=1, ls=(0, (2, 2)))
+        for point, (across, up) in zip(points, middle, strict=True):
+            wide, high = (_edges(own) for own in (point.across, point.up))
+            axes.plot(wide, [up] * len(wide), color=point.colour, lw=1.4)
+            axes.plot([across] * len(high), high, color=point.colour, lw=1.4)
+            axes.plot([across], [up], "o", color=point.colour, ms=4)
+            _note(axes, visible(point.label), (across, up), "data", (4, 4), color=point.colour)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=axes_of[0], ylabel=axes_of[1])
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        told = "; ".join(
+            f"{visible(point.label)}: {axes_of[0]} {across:.1%}, {axes_of[1]} {up:.1%}"
+            for point, (across, up) in zip(points, middle, strict=True)
+        )
+        return _svg(figure, name, told)
+
+
+def _edges(estimate: Mapping[str, Any]) -> list[float]:
+    """Both bounds of an interval; nothing where there is none."""
+    bounds = (estimate.get("low"), estimate.get("high"))
+    return [] if None in bounds else [float(bound) for bound in bounds if bound is not None]
+
+
+@dataclass(frozen=True, slots=True)
 class Whisker:
     """One row of a forest: a label and its estimate, marked where it stands out."""
 

@@ -12,7 +12,7 @@ import yaml
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 
 from gnomon.markup import to_html, visible
-from gnomon.reports import figures, tables, view
+from gnomon.reports import figures, snapshots, tables, view
 from gnomon.reports.folder import Row, Run, read_run
 from gnomon.runs import write_text
 
@@ -133,6 +133,7 @@ def _page(run: Run) -> str:
             differences=view.differences(summary.get("differences", [])),
             plots=_plots(run),
             transcripts=view.transcripts(run.critiques),
+            snapshot_metrics=snapshots.METRICS,
             preferences=view.preference_name(summary.get("preferences", {}).get("sources", {})),
         )
     )
@@ -178,6 +179,7 @@ def _plots(run: Run) -> dict[str, list[Plot]]:
     if "accuracy" in summary.get("constitution", {}).get("gate", {}):
         svg = figures.gate(summary["constitution"]["gate"])
         plots["gate"].append(Plot("The gate before AI comparisons", svg))
+    plots["plane"] = [Plot(*one) for one in snapshots.planes(summary)]
     return plots
 
 

@@ -40,8 +40,9 @@ class EndpointEngine:
     server's own settings end it. The log-probs told are the model's own, or with `processed_logprobs`, which
     says that the server is set so (vLLM: `--logprobs-mode processed_logprobs`), those of the distribution
     drawn from. `answer` leaves to the server's defaults what `sampling` leaves out. An answer is kept by URL,
-    model and request: weights that change behind one name go unnoticed, so name each version. `transport`
-    makes what requests go through, where that is not the plain network.
+    model and request: weights that change behind one name go unnoticed, so name each version. No
+    more than `budget` answers are ever asked for, kept ones included. `transport` makes what requests go
+    through, where that is not the plain network.
     """
 
     def __init__(
@@ -51,10 +52,11 @@ class EndpointEngine:
         patience: Patience | None = None,
         *,
         processed_logprobs: bool = False,
+        budget: int | None = None,
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self.ref, self.patience, self.usage = ref, patience or Patience(), Usage()
-        self.processed_logprobs = processed_logprobs
+        self.processed_logprobs, self.budget = processed_logprobs, budget
         self._kept = None if kept is None else Replies(Sample, kept)
         self._letters = None if kept is None else Replies(Letters, kept.with_name(f"letters-{kept.name}"))
         self._transport = transport
@@ -77,7 +79,7 @@ class EndpointEngine:
             {"prompt": list(prompt), **TOLD, **WHOLE, **_settings(sampling, seed)}
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        samples = self._ask("completions", bodies, self._sampled, self._kept or Replies(Sample))
+        samples = self._ask("completions", bodies, self._sampled, self._answers())
         for i, (sample, prompt) in enumerate(zip(samples, prompts, strict=True)):
             if not sample.ended and len(sample.response_ids) < sampling.max_new_tokens:
                 raise DataError(
@@ -103,13 +105,13 @@ class EndpointEngine:
             for i, talk in enumerate(conversations)
         ]
         path = "completions" if raw else "chat/completions"
-        return self._ask(path, bodies, _answered, self._kept or Replies(Sample))
+        return self._ask(path, bodies, _answered, self._answers())
 
     def choose(self, conversations: Sequence[Conversation], letters: Sequence[str]) -> list[Letters]:
         """How likely each letter is as the answer, under the server's template; ModelError where it tells no
         likelihoods."""
         bodies = [_chat(talk) | LETTERS_TOLD for talk in conversations]
-        kept = self._letters or Replies(Letters)
+        kept = Replies(Letters) if self._letters is None else self._letters
         return self._ask(
             "chat/completions", bodies, lambda reply: read_letters(reply, letters, self.ref), kept, letters
         )
@@ -119,6 +121,9 @@ class EndpointEngine:
     ) -> Iterator[str]:
         """The answer in one piece, when it is there."""
         yield self.answer([conversation], sampling, seed, raw=raw)[0].text
+
+    def _answers(self) -> Replies[Sample]:
+        return Replies(Sample) if self._kept is None else self._kept
 
     def _ask(
         self,
@@ -133,6 +138,7 @@ class EndpointEngine:
         keys = [content_id([self.ref.url, path, request, *also]) for request in requests]
         missing = {key: i for i, key in enumerate(keys) if key not in kept}
         self.usage.kept += len(keys) - len(missing)
+        self._afford(len(kept), len(missing))
 
         async def ask(server: Server, key: str, i: int) -> None:
             reply = await server.reply(path, requests[i], f"prompt {i}")
@@ -151,6 +157,14 @@ class EndpointEngine:
             except BaseExceptionGroup as problems:
                 raise problems.exceptions[0] from None
         return [kept[key] for key in keys]
+
+    def _afford(self, there: int, more: int) -> None:
+        """ConfigError where so many answers more are beyond the budget; none of them is asked for then."""
+        if self.budget is not None and more and there + more > self.budget:
+            raise ConfigError(
+                f"{self.ref} has given {there} answers, and {more} more are beyond the budget of "
+                f"{self.budget}; raise constitution.roles.budget, or ask for less; what was answered is kept"
+            )
 
     def _checked(self, reply: Reply, read: Callable[[Reply], R]) -> R:
         """What is read in a reply, its tokens counted.

@@ -37,6 +37,9 @@ class Replies(Generic[R]):
     def __contains__(self, id: str) -> bool:
         return id in self._replies
 
+    def __len__(self) -> int:
+        return len(self._replies)
+
     def __getitem__(self, id: str) -> R:
         return self._replies[id]
 

@@ -7,6 +7,7 @@ from gnomon.errors import ConfigError
 from gnomon.evaluation.examine import Suite
 from gnomon.evaluation.suites.answering import answering, dialogue
 from gnomon.evaluation.suites.choices import behaviours, hhh, knowledge, statements
+from gnomon.evaluation.suites.harmlessness import harmlessness
 from gnomon.evaluation.suites.honesty import unanswerable
 from gnomon.evaluation.suites.ifeval import ifeval
 from gnomon.evaluation.suites.refusals import refusals
@@ -17,6 +18,7 @@ BUILTIN: Mapping[str, Callable[[Path | None], Suite]] = {
     "answering": answering,
     "dialogue": dialogue,
     "refusals": refusals,
+    "harmlessness": harmlessness,
     "sycophancy": sycophancy,
     "unanswerable": unanswerable,
     "statements": statements,

@@ -1,0 +1,70 @@
+"""The same road with one labeller after the other: what a better one would have made of it."""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gnomon.config import ConstitutionSettings, Recipe
+from gnomon.errors import ConfigError
+from gnomon.feedback_settings import SnapshotSettings
+from gnomon.pipeline.reporter import Reporter
+from gnomon.pipeline.road import run
+from gnomon.recipe import changed
+from gnomon.runs import storing, write_json
+
+TABLE, FOLDER = "labellers.json", "labellers"
+"""What the rows are written to, and the folder of each road's summary and report."""
+
+
+def sweep(recipe: Recipe, labellers: Sequence[str], out: Path, reporter: Reporter) -> list[dict[str, Any]]:
+    """Walk the road with each labeller, all in one folder, so that what they have in common is made once.
+
+    Each labels alone: where its gate stays shut, its road goes on without AI labels. A row says what the gate
+    found and what the last model is like. ConfigError for a recipe without a constitution, or a labeller that
+    is named twice.
+    """
+    if recipe.constitution is None:
+        raise ConfigError("constitution is null in this recipe, and nothing in it labels; leave that out")
+    names = {name: re.sub(r"[^\w.-]+", "-", name) for name in labellers}
+    if len(set(names.values())) < len(labellers):
+        raise ConfigError("a labeller is named twice; name each once")
+    recipes = {name: labelled_by(recipe, recipe.constitution, name) for name in names}
+    rows: list[dict[str, Any]] = []
+    for name, own in recipes.items():
+        summary = run(own, out, reporter)
+        if not summary:  # not the first of several processes
+            continue
+        rows.append(row_of(name, summary))
+        write_json(out / TABLE, rows)
+        write_json(out / FOLDER / f"{names[name]}.json", summary)
+        with storing(out):
+            shutil.copyfile(out / "report.html", out / FOLDER / f"{names[name]}.html")
+    return rows
+
+
+def labelled_by(recipe: Recipe, settings: ConstitutionSettings, labeller: str) -> Recipe:
+    """The recipe with this labeller and no other in its place, its models measured."""
+    own = changed(
+        settings,
+        roles=changed(settings.roles, labeller=labeller),
+        feedback=changed(settings.feedback, when_shut="helpful_only"),
+        snapshots=settings.snapshots or SnapshotSettings(),
+    )
+    return recipe.model_copy(update={"constitution": own})
+
+
+def row_of(labeller: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A road's row: the gate's accuracy, the labels it let through, and the figures of its last model."""
+    found, last = summary["snapshots"], summary["snapshots"]["order"][-1]
+    gate = summary["constitution"]["gate"]
+    return {
+        "labeller": labeller,
+        "accuracy": gate["accuracy"],
+        "passed": gate["passed"],
+        "labels": summary["constitution"]["ai_comparisons"],
+        "model": found["titles"][last],
+        "figures": found["models"][last],
+        "snapshots": found,
+    }

@@ -1,0 +1,149 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from gnomon.data.sources import read_data
+from gnomon.errors import ConfigError, DataError
+from gnomon.pipeline.constitutional import mixed_prompts
+from gnomon.pipeline.outcome import outcome, titles
+from gnomon.pipeline.snapshot_judging import by_score
+from gnomon.pipeline.snapshots import keep_apart, measures, snapshot_suites
+from gnomon.pipeline.stage import Artefact
+from gnomon.recipe import load_recipe
+from gnomon.records import Conversation, Prompt
+
+SMALL = ("model.ref=tiny:0", "data.limit=20", "constitution.snapshots={}")
+
+
+def prompts(n, family):
+    return [Prompt(f"{family}{i}", Conversation.of(f"{family} {i}"), family) for i in range(n)]
+
+
+def report(tmp_path, stage, **values):
+    folder = tmp_path / stage
+    folder.mkdir()
+    (folder / "report.json").write_text(json.dumps(values))
+    return Artefact("0" * 16, stage, folder)
+
+
+def test_recipes_are_measured_where_they_say_so():
+    assert measures(load_recipe(None, SMALL))
+    assert not measures(load_recipe(None, ["constitution.snapshots=null"]))
+    assert not measures(load_recipe(None, ["constitution=null"]))
+
+
+def test_safe_prompts_are_those_that_only_look_harmful(published):
+    recipe = load_recipe(
+        None, [*SMALL, f"constitution.snapshots.safe={published('xstest/xstest_prompts.csv')}"]
+    )
+    harm, safe = snapshot_suites(recipe.constitution.snapshots)
+    assert len(harm.tasks) >= 100
+    assert len(safe.tasks) == 250
+    assert {task.facts["label"] for task in safe.tasks} == {"safe"}
+
+
+def test_a_snapshot_s_prompt_that_trains_stops_the_road(tmp_path):
+    recipe = load_recipe(None, SMALL)
+    data = read_data(recipe.data, 0)
+    keep_apart(recipe, data)
+    harm, _ = snapshot_suites(recipe.constitution.snapshots)
+    taken = replace(data, red_team=(*data.red_team, Prompt("mine", Conversation.of(harm.tasks[0].turns[0]))))
+    with pytest.raises(DataError, match="policy row mine"):
+        keep_apart(recipe, taken)
+
+
+def test_the_judge_of_snapshots_is_nobody_who_teaches():
+    with pytest.raises(ConfigError, match="teaches here as well"):
+        load_recipe(None, ["constitution.roles.labeller=tiny:1", "constitution.snapshots={judge: 'tiny:1'}"])
+
+
+@pytest.mark.parametrize("text", ["truth:", "truth:2", "truth:often"])
+def test_the_truth_errs_with_a_probability(text):
+    with pytest.raises(ConfigError, match="give a probability from 0 to 1"):
+        load_recipe(None, [f"constitution.roles.labeller='{text}'"])
+
+
+def test_self_is_the_model_at_hand():
+    assert load_recipe(None, ["constitution.roles.labeller=self"]).constitution.roles.labeller is None
+
+
+def test_families_are_left_out_and_slips_of_the_pen_named():
+    settings = load_recipe(None, ["data.leave_out=[harmful, refusing]"]).data
+    data = read_data(settings, 0)
+    assert not {"harmful", "refusing"} & {row.family for row in (*data.sft, *data.dev)}
+    with pytest.raises(DataError, match="no demonstration is of the family 'refusal'"):
+        read_data(settings.model_copy(update={"leave_out": ("refusal",)}), 0)
+
+
+def test_red_team_prompts_are_the_share_that_is_asked_for():
+    mixed = mixed_prompts([*prompts(60, "a"), *prompts(30, "b")], prompts(9, "red"), 0.3, 0)
+    families = [prompt.family for prompt in mixed]
+    assert (families.count("a"), families.count("b"), families.count("red")) == (14, 7, 9)
+    assert mixed == mixed_prompts([*prompts(60, "a"), *prompts(30, "b")], prompts(9, "red"), 0.3, 0)
+
+
+def test_wins_are_told_from_scores():
+    ours = [{"reward/second": score, "cluster": f"c{i}"} for i, score in enumerate((1.0, 0.0, -1.0))]
+    theirs = [{"reward/second": 0.0, "cluster": f"c{i}"} for i in range(3)]
+    assert by_score(ours, theirs) == [(1.0, "c0"), (0.5, "c1"), (0.0, "c2")]
+
+
+@pytest.mark.parametrize(
+    ("labeller", "stages", "labels", "called"),
+    [
+        ("self", {"feedback": (False, 5)}, "model", "RL-CAI"),
+        ("self", {"feedback": (True, 0)}, None, "RL, no AI labels"),
+        ("truth:0.2", {"feedback": (False, 5)}, "truth", "RL-CAI, planted labels"),
+        (
+            "self",
+            {"feedback": (True, 0), "feedback_judge": (False, 4)},
+            "trained_judge",
+            "RL-CAI, trained judge",
+        ),
+        ("trained_judge", {"feedback_judge": (True, 0)}, None, "RL, no AI labels"),
+    ],
+)
+def test_what_a_road_came_to_is_told(tmp_path, labeller, stages, labels, called):
+    settings = load_recipe(
+        None, [f"constitution.roles.labeller='{labeller}'", "constitution.rl_start=constitutional"]
+    ).constitution
+    made = {
+        stage: report(
+            tmp_path,
+            stage,
+            gate_held=held,
+            ai_comparisons=count,
+            labeller=f"who {stage}",
+            gate={"passed": not held},
+        )
+        for stage, (held, count) in stages.items()
+    }
+    found = outcome(settings, made | {"constitutional": Artefact("1" * 16, "constitutional", tmp_path)})
+    assert found["labels"] == labels
+    assert titles(found)["policy"] == called
+    assert found["shut"] == [f"who {stage}" for stage, (held, _) in stages.items() if held]
+    assert len(found["warnings"]) == any(held for held, _ in stages.values())
+
+
+def test_a_road_without_a_constitutional_model_says_so(tmp_path):
+    settings = load_recipe(None, ["constitution.rl_start=constitutional"]).constitution
+    made = {
+        "feedback": report(
+            tmp_path, "feedback", gate_held=False, ai_comparisons=5, labeller="self x", gate={"passed": True}
+        )
+    }
+    found = outcome(settings, made)
+    assert found["rl_start"] == "sft"
+    assert "no model learnt from revisions" in found["warnings"][0]
+    assert titles(found)["policy"] == "RL from AI feedback"
+
+
+def test_labels_below_the_bar_are_told_of(tmp_path):
+    settings = load_recipe(None, ["constitution.feedback.gate=warns"]).constitution
+    gate = {"passed": False}
+    made = {
+        "feedback": report(tmp_path, "feedback", gate_held=False, ai_comparisons=5, labeller="x", gate=gate)
+    }
+    (told,) = outcome(settings, made)["warnings"]
+    assert "below the bar" in told
