@@ -14,8 +14,7 @@ from gnomon.models.lora import load_trainable
 from gnomon.pipeline.labellers import FEEDBACK, FEEDBACK_JUDGE, labels_by_reference, wants_judge
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
-from gnomon.pipeline.snapshots import SNAPSHOT
-from gnomon.pipeline.snapshots import suites as snapshot_suites
+from gnomon.pipeline.snapshots import SNAPSHOT, snapshot_suites
 from gnomon.pipeline.suites import suites
 from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
@@ -138,12 +137,8 @@ def stage_costs(recipe: Recipe, counted: Counted, rates: Rates) -> tuple[Cost, .
         costs += _rewards(recipe.reward, counted, rates)
     if recipe.policy is not None and recipe.optimises:
         costs.append(_policy(recipe.policy, counted, rates))
-    return (
-        *costs,
-        *_answers(recipe, counted, rates),
-        *_suites(recipe, counted, rates),
-        *_snapshots(recipe, counted, rates),
-    )
+    examined = [*_suites(recipe, counted, rates), *_snapshots(recipe, counted, rates)]
+    return (*costs, *_answers(recipe, counted, rates), *examined)
 
 
 def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], max_length: int) -> Counted:
@@ -292,7 +287,7 @@ def _models(recipe: Recipe) -> tuple[str, ...]:
     there = {
         "constitutional": recipe.constitution is not None,
         "preference": recipe.preference is not None,
-        "policy": recipe.policy is not None and recipe.reward is not None,
+        "policy": recipe.optimises,
     }
     return ("base", "sft", *(name for name, made in there.items() if made))
 

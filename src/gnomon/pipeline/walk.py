@@ -275,6 +275,10 @@ def _examines_a_policy(recipe: Recipe) -> bool:
     return _examines(recipe) and _optimises(recipe)
 
 
+def _measures_a_policy(recipe: Recipe) -> bool:
+    return measures(recipe) and _optimises(recipe)
+
+
 def _base_answers(road: Road) -> Stage:
     """The base model's answers, under the raw text."""
     made, base = road.made, Start(road.recipe.model.ref)
@@ -322,7 +326,7 @@ WALK: Mapping[str, Step] = MappingProxyType(
         f"{SNAPSHOT}sft": Step(_snapshot("sft"), ("constitution",), measures),
         f"{SNAPSHOT}constitutional": Step(_snapshot("constitutional"), ("constitution",), measures),
         f"{SNAPSHOT}preference": Step(_snapshot("preference"), ("constitution", "preference"), measures),
-        f"{SNAPSHOT}policy": Step(_snapshot("policy"), ("constitution", "reward", "policy"), measures),
+        f"{SNAPSHOT}policy": Step(_snapshot("policy"), ("constitution", "policy"), _measures_a_policy),
         "snapshots": Step(_snapshots, ("constitution",), measures),
     }
 )
