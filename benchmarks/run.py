@@ -43,6 +43,8 @@ SETTLED = {
 
 PLAIN = {"bf16": False, "gradient_checkpointing": False}
 """Weights are bfloat16 already, and memory does not ask for checkpoints."""
+NARROWED = {"gradient_checkpointing": False}
+"""Weights that all train are float32, and computed with in bfloat16."""
 HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 QUARTERS = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
 EIGHTHS = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
@@ -59,6 +61,7 @@ INTEL = {"LD_PRELOAD": "../.venv-vllm/lib/libiomp5.so", "KMP_BLOCKTIME": "1"}
 CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
     "trl": {
         "sft": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"padding_free": True}),
+        "sft_full": (NARROWED, NARROWED | HALVES, NARROWED | QUARTERS, NARROWED | {"padding_free": True}),
         "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
         "dpo": (
             PLAIN,
@@ -86,7 +89,7 @@ CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
         ),
     },
 }
-"""What each library is tried with, by the kinds of work that it does; `env` are variables of its process, and
+"""What each library is tried with, by a work's name or else its kind; `env` are variables of its process, and
 `gives_back` is for the coordinator."""
 NOT_ITS_OWN = ("env", "gives_back")
 SEARCHED_STEPS = 2
@@ -228,7 +231,8 @@ def limit(job: Mapping[str, Any]) -> float:
 def in_float32(name: str, job: Mapping[str, Any], threads: int) -> dict[str, float]:
     """How far TRL is from Gnomon on the same rows with weights in float32; ModelError beyond `IN_FLOAT32`."""
     with tempfile.TemporaryDirectory(dir=job["folder"]) as folder:
-        exact = {**job, "dtype": "float32", "folder": folder}  # adapters of its own, drawn in that dtype
+        # adapters of its own, drawn in that dtype
+        exact = {**job, "dtype": "float32", "theirs": "float32", "folder": folder}
         write_json(Path(folder) / "job.json", exact)
         told = []
         for side in ("gnomon", "trl"):
@@ -245,7 +249,8 @@ def search(
 ) -> tuple[list[Any], dict[str, Any]]:
     """Seconds of every candidate, or why it cannot be had; and the fastest that agrees with Gnomon."""
     tried = []
-    for settings in CANDIDATES[side][job["kind"]]:
+    known = CANDIDATES[side]
+    for settings in known.get(job["name"], known[job["kind"]]):
         try:
             with worker(side, Path(job["folder"]), settings, threads) as (link, _):
                 check(differences(own, link.do("compare")), limit(job), str(settings))

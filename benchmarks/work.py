@@ -44,20 +44,21 @@ TINY = Size(batch=4, row=160, prompts=2, samples=2, sampled=8, decoded_rows=4, d
 
 @dataclass(frozen=True)
 class Workload:
-    """`lora` and `dtype` say what trains and in which type it is kept; `prompt` how many times as long as
-    its answers a pair's prompt is made (None: as it comes)."""
+    """`lora` and `dtype` say what trains and in which type it is kept, by a peer in `theirs`; `prompt` how
+    many times as long as its answers a pair's prompt is made (None: as it comes)."""
 
     kind: Kind
     unit: str
     lora: bool = True
     dtype: str = "bfloat16"
+    theirs: str = "bfloat16"
     prompt: float | None = None
 
 
 WORKLOADS = {
     "sft_lora": Workload("sft", "tokens"),
-    # both libraries keep weights that all train in float32, and compute as their users' settings say
-    "sft_full": Workload("sft", "tokens", lora=False, dtype="float32"),
+    # where all weights train, TRL's are float32 and computed with in bfloat16, Gnomon's have float32 copies
+    "sft_full": Workload("sft", "tokens", lora=False, theirs="float32"),
     "reward": Workload("reward", "pairs"),
     "dpo": Workload("dpo", "pairs"),
     "dpo_long_prompts": Workload("dpo", "pairs", prompt=4),
@@ -80,6 +81,7 @@ def write_job(folder: Path, name: str, model: str, size: Size, steps: int) -> di
         "base": str(base),
         "folder": str(folder),
         "dtype": "float32" if tiny_model else work.dtype,
+        "theirs": "float32" if tiny_model else work.theirs,
         "lora": {"rank": lora.rank, "alpha": lora.alpha} if work.lora else None,
         "seed": SEED,
         "lr": 1e-5,

@@ -55,7 +55,7 @@ def prepare(message: Message) -> Side:
     tokenizer = AutoTokenizer.from_pretrained(job["base"])
     kind = AutoModelForSequenceClassification if job["kind"] == "reward" else AutoModelForCausalLM
     heads = {"num_labels": 1} if job["kind"] == "reward" else {}
-    model = kind.from_pretrained(job["base"], dtype=getattr(torch, job["dtype"]), **heads)
+    model = kind.from_pretrained(job["base"], dtype=getattr(torch, job["theirs"]), **heads)
     sum(float(p.detach().sum()) for p in model.parameters())  # weights are read from the disk when touched
     told = {"loaded": held(), "software": {name: version(name) for name in PACKAGES}}
     if job["kind"] == "sampling":

@@ -46,16 +46,13 @@ class ModelSettings(Settings):
     """Which model, and how it is trained."""
 
     ref: str = Field(DEFAULT_MODEL, description="hub:ORG/NAME, path:DIR, gguf:PACKAGE/FILE or tiny:SEED")
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    dtype: Literal["bfloat16", "float32"] = Field(
+        "bfloat16", description="of the weights; those that train in bfloat16 have float32 copies"
+    )
     lora: LoraSettings | None = Field(LoraSettings(), description="null trains every weight")
     max_length: int = Field(512, ge=8, description="tokens of prompt and response together")
     activation_checkpointing: bool = Field(
         False, description="compute each layer again in the backward pass: less memory, more time"
-    )
-    master_weights: bool = Field(
-        False,
-        description="where every weight trains: in dtype, each with a float32 copy that is optimised; "
-        "without, the weights are float32 themselves",
     )
     sharding: Literal["none", "layers"] = Field(
         "none",
@@ -64,24 +61,9 @@ class ModelSettings(Settings):
     )
 
     @property
-    def trained_dtype(self) -> Literal["bfloat16", "float32"]:
-        """What a trained model is used in: float32 where every weight trains and has no float32 copy, or
-        updates are lost."""
-        return "float32" if self.lora is None and not self.master_weights else self.dtype
-
-    @property
     def loaded_to(self) -> Literal["cpu"] | None:
         """Where weights are read to: the device, or host memory where no device need hold all of them."""
         return "cpu" if self.sharding == "layers" else None
-
-    @model_validator(mode="after")
-    def _masters_have_something_to_do(self) -> Self:
-        if self.master_weights and (self.lora is not None or self.dtype == "float32"):
-            raise ValueError(
-                "master_weights: what trains is float32 already; leave it out, or set dtype to bfloat16 and "
-                "lora to null"
-            )
-        return self
 
 
 class LabelSettings(Settings):

@@ -193,7 +193,7 @@ def test_what_is_loaded_to_train(tmp_path):
     assert all(p.requires_grad for p in weights(again, TRAINED).values())
     full = load_trainable("tiny:0", ModelSettings(ref="tiny:0", dtype="bfloat16", lora=None), seed=0)
     assert not has_adapters(full.model)
-    assert {(p.dtype, p.requires_grad) for p in full.model.parameters()} == {(torch.float32, True)}
+    assert {(p.dtype, p.requires_grad) for p in full.model.parameters()} == {(torch.bfloat16, True)}
 
 
 def test_fusing_is_for_adapters_alone():

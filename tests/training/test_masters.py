@@ -132,18 +132,10 @@ def test_a_run_that_was_cut_ends_as_one_that_was_not(tmp_path):
         assert torch.equal(one, other)
 
 
-def test_it_is_a_setting():
-    settings = ModelSettings(ref="tiny:0", lora=None, master_weights=True)
-    assert settings.trained_dtype == "bfloat16"
-    lm = load_trainable("tiny:0", settings, seed=0)
-    assert {p.dtype for p in lm.model.parameters()} == {torch.bfloat16}
-    assert ModelSettings(lora=None).trained_dtype == "float32"
-
-
-@pytest.mark.parametrize("other", [{}, {"lora": None, "dtype": "float32"}], ids=["adapters", "float32"])
-def test_where_all_that_trains_is_float32_it_is_refused(other):
-    with pytest.raises(ValueError, match="what trains is float32 already"):
-        ModelSettings(master_weights=True, **other)
+def test_weights_that_all_train_are_what_the_settings_say():
+    for dtype in ("bfloat16", "float32"):
+        lm = load_trainable("tiny:0", ModelSettings(ref="tiny:0", lora=None, dtype=dtype), seed=0)
+        assert {p.dtype for p in lm.model.parameters()} == {getattr(torch, dtype)}
 
 
 def gradients(dtype, *values):

@@ -83,7 +83,7 @@ def _to_train(ref: str, settings: ModelSettings, seed: int) -> LanguageModel:
         return fused(with_adapter(base, source, trainable=True))
     if settings.lora is not None:
         return add_lora(load(ref, dtype=settings.dtype, device=settings.loaded_to), settings.lora, seed)
-    return load(ref, dtype=settings.trained_dtype, device=settings.loaded_to)
+    return load(ref, dtype=settings.dtype, device=settings.loaded_to)
 
 
 def _expect_adapters(folder: Path, settings: ModelSettings) -> None:

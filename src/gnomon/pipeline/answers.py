@@ -42,7 +42,7 @@ def answers_stage(
     With a second reward model they are scored; with a reference, sequence KL from it is estimated on fresh
     samples. There is one model in memory at a time.
     """
-    given, dtype = data.only("evaluation.jsonl", CLUSTERS), recipe.model.trained_dtype
+    given, dtype = data.only("evaluation.jsonl", CLUSTERS), recipe.model.dtype
     sampling = Sampling(recipe.evaluation.max_new_tokens, recipe.evaluation.temperature)
 
     def run(context: StageContext) -> None:

@@ -13,7 +13,7 @@ from gnomon.pipeline.stages import Start
 def average_stage(recipe: Recipe, settings: RewardSettings, data: Artefact, models: Sequence[Start]) -> Stage:
     """The mean of reward models made elsewhere. Its scores are settled anew where there are demonstrations;
     elsewhere their shift, slope and scale are the mean of the models'."""
-    given, dtype = data.only("dev.jsonl", "test.jsonl"), recipe.model.trained_dtype
+    given, dtype = data.only("dev.jsonl", "test.jsonl"), recipe.model.dtype
 
     def run(context: StageContext) -> None:
         place = context.work / "mean"

@@ -80,7 +80,7 @@ def feedback_stage(
     sample = labelled_sample([*files.pairs, *(given.pairs if given else ())])
 
     def run(context: StageContext) -> None:
-        cast = Cast(start, recipe.model.trained_dtype, context.work, roles.budget)
+        cast = Cast(start, recipe.model.dtype, context.work, roles.budget)
         labeller = labeller_of(cast, recipe, settings, constitution, judge)
         known = gate_comparisons(read_records(read.file(known_in), Comparison), settings, recipe.seed)
         context.progress(0, 2, "measuring the labeller")
@@ -106,7 +106,7 @@ def feedback_stage(
         "sample": files.digest,
         "pairs": given.digest if given else None,
         "seed": recipe.seed,
-        "dtype": recipe.model.trained_dtype,
+        "dtype": recipe.model.dtype,
         **start.settings,
     }
     inputs = {"data": read, **start.inputs} | ({"judge": judge} if judge else {})

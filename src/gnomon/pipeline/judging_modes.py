@@ -49,7 +49,7 @@ def judge_modes(
     skipped = tells_likelihoods(names, settings.feedback) if served else ()
     out.mkdir(parents=True, exist_ok=True)
     with RunFolder(out).open():
-        cast = Cast(start, recipe.model.trained_dtype, out, settings.roles.budget)
+        cast = Cast(start, recipe.model.dtype, out, settings.roles.budget)
         constitution = load_constitution(recipe.data.constitution)
         labeller = Labeller(
             who(ref, start),

@@ -32,7 +32,7 @@ def labeller_of(
     """
     ref, noise, how = settings.roles.labeller, settings.roles.noise, settings.feedback
     if judge is not None:
-        scorer = load_scorer(judge.path / MODEL, dtype=recipe.model.trained_dtype)
+        scorer = load_scorer(judge.path / MODEL, dtype=recipe.model.dtype)
         told = Who("trained", name_of(Start.of(judge)))
         return JudgeLabeller(told, RewardJudge(scorer), constitution, how, recipe.seed)
     if noise is not None:

@@ -206,7 +206,7 @@ def _reward(
     if kind == "form":
         return FormReward(prompts)
     if kind == "judge":
-        judge = load(name, dtype=recipe.model.trained_dtype)
+        judge = load(name, dtype=recipe.model.dtype)
         return JudgeReward(multiple_choice_judge(judge, lambda _: QUALITY), prompts)
     if kind == "path":
         return ModelReward(_scorer(recipe, Path(name), lm), ensemble)
@@ -270,7 +270,7 @@ def policy_prompts(
 
 def _scorer(recipe: Recipe, folder: Path, lm: LanguageModel) -> Scorer:
     """A reward model that is no longer trained, and reads what the policy writes."""
-    scorer = load_scorer(folder, dtype=recipe.model.trained_dtype, device=recipe.model.loaded_to)
+    scorer = load_scorer(folder, dtype=recipe.model.dtype, device=recipe.model.loaded_to)
     if not reads_alike(lm, scorer.lm):
         raise ModelError(
             f"the reward model in {folder} reads another vocabulary or chat template than the "

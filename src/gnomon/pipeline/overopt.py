@@ -79,7 +79,7 @@ class Study:
 
     def loaded(self) -> LanguageModel:
         """The model where every climb begins."""
-        return load(self.start.ref, dtype=self.settings.model.trained_dtype)
+        return load(self.start.ref, dtype=self.settings.model.dtype)
 
     def identity(self, *names: str) -> Mapping[str, Any]:
         """The settings a stage is identified by, those of these names among them."""
@@ -258,7 +258,7 @@ SHOWN = {
 
 
 def _judges(study: Study, proxy: Artefact, second: Artefact, ensemble: EnsembleSettings) -> Judges:
-    dtype = study.settings.model.trained_dtype
+    dtype = study.settings.model.dtype
     first, other = (load_scorer(made.path / MODEL, dtype=dtype) for made in (proxy, second))
     return Judges(first, other, study.gold, ensemble)
 

@@ -86,7 +86,7 @@ def snapshot_stage(name: str, recipe: Recipe, start: Start, *, second: Artefact 
     """One model's answers to both kinds of prompts, judged; those to harmful ones scored where there is a
     second reward model. A model called `base` answers under the raw text."""
     settings = _settings(recipe)
-    asked, dtype = snapshot_suites(settings), recipe.model.trained_dtype
+    asked, dtype = snapshot_suites(settings), recipe.model.dtype
     sampling = Sampling(recipe.evaluation.max_new_tokens, recipe.evaluation.temperature)
 
     def run(context: StageContext) -> None:

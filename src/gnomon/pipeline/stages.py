@@ -233,7 +233,7 @@ def _unlearnt(recipe: Recipe, settings: RewardSettings, start: Start) -> Scorer:
 
 def reference_of(recipe: Recipe, start: Start) -> LanguageModel:
     """A frozen model to be measured against."""
-    lm = load(start.ref, dtype=recipe.model.trained_dtype, device=recipe.model.loaded_to)
+    lm = load(start.ref, dtype=recipe.model.dtype, device=recipe.model.loaded_to)
     shared_out(recipe, lm.model)
     return lm
 

@@ -39,7 +39,7 @@ def asked(chosen: Sequence[Suite]) -> list[tuple[str, str]]:
 def suites_stage(name: str, recipe: Recipe, model: Start) -> Stage:
     """A model's judged replies to the suites of the recipe."""
     chosen = suites(recipe)
-    evaluation, dtype = recipe.evaluation, recipe.model.trained_dtype
+    evaluation, dtype = recipe.evaluation, recipe.model.dtype
     sampling = Sampling(evaluation.suite_tokens, evaluation.temperature)
 
     def run(context: StageContext) -> None:
