@@ -7,6 +7,7 @@ from gnomon.data.sources import read_data
 from gnomon.pipeline.expected import NOMINAL, expected, roughly
 from gnomon.pipeline.plan import Counted, stage_costs
 from gnomon.pipeline.walk import names
+from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 
@@ -39,6 +40,19 @@ TOOK = {
 @pytest.fixture(scope="module")
 def data():
     return read_data(Recipe().data, 0)
+
+
+def test_an_evaluation_point_takes_what_sampling_as_many_rows_takes(data):
+    """Every second of ten batches and the start are six points; 48 prompts of 4 samples are two batches."""
+
+    def seconds(**own):
+        recipe = Recipe().model_copy(update={"policy": PolicySettings(**own)})
+        return expected(recipe, data)["policy"]
+
+    fewer, more = seconds(steps=10, epochs=1), seconds(steps=10, epochs=2)
+    batch = seconds(steps=11, epochs=1) - fewer - (more - fewer) / 10  # one that nothing is learnt from
+    measured = seconds(steps=10, epochs=1, guards={"every": 2})
+    assert measured - fewer == pytest.approx(6 * 2 * batch, rel=1e-6)
 
 
 @pytest.mark.parametrize("left_out", ["policy", "reward", "constitution"])

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.records import Conversation, Critique, to_json
+from gnomon.stats.alarms import Alarm, Change
+from gnomon.stats.bootstrap import Estimate
+from gnomon.training.lookout import as_json
 
 MODELS = ("base", "sft", "policy", "constitutional")
 HOSTILE = (
@@ -188,6 +191,8 @@ def summary() -> dict[str, Any]:
             "stopped_for": "the KL budget would have been passed at step 27",
             "kl/reference": 7.62,
             "kl_budget": 8.0,
+            "kept": 17,
+            "alarms": [_alarm()],
         },
         "bread": {"prompt": PROMPTS[0][1], "answers": BREAD},
         "by_family": {
@@ -205,6 +210,15 @@ def summary() -> dict[str, Any]:
         ],
         "costs": {"seconds": 1219.3, "peak_memory_gib": 3.04, "stages": stages},
     }
+
+
+def _alarm() -> dict[str, Any]:
+    """Over-optimisation, as the stage of the policy reports it."""
+    changes = [
+        Change("proxy", 1.31, 2.38, Estimate(1.07, 0.61, 1.53, 48)),
+        Change("second", 0.94, 0.61, Estimate(-0.33, -0.58, -0.08, 48)),
+    ]
+    return as_json(Alarm("turn", 24, 17, tuple(changes), 0.9991, 6.9))
 
 
 def answers() -> list[dict[str, Any]]:

@@ -26,6 +26,14 @@ def test_a_curve_is_inline_svg_in_the_colours_of_the_page():
     assert 'aria-label="kl/reference: 0.5 at step 1, 7.25 at step 3"' in svg
 
 
+def test_an_alarm_is_drawn_at_its_step_and_told_to_those_who_do_not_see_it():
+    line = Line("kl", figures.POLICY, [1, 2, 3], [0.5, 4.0, 7.25])
+    svg = curve("kl", [line], alarms=[2.0])
+    assert "alarm" in words(svg)
+    assert 'aria-label="kl: 0.5 at step 1, 7.25 at step 3; alarm at step 2"' in svg
+    assert "alarm" not in curve("kl", [line])
+
+
 def test_a_curve_loads_nothing_and_brings_no_style_for_the_rest_of_the_page():
     svg = curve("loss", [Line("loss", figures.SFT, [1, 2], [2.0, 1.0])])
     assert "http" not in svg

@@ -166,6 +166,34 @@ def test_people_s_votes_are_told_with_who_disagreed_most(tmp_path):
     assert rows.index("calm otter") < rows.index("brisk <b>heron") < rows.index("shy lynx")
 
 
+def test_alarms_are_told_with_their_evidence_and_drawn_where_they_fired(page, html, tmp_path):
+    wrong = page.text[page.text.index("What went wrong") :]
+    row = wrong[wrong.index("over-optimisation") :]
+    assert "17 to 24" in row
+    assert row.index("1.312.38+1.07") < row.index("second reward model's score0.940.61−0.33−0.58 to −0.08")
+    figure = {
+        heading: html[html.index(f"<strong>{heading}</strong>") :].split("</figure>", 1)[0]
+        for heading in ("Reward", "Length")
+    }
+    assert "alarm at step 24" in figure["Reward"]
+    assert "alarm" not in figure["Length"]
+    quiet = rendered(tmp_path, policy={"steps": 26, "alarms": [], "kept": None})
+    assert "Alarms while" not in quiet.text
+    assert "goes on" not in quiet.text
+    assert "The policy after step 17 goes on" in page.text
+
+
+def test_what_was_measured_on_prompts_set_aside_is_drawn(tmp_path):
+    write_sample_run(tmp_path)
+    rows = [{"step": step, "eval/reward/mean": 0.1 * step, "eval/checks": 0.5} for step in range(3)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "metrics" / "policy.jsonl").write_text(text, "utf-8")
+    html = render_report(tmp_path).read_text("utf-8")
+    assert "<strong>Reward, prompts set aside</strong>" in html
+    assert "optimised against: 0 at step 0, 0.2 at step 2" in html
+    assert "50%" in html[html.index("<strong>Checks, prompts set aside</strong>") :]
+
+
 def test_a_stage_left_out_does_not_appear(tmp_path):
     write_sample_run(tmp_path)
     for name in ("policy", "constitution", "reward", "reward_second"):

@@ -19,11 +19,17 @@ def enough(samples: Sequence[Sample]) -> list[float]:
     return [-((share - 0.6) ** 2) for share in low(samples)]
 
 
-def guarded(*, best: str | None = None, optim: dict[str, Any] | None = None, **policy: Any) -> Built:
+def guarded(
+    dtype: str = "float32",
+    *,
+    best: str | None = None,
+    optim: dict[str, Any] | None = None,
+    **policy: Any,
+) -> Built:
     """Policy optimisation with evaluation points on prompts of their own, watched by `enough`."""
     own = {"samples": 8, "beta": 0.0, "kl_budget": None, "guards": {"every": 1}}
     optim = {"batch_size": 32, "lr": 5e-3, "schedule": "constant", "checkpoint_every": 2} | (optim or {})
-    built = build("policy", lora=None, optim=optim, policy=own | policy)
+    built = build("policy", dtype=dtype, lora=None, optim=optim, policy=own | policy)
     it = built.objective
     it.watch = enough
     rows = tuple(tuple(it.lm.encode_prompt(Conversation.of(text))) for text in ASIDE)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from guarded import guarded
 from objectives import PROMPTS, Built, build
 from policies import full as all_of_ppo
 from torch.testing import assert_close
@@ -38,6 +39,7 @@ CASES = {
     "rloo": ("policy", {"beta": 0.1}),
     "grpo": ("policy", {"beta": 0.1, "algorithm": "grpo"}),
     "ppo": ("policy", {}),
+    "guarded": ("policy", {}),
 }
 STEPS = 3
 Make = Callable[[str], Built]
@@ -103,6 +105,9 @@ def small(case: str) -> Built:
     if case == "ppo":
         torch.manual_seed(5)
         return all_of_ppo("float64", steps=2, epochs=3, minibatches=1, optim={"micro_tokens": 60, "lr": 1e-3})
+    if case == "guarded":
+        optim = {"batch_size": 4, "micro_tokens": 60, "lr": 1e-3}
+        return guarded("float64", best="eval/reward/second", steps=6, samples=2, optim=optim)
     kind, policy = CASES[case]
     lora = LoraSettings(rank=2, dropout=0.2 if kind == "sft" else 0.0)
     torch.manual_seed(5)

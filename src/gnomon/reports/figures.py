@@ -72,11 +72,17 @@ class Line:
 
 
 def curve(
-    name: str, lines: Sequence[Line], *, share: bool = False, limit: tuple[float, str] | None = None
+    name: str,
+    lines: Sequence[Line],
+    *,
+    share: bool = False,
+    limit: tuple[float, str] | None = None,
+    alarms: Sequence[float] = (),
 ) -> str:
     """Values against steps: faint as logged, bold as a running mean where there are enough steps.
 
-    `limit` draws a dashed line at a value, with its words; `share` writes the axis in per cent.
+    `limit` draws a dashed line at a value, with its words, and `alarms` dotted ones at steps; `share` writes
+    the axis in per cent.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(3.5, 2.1), layout="constrained")
@@ -91,6 +97,9 @@ def curve(
             axes.axhline(limit[0], color=BAD, lw=1, ls=(0, (4, 3)))
             _note(axes, limit[1], (1, limit[0]), ("axes fraction", "data"), (0, 3), ha="right", color=BAD)
             axes.set_ylim(top=max(axes.get_ylim()[1], limit[0] * 1.15))
+        for step in alarms:
+            axes.axvline(step, color=BAD, lw=1, ls=(0, (1, 2)))
+            _note(axes, "alarm", (step, 1), ("data", "axes fraction"), (-3, -8), ha="right", color=BAD)
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -98,7 +107,8 @@ def curve(
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
         if len(lines) > 1:
             figure.legend(loc="outside upper left", ncols=2, handlelength=1.2)
-        return _svg(figure, name, "; ".join(_told(line) for line in lines))
+        warned = [f"alarm at step {step:g}" for step in alarms]
+        return _svg(figure, name, "; ".join([*map(_told, lines), *warned]))
 
 
 @dataclass(frozen=True, slots=True)

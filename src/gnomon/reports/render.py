@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -32,9 +32,15 @@ _FILTERS = {
 _POLICY_PANELS = (
     (
         "Reward",
-        ("reward/mean", "reward/second"),
+        ("reward/mean", "reward/second", "reward/fixed_length"),
         "Mean score of the samples. Scales of two reward models differ: compare where they go.",
     ),
+    (
+        "Reward, prompts set aside",
+        ("eval/reward/mean", "eval/reward/second", "eval/reward/fixed_length"),
+        "The same of prompts that train nothing, asked alike at every evaluation point.",
+    ),
+    ("Checks, prompts set aside", ("eval/checks",), "Share of verifiable checks that are passed."),
     (
         "Agreement",
         ("reward/agreement",),
@@ -44,6 +50,12 @@ _POLICY_PANELS = (
     ("Length", ("length/tokens",), "Tokens per answer. Longer for no reason is a way to game a reward."),
     ("Ends its turn", ("ends_turn",), "Share of samples that stop by themselves."),
     (
+        "Spread",
+        ("reward/spread",),
+        "Standard deviation of the ensemble's members. It grows out of its depth.",
+    ),
+    ("Variety", ("distinct/2",), "Two-token runs in the answers to a prompt that are distinct."),
+    (
         "Entropy",
         ("entropy", "entropy/sampled"),
         "Nats per token. A collapse means one answer for everything.",
@@ -51,9 +63,22 @@ _POLICY_PANELS = (
 )
 
 
+_SHARES = {"ends_turn", "eval/checks", "distinct/2"}
+_ALARMED = {
+    "proxy": "reward/mean",
+    "second": "reward/second",
+    "spread": "reward/spread",
+    "length": "length/tokens",
+    "ends": "ends_turn",
+    "distinct": "distinct/2",
+    "entropy": "entropy/sampled",
+}
+"""The metric behind each figure that an alarm is about."""
+
 _LABELS = {
     "reward/mean": "optimised against",
     "reward/second": "second, only watching",
+    "reward/fixed_length": "the first, at one length",
     "logps/chosen": "preferred answer",
     "logps/rejected": "the other",
 }
@@ -133,7 +158,7 @@ def _plots(run: Run) -> dict[str, list[Plot]]:
         if section:
             plots[section] += _curves(stage, rows)
     plots["preference"] = _preference(logged.get("preference", []))
-    plots["policy"] = _policy(logged.get("policy", []), summary.get("policy", {}).get("kl_budget"))
+    plots["policy"] = _policy(logged.get("policy", []), summary.get("policy", {}))
     if "by_reason" in summary.get("reward", {}):
         svg = figures.accuracy_by_reason(summary["reward"], summary.get("reward_second"))
         note = "Bar and dot: the reward model. Diamond: the second. Grey: what length alone would score."
@@ -180,17 +205,30 @@ def _preference(rows: Sequence[Row]) -> list[Plot]:
     return plots
 
 
-def _policy(rows: Sequence[Row], kl_budget: float | None) -> list[Plot]:
-    plots = []
+def _policy(rows: Sequence[Row], told: Mapping[str, Any]) -> list[Plot]:
+    kl_budget, plots = told.get("kl_budget"), []
     for heading, names, note in _POLICY_PANELS:
-        lines = [_line(name, rows, figures.SECOND if "second" in name else figures.POLICY) for name in names]
-        drawn = [line for line in lines if line]
+        drawn = [line for name in names if (line := _line(name, rows, _colour(name)))]
         limit = (kl_budget, f"budget {kl_budget:g}") if kl_budget and names == ("kl/reference",) else None
         if drawn:
             key = "policy-" + names[0].replace("/", "-")
-            svg = figures.curve(key, drawn, share=names == ("ends_turn",), limit=limit)
+            alarms = _alarms(told.get("alarms", []), names)
+            svg = figures.curve(key, drawn, share=names[0] in _SHARES, limit=limit, alarms=alarms)
             plots.append(Plot(heading, svg, note))
     return plots
+
+
+def _colour(name: str) -> str:
+    if name.endswith("fixed_length"):
+        return figures.MUTED
+    return figures.SECOND if "second" in name else figures.POLICY
+
+
+def _alarms(alarms: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[float]:
+    """The steps of the alarms that are about these metrics, on whichever prompts."""
+    shown = {name.removeprefix("eval/") for name in names}
+    about = [({_ALARMED[change["figure"]] for change in alarm["changes"]}, alarm["step"]) for alarm in alarms]
+    return sorted({step for figures_, step in about if figures_ & shown})
 
 
 def _line(name: str, rows: Sequence[Row], colour: str) -> figures.Line | None:
@@ -199,5 +237,5 @@ def _line(name: str, rows: Sequence[Row], colour: str) -> figures.Line | None:
     if not points:
         return None
     steps, values = zip(*points, strict=True)
-    label = _LABELS.get(name, name)
+    label = _LABELS.get(name.removeprefix("eval/"), name)
     return figures.Line(label, colour, steps, values)

@@ -138,7 +138,8 @@ def sentence(alarm: Alarm) -> str:
 
 def as_json(alarm: Alarm) -> dict[str, Any]:
     """The alarm as plain JSON values, in words too."""
-    return {"text": sentence(alarm), **asdict(alarm)}
+    changes = [{**asdict(change), "title": FIGURES[change.figure][0]} for change in alarm.changes]
+    return {**asdict(alarm), "text": sentence(alarm), "means": MEANINGS[alarm.name].means, "changes": changes}
 
 
 def _moved(change: Change) -> str:

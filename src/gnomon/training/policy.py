@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnomon.distributed import spread, spread_over
+from gnomon.distributed import agreed, spread, spread_over
 from gnomon.errors import ModelError
 from gnomon.kernels.allocator import release
 from gnomon.losses.kl import kl_penalised
@@ -24,6 +24,7 @@ from gnomon.rollouts.kl import log_ratios
 from gnomon.stats.alarms import Point
 from gnomon.training.control import Controls
 from gnomon.training.figures import by_prompt, figures, log_lengths
+from gnomon.training.first import FirstAnswers
 from gnomon.training.lesson import Lesson, lesson_of
 from gnomon.training.lookout import Lookout
 from gnomon.training.objective import Micro, StepWork
@@ -71,6 +72,7 @@ class PolicyOptimisation:
         """A second reward model whose scores of the samples are logged and looked at, and pay nothing."""
         self.aside: PolicyPrompts | None = None
         """Prompts that train nothing; their samples at evaluation points say what became of the policy."""
+        self.first = FirstAnswers()
         self.lengths: dict[str, float] = {}
         """The mean log length of the first batch, and at the first evaluation point."""
         self.ptx: InstructionTuning | None = None
@@ -78,19 +80,13 @@ class PolicyOptimisation:
         tasks the prompts do not ask for (PPO-ptx, arXiv:2203.02155, eq. 2)."""
 
     def prepare(self, step: int) -> StepWork:
-        """At the first update of a batch sample, score and weigh, or stop where the KL budget would be left;
-        then the samples of the update."""
+        """At the first update of a batch sample, score and weigh, or stop where a guard says so; then the
+        samples of the update."""
         batch, update = divmod(step, self.settings.updates)
         metrics: dict[str, float] = {}
         if update == 0:
-            if self.lookout is not None and self.lookout.stop is not None:
-                return StepWork([], stop=self.lookout.stop)
-            budget = self.settings.kl_budget
-            if budget is not None and self.ahead() > budget:
-                now = self.recent_kl[-1]
-                return StepWork(
-                    [], stop=f"KL budget: at {now:.2f} nats a sequence the next step may pass {budget}"
-                )
+            if (stop := self._stop()) is not None:
+                return StepWork([], stop=stop)
             self.lesson, metrics = self._learnt(self._watched(self.roll_out(batch)), step)
         assert self.lesson is not None
         part = self.lesson
@@ -116,8 +112,8 @@ class PolicyOptimisation:
         groups = self._groups_of(self.aside.rows, [self.seed, *ASIDE], taught=False)
         ids = [prompt for prompt in self.aside.ids for _ in range(self.settings.samples)]
         rollouts = self._watched(self._paid([each for group in groups for each in group], ids, step, 0))
-        found = {f"eval/{name}": value for name, value in self._figures(rollouts, "aside").items()}
-        return found | self._looked(rollouts, step)
+        found = self._figures(rollouts, "aside") | self.first.beaten(rollouts)
+        return {f"eval/{name}": value for name, value in found.items()} | self._looked(rollouts, step)
 
     def set_aside(self, prompts: PolicyPrompts) -> None:
         """Ask these at evaluation points, by `evaluate`; alarms are about them where there are any."""
@@ -170,6 +166,7 @@ class PolicyOptimisation:
         return {
             "recent_kl": self.recent_kl,
             "lengths": dict(self.lengths),
+            "first": self.first.state_dict(),
             **self.controls.state_dict(),
             **own,
         }
@@ -178,11 +175,21 @@ class PolicyOptimisation:
         """Take up where `state_dict` was written."""
         self.recent_kl = [float(value) for value in state["recent_kl"]]
         self.lengths = dict(state["lengths"])
+        self.first.load_state_dict(state["first"])
         self.controls.load_state_dict(state)
         if self.lookout is not None:
             self.lookout.load_state_dict(state["lookout"])
         if "lesson" in state:
             self.lesson = Lesson(**state["lesson"])
+
+    def _stop(self) -> str | None:
+        """Why no further batch should be learnt from: an alarm, or the KL budget would be left."""
+        if self.lookout is not None and (alarm := agreed(self.lookout.stop)) is not None:
+            return alarm
+        budget = self.settings.kl_budget
+        if budget is None or self.ahead() <= budget:
+            return None
+        return f"KL budget: at {self.recent_kl[-1]:.2f} nats a sequence the next step may pass {budget}"
 
     def _learnt(self, rollouts: Rollouts, step: int) -> tuple[Lesson, dict[str, float]]:
         """What a batch teaches, by the weights that it leaves behind; and all that is logged of it."""
