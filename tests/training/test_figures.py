@@ -3,28 +3,13 @@
 import math
 
 import pytest
-import torch
+from rolled import SCORES, rollouts
 
 from gnomon.policy_settings import PolicySettings
-from gnomon.rewards.combine import Said, Terms
-from gnomon.rollouts.engine import Sample
+from gnomon.rewards.combine import Terms
 from gnomon.training.figures import by_prompt, figures, log_lengths
-from gnomon.training.samples import Drawn, Rollouts
 
 SETTINGS = PolicySettings(samples=2, optim={"batch_size": 4}, score_bound=None)
-RESPONSES = [(5, 6, 5, 6), (5, 6), (7, 8, 9), (1,)]
-SCORES = [1.0, 3.0, -1.0, 0.0]
-
-
-def rollouts(ids=("a", "a", "b", "b"), spreads=(0.1, 0.3, 0.5, 0.7), second=(1.0, 2.0, 3.0, 5.0)):
-    """Two samples of each of two prompts; a response has log-probs of -1/2 and the last is cut off."""
-    samples = [Sample((2,), row, (-0.5,) * len(row), "", ended=row != (1,)) for row in RESPONSES]
-    drawn = [
-        Drawn(each, Said((score,), spread), None, torch.full((len(each.response_ids),), 0.25), None, None)
-        for each, score, spread in zip(samples, SCORES, spreads, strict=True)
-    ]
-    scores, kl = torch.tensor(SCORES), torch.tensor([len(row) * 0.25 for row in RESPONSES])
-    return Rollouts(ids, drawn, scores[:, None], scores, scores, kl, scores - kl, (), 0, second)
 
 
 def logged(it, length=0.0):

@@ -1,5 +1,5 @@
 import pytest
-from test_figures import rollouts
+from rolled import rollouts
 
 from gnomon.stats.win_rate import length_adjusted_win_rate
 from gnomon.training.first import FirstAnswers
