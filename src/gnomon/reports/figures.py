@@ -112,7 +112,7 @@ def curve(
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Trace:
     """A climb, or what was fitted to several: values against the distance from the start."""
 
     label: str
@@ -123,20 +123,20 @@ class Path:
     bold: bool = False
 
 
-def climbs(name: str, paths: Sequence[Path], marks: Sequence[tuple[float, str]], axis: str) -> str:
+def climbs(name: str, traces: Sequence[Trace], marks: Sequence[tuple[float, str]], axis: str) -> str:
     """Gains against distance in root nats, each label once in the legend; `marks` are words at distances."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(4.4, 2.9), layout="constrained")
         axes = figure.subplots()
         axes.axhline(0, color=MUTED, lw=0.8)
         named: set[str] = set()
-        for path in paths:
-            (line,) = axes.plot(path.distances, path.values, color=path.colour, lw=2 if path.bold else 1)
-            if path.dashed:
+        for trace in traces:
+            (line,) = axes.plot(trace.distances, trace.values, color=trace.colour, lw=2 if trace.bold else 1)
+            if trace.dashed:
                 line.set_linestyle((0, (4, 2)))
-            if path.label not in named:
-                line.set_label(visible(path.label))
-            named.add(path.label)
+            if trace.label not in named:
+                line.set_label(visible(trace.label))
+            named.add(trace.label)
         for distance, words in marks:
             axes.axvline(distance, color=MUTED, lw=1, ls=(0, (2, 2)))
             _note(axes, words, (distance, 1), ("data", "axes fraction"), (3, -2), va="top", color=MUTED)
@@ -145,14 +145,14 @@ def climbs(name: str, paths: Sequence[Path], marks: Sequence[tuple[float, str]],
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         figure.legend(loc="outside upper left", ncols=3, handlelength=1.6)
-        return _svg(figure, name, "; ".join(_highest(path) for path in paths))
+        return _svg(figure, name, "; ".join(_highest(trace) for trace in traces))
 
 
-def _highest(path: Path) -> str:
-    most = max(range(len(path.values)), key=lambda k: path.values[k])
+def _highest(trace: Trace) -> str:
+    most = max(range(len(trace.values)), key=lambda k: trace.values[k])
     return (
-        f"{visible(path.label)}: at most {path.values[most]:.3g} at {path.distances[most]:.3g}, "
-        f"{path.values[-1]:.3g} at {path.distances[-1]:.3g}"
+        f"{visible(trace.label)}: at most {trace.values[most]:.3g} at {trace.distances[most]:.3g}, "
+        f"{trace.values[-1]:.3g} at {trace.distances[-1]:.3g}"
     )
 
 

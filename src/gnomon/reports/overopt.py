@@ -105,7 +105,7 @@ def _plots(summary: Summary, rows: Rows) -> Iterator[Plot]:
         own = [
             row for row in rows if (row["method"], row["proxy"], row["guarded"]) == (method, proxy, guarded)
         ]
-        paths = list(_paths(own))
+        traces = list(_traces(own))
         name = f"{method} {proxy}{' guarded' if guarded else ''}"
         fit = summary["fits"].get(name, {})
         marks: list[tuple[float, str]] = []
@@ -114,16 +114,16 @@ def _plots(summary: Summary, rows: Rows) -> Iterator[Plot]:
             distances = np.linspace(0, far, SMOOTH)
             curve = Curve(method, fit["alpha"]["value"], fit["beta"]["value"])
             fitted = curve.gain(distances).tolist()
-            paths.append(figures.Path("Gao's form", figures.INK, distances.tolist(), fitted, dashed=True))
+            traces.append(figures.Trace("Gao's form", figures.INK, distances.tolist(), fitted, dashed=True))
         foretold = _foretold(summary, method, proxy, guarded=guarded)
         if foretold is not None:
             marks.append((foretold, "foretold"))
         key = "climb-" + re.sub(r"\W+", "-", name)
-        svg = figures.climbs(key, paths, marks, "gain of gold")
+        svg = figures.climbs(key, traces, marks, "gain of gold")
         yield Plot(f"{METHODS[method]}, {proxy}{', guarded' if guarded else ''}", svg)
 
 
-def _paths(rows: Rows) -> Iterator[figures.Path]:
+def _traces(rows: Rows) -> Iterator[figures.Trace]:
     """What was gained, promised and implied, a path for each seed."""
     kinds = (
         ("promised", "promised by the proxy", figures.SECOND, False),
@@ -135,7 +135,7 @@ def _paths(rows: Rows) -> Iterator[figures.Path]:
             own = [row for row in rows if row["seed"] == seed and key in row]
             if own:
                 distances = [row["distance"] for row in own]
-                yield figures.Path(label, colour, distances, [row[key] for row in own], bold=bold)
+                yield figures.Trace(label, colour, distances, [row[key] for row in own], bold=bold)
 
 
 def _foretold(summary: Summary, method: str, proxy: str, *, guarded: bool) -> float | None:
