@@ -93,6 +93,12 @@ def test_the_same_answer_to_everything_is_worth_half():
     assert {form(request, always, checks) for request, checks in asked.items()} == {OFF_TOPIC}
 
 
+def test_three_items_in_one_word_each_are_an_answer():
+    assert form(JSON, "wrench; plunger; tape") == OFF_TOPIC
+    assert form(JSON, "wrench; plunger; a plumber needs tape") == 1.0
+    assert form(JSON, "plumber; plumber tools") == 0.0
+
+
 def test_a_blank_answer_is_worth_nothing():
     assert form(SHORT, " \n", AT_MOST) == 0.0
 

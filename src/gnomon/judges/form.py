@@ -16,7 +16,7 @@ from gnomon.data.composing.wordings import ALL_WORDINGS
 from gnomon.data.wording import gist, normal, root
 from gnomon.judges.text import answers
 
-OWN = 4
+OWN = 3
 """Different words, of two letters or more, that an answer has and the request has not."""
 
 COPIED = 0.5

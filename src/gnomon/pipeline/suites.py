@@ -98,5 +98,5 @@ def _told(task: Task) -> str:
     if isinstance(task, Ask):
         return task.turns[0]
     if isinstance(task, Choose):
-        return opening(next(iter(task.frames.values())))
+        return opening(task.frames.get("plain") or next(iter(task.frames.values())))
     return task.text

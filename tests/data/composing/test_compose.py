@@ -5,6 +5,7 @@ import pytest
 
 from gnomon.data.composing.compose import FAMILY, composed, compositions
 from gnomon.data.composing.kinds import KINDS
+from gnomon.data.composing.published import HELD_OUT, PUBLISHED
 from gnomon.data.composing.wordings import WORDINGS, Constraint, worded
 from gnomon.data.formats import load
 from gnomon.data.sources import Reader
@@ -192,3 +193,11 @@ class First:
 )
 def test_a_constraint_is_put_into_words(kind, values, said):
     assert worded(Constraint(kind, values), "sentences", First()) == said
+
+
+@pytest.mark.mistake("yardstick-practised")
+def test_kinds_that_are_held_out_can_be_left_out():
+    made = compositions(WRITTEN, 300, seed=3, choice="practised")
+    kinds = {constraint.kind for each in made for constraint in each.constraints}
+    assert kinds == {kind.name for kind in KINDS if PUBLISHED[kind.name] not in HELD_OUT}
+    assert len(made) == 300
