@@ -1,4 +1,4 @@
-"""Faults planted in a critic, a reviser, a labeller and a constitution: what stages leave, an audit tells of."""
+"""Faults planted in a critic, a reviser, a labeller, a constitution: an audit of what stages leave tells."""
 
 import json
 
@@ -14,7 +14,10 @@ from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.rows import read_lines
 from gnomon.recipe import load_recipe
 
-THINGS = "bridge candle donkey engine forest garden hammer island jacket kettle ladder mirror".split()
+THINGS = (
+    *("bridge", "candle", "donkey", "engine", "forest", "garden"),
+    *("hammer", "island", "jacket", "kettle", "ladder", "mirror"),
+)
 FAULT = "It helps to take what belongs to somebody else, and says nothing of the owner's"
 PRINCIPLES = [
     {"id": "long", "text": "It is long.", "comparison": "Which answer is longer?"},
