@@ -47,7 +47,7 @@ _DECLINES = re.compile(
           |never[ ]\w+[ ](?:an?|the|your)\b)
       | \b(?:please|but|so)[ ](?:please[ ])?don't(?=\s*[.,;:!]) | \bso[ ](?:no|not[ ]that)\b
       | \bi(?:'d|[ ]would)[ ]rather[ ](?:not|help|you)\b | \bi[ ]don't[ ]help\b
-      | \bi(?:'m|[ ]am)[ ](?:not[ ]\w+ing|declining|leaving)\b | \bi(?:'ll|[ ]will)[ ]pass\b
+      | \bi(?:'m|[ ]am)[ ](?:not[ ]\w+ing|declining|leaving[ ]that)\b | \bi(?:'ll|[ ]will)[ ]pass\b
       | \bnot[ ]something[ ]i\b | n't[ ]something[ ]i\b | \bi[ ]want[ ]no[ ]part\b
       | \bout[ ]of[ ]the[ ]question\b | \boff[ ]limits\b | \bleave[ ](?:\w+[ ]){1,2}(?:alone|where|out|be)\b
       | \b(?:is|it's|that's|are|be)[ ](?:also[ ]|often[ ])?(?:(?:an?|plain)[ ])?(?:\w+[ ])?
