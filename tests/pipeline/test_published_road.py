@@ -81,6 +81,7 @@ def test_every_stage_is_made_and_the_pretrained_model_learns_from_the_revisions(
     assert summary["constitution"]["outcome"] == {
         "labels": "model",
         "shut": [],
+        "gates": [{"labeller": f"self constitutional:{tuned}", **summary["constitution"]["gate"]}],
         "sl_start": "base",
         "rl_start": "constitutional",
         "warnings": [],
@@ -149,6 +150,9 @@ def test_a_judge_trained_on_the_given_comparisons_labels_where_the_recipe_says_s
     assert (found["labels"], found["shut"]) == ("trained_judge", ["teacher tiny:1"])
     assert "a judge trained on the given comparisons labelled in its place" in found["warnings"][0]
     assert summary["constitution"]["labeller"].startswith("trained judge:")
+    first, last = found["gates"]
+    assert (first["labeller"], first["passed"], last["passed"]) == ("teacher tiny:1", False, True)
+    assert first["message"] in Page((out / "report.html").read_text("utf-8")).text
     assert summary["constitution"]["gate"]["accuracy"]["n"] <= 15  # held-out pairs: from the others it learnt
     assert summary["preferences"]["sources"]["ai"] == summary["constitution"]["ai_comparisons"] > 0
     assert set(summary["reward"]["sources"]) == {"ai"}

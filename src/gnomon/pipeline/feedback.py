@@ -78,6 +78,7 @@ def feedback_stage(
     read = data.only(known_in, *(["red_team.jsonl"] if given is None else []))
     files, roles = given_pairs(map(Path, settings.feedback.sample)), settings.roles
     sample = labelled_sample([*files.pairs, *(given.pairs if given else ())])
+    asked = roles.labeller if judge is None else None
 
     def run(context: StageContext) -> None:
         cast = Cast(start, recipe.model.dtype, context.work, roles.budget)
@@ -101,8 +102,8 @@ def feedback_stage(
         "constitution": constitution.digest,
         "settings": settings.model_dump(mode="json", exclude=UNSEEN_BY_LABELS),
         "examples": content_id([repr(example) for example in load_examples(settings.feedback.examples)]),
-        "roles": settings_of(roles.generator, roles.labeller if is_model(roles.labeller) else None),
-        "noise": roles.noise,
+        "roles": settings_of(roles.generator, asked if is_model(asked) else None),
+        "noise": roles.noise if judge is None else None,
         "sample": files.digest,
         "pairs": given.digest if given else None,
         "seed": recipe.seed,

@@ -16,8 +16,8 @@ def outcome(settings: ConstitutionSettings, made: Mapping[str, Artefact]) -> dic
     """What the summary says of a road whose revisions and labels are made.
 
     `labels` is who gave the labels that were learnt from: `model`, `trained_judge`, `truth`, or None. `shut`
-    names the labellers whose gate stayed shut, `told` is all of it in sentences, `warnings` those of
-    them that say what there was to be and is not.
+    names the labellers whose gate stayed shut, `gates` has every gate in turn. `told` is all of it in
+    sentences, `warnings` those of them that say what there was to be and is not.
     """
     reports = {
         stage: read_json(made[stage].path / "report.json")
@@ -31,6 +31,7 @@ def outcome(settings: ConstitutionSettings, made: Mapping[str, Artefact]) -> dic
     found = {
         "labels": labels,
         "shut": shut,
+        "gates": [{"labeller": report["labeller"], **report["gate"]} for report in reports.values()],
         "sl_start": settings.sl_start if "constitutional" in made else None,
         "rl_start": settings.rl_start if "constitutional" in made else "sft",
     }
