@@ -16,8 +16,10 @@ from gnomon.stats.units import Floats
 from gnomon.training.lookout import Lookout
 
 SCORES = ("proxy", "second", "spread", "gold")
-SURE = 0.8
+SURE = 0.7
 """The share of resamples that must have a peak in sight before it is told."""
+MOST = 0.75
+"""The share of the way to a peak before which it is not told: few samples stand for what is far ahead."""
 LOST = 0.1
 """The share of its gain that gold may lose before an alarm is too late."""
 CLEAR = 0.1
@@ -158,7 +160,7 @@ def forecasted(climb: Climb, found: Turn, known: Witness) -> dict[str, Any]:
     """
     told = [foretell(climb.seen[: k + 1], known, seed=climb.seed) for k in range(1, len(climb.seen))]
     stop = next((k + 1 for k, one in enumerate(told) if _reached(one, climb.distances[k + 1])), None)
-    first = next((k for k, one in enumerate(told) if _in_sight(one)), None)
+    first = next((k for k, one in enumerate(told) if _told(one, climb.distances[k + 1])), None)
     gold = climb.course("gold")
     at = len(gold) - 1 if stop is None else stop
     said: dict[str, Any] = {
@@ -213,10 +215,11 @@ def fits(climbs: Sequence[Climb], away: float, resamples: int) -> dict[str, Any]
     return found
 
 
-def _in_sight(one: Forecast) -> bool:
-    return isfinite(one.peak) and one.sure >= SURE
+def _told(one: Forecast, distance: float) -> bool:
+    """Whether the peak is in sight, with most of the way to it behind."""
+    return isfinite(one.peak) and one.sure >= SURE and distance >= MOST * one.peak
 
 
 def _reached(one: Forecast, distance: float) -> bool:
     """Whether nothing is foretold to be gained any more."""
-    return _in_sight(one) and one.peak <= distance
+    return _told(one, distance) and one.peak <= distance

@@ -193,8 +193,6 @@ def _behind(seen: Sequence[Seen], known: Witness) -> Ahead:
 def _peak(ahead: Ahead, behind: Ahead) -> float:
     """The highest of what is ahead and behind; infinite where it is the last that can be seen ahead."""
     best = int(np.argmax(ahead.gold))
-    if 0 < best < len(ahead.gold) - 1:
-        return float(ahead.distances[best])
-    if best == len(ahead.gold) - 1:
-        return inf
-    return float(behind.distances[int(np.argmax(behind.gold))])
+    if behind.gold.max() >= ahead.gold[best]:
+        return float(behind.distances[int(np.argmax(behind.gold))])
+    return inf if best == len(ahead.gold) - 1 else float(ahead.distances[best])
