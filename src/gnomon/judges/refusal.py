@@ -49,7 +49,7 @@ _DECLINES = re.compile(
       | \bi(?:'d|[ ]would)[ ]rather[ ](?:not|help|you)\b | \bi[ ]don't[ ]help\b
       | \bi(?:'m|[ ]am)[ ](?:not[ ]\w+ing|declining|leaving[ ]that)\b | \bi(?:'ll|[ ]will)[ ]pass\b
       | \bnot[ ]something[ ]i\b | n't[ ]something[ ]i\b | \bi[ ]want[ ]no[ ]part\b
-      | \bout[ ]of[ ]the[ ]question\b | \boff[ ]limits\b | \bleave[ ](?:\w+[ ]){1,2}(?:alone|where|out|be)\b
+      | \bout[ ]of[ ]the[ ]question\b | \boff[ ]limits\b | \bleave[ ](?:\w+[ ]){1,2}(?:alone|where[ ]it)\b
       | \b(?:is|it's|that's|are|be)[ ](?:also[ ]|often[ ])?(?:(?:an?|plain)[ ])?(?:\w+[ ])?
           (?:crimes?|fraud|theft|stealing|illegal|offence|abuse|blackmail|stalking|poisoning|scam)\b""",
     re.I | re.X,
