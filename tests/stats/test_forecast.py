@@ -66,6 +66,14 @@ def test_looking_ahead_is_exact_where_the_climb_goes_on_by_the_proxy():
     assert ahead.distances[0] == pytest.approx(now.distance)
 
 
+def test_a_peak_that_was_passed_is_told_as_such():
+    """Implied gold, (second - 0.5 proxy) / 2, is 0, 1.25 and 0.5 at distances 0, 1 and 2, and level ahead."""
+    level = np.ones((4, 4))
+    seen = [Seen(p * level, s * level, d**2 * level) for p, s, d in ((0, 0, 0), (1, 3, 1), (2, 2, 2))]
+    told = foretell(seen, KNOWN, resamples=3)
+    assert (told.peak, told.low, told.high, told.sure) == (1.0, 1.0, 1.0, 1.0)
+
+
 def online(table, seed):
     """What a user who follows the forecast comes to: the peak it puts first, where gold peaks, where the
     first one was made, and the share of the oracle's gain that stopping by it goes without."""
