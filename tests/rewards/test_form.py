@@ -28,5 +28,7 @@ def test_no_answer_is_paid_more_for_all_checks_than_an_answer_that_passes_none()
     terms = Terms((Term(settings.rewards[0], FormReward(PROMPTS)),))
     assert terms.names == ("form",)
     assert terms.told_apart
-    answer, gamed = (terms.score(values) for values in terms([sample((2, 50), GOOD), sample((2, 50), "Ha.")]))
+    answer, gamed = (
+        terms.score(said.values) for said in terms([sample((2, 50), GOOD), sample((2, 50), "Ha.")])
+    )
     assert answer + 0 * settings.checks_weight > gamed + settings.checks_weight
