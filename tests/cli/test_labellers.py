@@ -8,7 +8,7 @@ def test_a_road_is_walked_with_each_labeller(gnomon, tiny_recipe, tmp_path):
     assert done.code == 0, done.err
     assert "truth:0" in done.out
     assert "Harmless" in done.out
-    assert done.err.count("sft: started") == 1
+    assert done.err.count(" sft: started") == 1
     rows = json.loads(gnomon("constitution", "labellers", tiny_recipe, *ASKED, "--json").out)["labellers"]
     assert [row["labeller"] for row in rows] == ["truth:0", "self"]
     assert {path.name for path in (tmp_path / "l" / "labellers").iterdir()} == {
