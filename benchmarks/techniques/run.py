@@ -20,6 +20,7 @@ from transformers import DynamicCache
 
 from gnomon.config import DEFAULT_MODEL, DataSettings, LoraSettings
 from gnomon.data.sources import Data, read_data
+from gnomon.kernels import attention as products
 from gnomon.kernels import fused, head
 from gnomon.kernels.allocator import settle as settle_memory
 from gnomon.kernels.norm import plain_rms_norm
@@ -108,6 +109,9 @@ TECHNIQUES = {
         "training", lambda: replaced(lora, "only_adapter", lambda layer: None)
     ),
     "attention as whole products": Technique("training", lambda: replaced(attention, "LONGEST", 0)),
+    "queries held against what they see alone": Technique(
+        "training", lambda: replaced(products, "BLOCK", 1 << 30)
+    ),
     "norms that keep their input alone": Technique(
         "training", lambda: replaced(settle, "rms_norm", plain_rms_norm)
     ),
