@@ -73,7 +73,8 @@ def test_the_fastest_candidate_that_agrees_is_the_tuned_peer(monkeypatch: pytest
 
     monkeypatch.setattr(run, "worker", Worker)
     monkeypatch.setattr(run, "CANDIDATES", {"trl": {"dpo": tuple({"name": name} for name in "abcd")}})
-    tried, best = run.search("trl", {"kind": "dpo", "folder": "", "ref": "tiny:0"}, {"loss": 1.0}, 1)
+    job = {"name": "dpo", "kind": "dpo", "folder": "", "ref": "tiny:0"}
+    tried, best = run.search("trl", job, {"loss": 1.0}, 1)
     assert best == {"name": "c"}
     assert [one.get("seconds") for one in tried] == [3.0, None, 2.0, None]
     assert "loss differs" in tried[1]["refused"]

@@ -29,9 +29,10 @@ def test_help_waits_for_no_torch():
     code = """if True:
         import sys
         from gnomon.cli.main import call
-        commands = ("run", "plan", "train", "constitution", "eval", "chat", "compare", "win-rate", "doctor")
+        commands = ("run", "plan", "train", "constitution", "eval", "chat", "compare", "win-rate", "overopt")
         for command in commands:
             call([command, "--help"])
+        call(["doctor", "--help"])
         call(["constitution", "show"])
         sys.exit(any(name in sys.modules for name in ("torch", "transformers", "matplotlib")))
     """

@@ -11,7 +11,6 @@ from gnomon.cli.machine import settle
 from gnomon.cli.options import AsJson, Out, Overrides, labeller_ref, recipe_of
 from gnomon.cli.progress import reporting
 from gnomon.feedback_settings import SELF, TRAINED_JUDGE, TRUTH
-from gnomon.reports.snapshots import labellers_table
 
 DEFAULT = (SELF, f"{TRUTH}0.3", TRAINED_JUDGE, f"{TRUTH}0")
 
@@ -35,6 +34,7 @@ def labellers(
     place = folder or Path("runs") / f"{recipe.name}-labellers"
     settle()
     from gnomon.pipeline.labeller_sweep import sweep  # noqa: PLC0415  torch is slow to import
+    from gnomon.reports.snapshots import labellers_table  # noqa: PLC0415
 
     with reporting() as reporter:
         rows = sweep(recipe, names, place, reporter)

@@ -11,7 +11,6 @@ from gnomon.cli.machine import settle
 from gnomon.cli.options import AsJson, Out, Overrides, model_ref
 from gnomon.cli.progress import reporting
 from gnomon.recipe import load_settings
-from gnomon.reports.overopt import overopt_tables, sentences
 
 
 def overopt(
@@ -29,6 +28,7 @@ def overopt(
     settle()
     from gnomon.overopt.settings import LaboratorySettings  # noqa: PLC0415  torch is slow to import
     from gnomon.pipeline.overopt_run import overopt as study  # noqa: PLC0415
+    from gnomon.reports.overopt import overopt_tables, sentences  # noqa: PLC0415
 
     settings = load_settings(LaboratorySettings, config, overrides or ())
     model = settings.model.model_copy(update={"ref": model_ref(settings.model.ref)})

@@ -12,7 +12,6 @@ from gnomon.cli.machine import settle
 from gnomon.cli.options import AsJson, Out, Overrides, recipe_of
 from gnomon.cli.progress import reporting
 from gnomon.config import Until
-from gnomon.reports.snapshots import snapshots_table
 from gnomon.reports.tables import MODELS, bread_panel, suite_tables, summary_table
 
 
@@ -49,6 +48,8 @@ def show(summary: Mapping[str, Any], folder: Path) -> None:
     for table in suite_tables(summary) if summary.get("suites") else ():
         out.print(table)
     if summary.get("snapshots"):
+        from gnomon.reports.snapshots import snapshots_table  # noqa: PLC0415  matplotlib is slow to import
+
         out.print(snapshots_table(summary))
     for key, about in summary.get("manifest", {}).items():
         if about["stage"] in MODELS:
