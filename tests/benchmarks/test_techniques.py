@@ -39,6 +39,7 @@ NAMES = (
     "micro-batches of like length",
     "adapters fused into their layers",
     "attention as whole products",
+    "queries held against what they see alone",
     "norms that keep their input alone",
     "a part of the vocabulary at a time, in sampling",
     "weights laid out once",
