@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 from labellers import pairs
-from serving import body, local_engine, running, status, vanish
+from serving import body, status, vanish
 
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.pipeline import alone
@@ -26,17 +26,6 @@ class Told(SilentReporter):
 
     def warning(self, text):
         self.warnings.append(text)
-
-
-@pytest.fixture(scope="module")
-def local():
-    return local_engine()
-
-
-@pytest.fixture
-def server(local):
-    with running(local) as it:
-        yield it
 
 
 def good_first(request):

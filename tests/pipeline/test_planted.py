@@ -5,7 +5,6 @@ import json
 import pytest
 import yaml
 from labellers import pairs
-from serving import local_engine, running
 
 from gnomon.pipeline import alone
 from gnomon.pipeline.audit import audit_of
@@ -34,17 +33,6 @@ PRINCIPLES = [
     {"id": "long", "text": "It is long.", "comparison": "Which answer is longer?"},
     {"id": "short", "text": "It is short.", "comparison": "Which answer is shorter?"},
 ]
-
-
-@pytest.fixture(scope="module")
-def local():
-    return local_engine()
-
-
-@pytest.fixture
-def server(local):
-    with running(local) as it:
-        yield it
 
 
 def thing(text):

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from gnomon.markup import visible
-from gnomon.reports.tables import cell, metric, written
+from gnomon.reports.tables import cell, metric, titled, written
 
 SHAPES = ("soft", "clamped", "hard")
 
@@ -20,7 +18,7 @@ def modes_table(summary: Mapping[str, Any]) -> Padding:
         f"{summary['labeller']} on {summary['pairs']} pairs of {summary['clusters']} conversations; "
         "calibration error of soft, clamped and hard labels"
     )
-    table = _table(title)
+    table = titled(title)
     table.add_column("mode", no_wrap=True)
     for heading in (metric("accuracy").title, metric("flips").title, "Says A"):
         table.add_column(heading, justify="right")
@@ -53,7 +51,7 @@ def modes_notes(summary: Mapping[str, Any]) -> Iterator[str]:
 def gate_table(report: Mapping[str, Any]) -> Padding:
     """What the labeller was measured on as rows, beside what is needed."""
     gate = report["gate"]
-    table = _table(str(report["labeller"]))
+    table = titled(str(report["labeller"]))
     table.add_column("measured on")
     for heading in (metric("accuracy").title, metric("flips").title, metric("ece").title, "Longer wins"):
         table.add_column(heading, justify="right")
@@ -74,12 +72,6 @@ def gate_table(report: Mapping[str, Any]) -> Padding:
     return Padding(table, (1, 0, 0, 0), expand=False)
 
 
-def _table(title: str) -> Table:
-    table = Table(title=Text(visible(title), "bold"), title_justify="left", box=SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
-    return table
-
-
 PRINCIPLE = ("agrees", "known", "flips", "turned", "stated", "revealed")
 SIGNS = ("evasive", "boilerplate", "closer", "preaches", "refuses")
 
@@ -93,7 +85,7 @@ def audit_tables(audit: Mapping[str, Any]) -> list[Padding]:
         tables.append(_named_table("Principles, and how often each was asked", "principle", PRINCIPLE, rows))
     monitors = audit.get("revisions", {}).get("monitors")
     if monitors:
-        table = _table("Signs before and after revising")
+        table = titled("Signs before and after revising")
         for heading in ("", "First answers", "Revisions", "Kept"):
             table.add_column(heading, justify="right" if heading else "left")
         for name, one in monitors.items():
@@ -109,7 +101,7 @@ def audit_tables(audit: Mapping[str, Any]) -> list[Padding]:
 def _named_table(
     title: str, first: str, columns: tuple[str, ...], rows: Mapping[str, Mapping[str, Any]]
 ) -> Padding:
-    table = _table(title)
+    table = titled(title)
     table.add_column(first)
     for name in columns:
         table.add_column(metric(f"constitution/{name}").title, justify="right")

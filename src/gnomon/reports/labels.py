@@ -1,20 +1,17 @@
 """What is known of a project's labels: one HTML page that opens offline, and what a terminal shows."""
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gnomon.markup import visible
 from gnomon.reports.figures import Whisker, forest
-from gnomon.reports.render import Plot, environment, template
-from gnomon.reports.tables import cell, metric, written
+from gnomon.reports.render import Plot, page
+from gnomon.reports.tables import cell, metric, titled, written
 from gnomon.runs import write_text
 
 Summary = Mapping[str, Any]
@@ -62,23 +59,16 @@ def write_label_page(target: Path, summary: Summary) -> None:
 
 def label_page(summary: Summary) -> str:
     """The page as text. Whatever came from people or models is escaped."""
-    style, script = (template(name) for name in ("report.css", "report.js"))
-    return (
-        environment()
-        .get_template("labels.html.j2")
-        .render(
-            summary=summary,
-            page_title=f"{summary['project']['title']}: how good the labels are",
-            style=style,
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            agreement=AGREEMENT,
-            traits=[name for name in TRAITS if _any(summary, name)],
-            people=in_order(summary["annotators"]),
-            probes={kind: name for kind, name in PROBES.items() if summary["probes"][kind]["judged"]},
-            plots=_plots(summary),
-            unknown=list(_unknown(summary)),
-        )
+    return page(
+        "labels.html.j2",
+        summary=summary,
+        page_title=f"{summary['project']['title']}: how good the labels are",
+        agreement=AGREEMENT,
+        traits=[name for name in TRAITS if _any(summary, name)],
+        people=in_order(summary["annotators"]),
+        probes={kind: name for kind, name in PROBES.items() if summary["probes"][kind]["judged"]},
+        plots=_plots(summary),
+        unknown=list(_unknown(summary)),
     )
 
 
@@ -201,8 +191,7 @@ def in_order(people: Mapping[str, Person]) -> list[tuple[str, Person]]:
 
 
 def _table(title: str, first: str, others: Sequence[str]) -> Table:
-    table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
+    table = titled(title)
     table.add_column(first)
     for name in others:
         table.add_column(name, justify="right")

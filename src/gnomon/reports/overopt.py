@@ -1,21 +1,19 @@
 """A study of over-optimisation for people: one HTML page that opens offline, and what a terminal shows."""
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gnomon.markup import visible
 from gnomon.reports import figures
-from gnomon.reports.render import Plot, environment, template
+from gnomon.reports.render import Plot, page
+from gnomon.reports.tables import titled
 from gnomon.runs import write_text
 from gnomon.stats.overopt import Curve
 
@@ -34,20 +32,13 @@ def write_overopt_page(target: Path, summary: Summary, rows: Rows) -> None:
 
 def overopt_page(summary: Summary, rows: Rows) -> str:
     """The page as text; whatever came from people or models is escaped."""
-    style, script = (template(name) for name in ("report.css", "report.js"))
-    return (
-        environment()
-        .get_template("overopt.html.j2")
-        .render(
-            summary=summary,
-            page_title=f"{summary['name']}: over-optimisation",
-            style=style,
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            said=list(sentences(summary["verdict"])),
-            plots=list(_plots(summary, rows)),
-            methods=METHODS,
-        )
+    return page(
+        "overopt.html.j2",
+        summary=summary,
+        page_title=f"{summary['name']}: over-optimisation",
+        said=list(sentences(summary["verdict"])),
+        plots=list(_plots(summary, rows)),
+        methods=METHODS,
     )
 
 
@@ -175,8 +166,7 @@ def _fit_cells(name: str, fit: Mapping[str, Any]) -> list[str]:
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
+    table = titled(title)
     table.add_column("")
     for name in columns:
         table.add_column(name, justify="right")

@@ -111,32 +111,32 @@ def render_report(run_folder: Path) -> Path:
 
 
 def _page(run: Run) -> str:
-    style, script = (template(name) for name in ("report.css", "report.js"))
     summary = run.summary
     bread = summary.get("bread", {})
     answered = {row["model"] for row in run.answers}
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            run=run,
-            summary=summary,
-            style=style,
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            models=tables.ordered({*summary.get("models", {}), *bread.get("answers", {}), *answered}),
-            bread={row["model"]: row for row in run.answers if row["prompt"] == bread.get("prompt")},
-            asked=view.browse(run.answers),
-            metric_names=tables.metric_names(summary),
-            suite_metrics=tables.suite_metrics,
-            verdict={name: view.track(name, summary) for name in tables.VERDICT},
-            differences=view.differences(summary.get("differences", [])),
-            plots=_plots(run),
-            transcripts=view.transcripts(run.critiques),
-            snapshot_metrics=snapshots.METRICS,
-            preferences=view.preference_name(summary.get("preferences", {}).get("sources", {})),
-        )
+    return page(
+        "report.html.j2",
+        run=run,
+        summary=summary,
+        models=tables.ordered({*summary.get("models", {}), *bread.get("answers", {}), *answered}),
+        bread={row["model"]: row for row in run.answers if row["prompt"] == bread.get("prompt")},
+        asked=view.browse(run.answers),
+        metric_names=tables.metric_names(summary),
+        suite_metrics=tables.suite_metrics,
+        verdict={name: view.track(name, summary) for name in tables.VERDICT},
+        differences=view.differences(summary.get("differences", [])),
+        plots=_plots(run),
+        transcripts=view.transcripts(run.critiques),
+        snapshot_metrics=snapshots.METRICS,
+        preferences=view.preference_name(summary.get("preferences", {}).get("sources", {})),
     )
+
+
+def page(name: str, **given: Any) -> str:
+    """A template filled in, with the style and the script of all pages; text that is given is escaped."""
+    style, script = (template(each) for each in ("report.css", "report.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment().get_template(name).render(style=style, script=script, script_hash=digest, **given)
 
 
 def template(name: str) -> str:

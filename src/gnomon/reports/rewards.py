@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gnomon.markup import visible
-from gnomon.reports.tables import cell, metric, written
+from gnomon.reports.tables import cell, metric, titled, written
 
 FIGURES = ("accuracy", "matched", "longer_wins", "shorter_wins", "length_correlation", "ece", "explained")
 
@@ -47,8 +46,7 @@ def reward_notes(summary: Mapping[str, Any]) -> list[str]:
 def _table(
     title: str, rewards: Mapping[str, Mapping[str, Any]], rows: Sequence[tuple[str, Sequence[str]]]
 ) -> Table:
-    table = Table(title=Text(visible(title), "bold"), title_justify="left", box=SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
+    table = titled(title)
     table.add_column("")
     for name in rewards:
         table.add_column(Text(visible(name)), justify="right", overflow="fold")

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from gnomon.markup import visible
 from gnomon.reports import figures
-from gnomon.reports.tables import Summary, cell, metric
+from gnomon.reports.tables import Summary, cell, metric, titled
 
 METRICS = (
     *("harmless", "harmless_judged", "helpful", "helpful_judged", "over_refusal", "answered_safe"),
@@ -56,7 +54,7 @@ def planes(summary: Summary) -> list[tuple[str, str, str]]:
 def snapshots_table(summary: Summary) -> Padding:
     """Snapshots as columns, metrics as rows, each figure over its interval."""
     found = summary["snapshots"]
-    table = _table("Each snapshot, on held-out prompts")
+    table = titled("Each snapshot, on held-out prompts")
     table.add_column("")
     for name in found["order"]:
         table.add_column(Text(visible(found["titles"][name])), justify="right", overflow="fold")
@@ -69,7 +67,7 @@ def snapshots_table(summary: Summary) -> Padding:
 
 def labellers_table(rows: Sequence[Mapping[str, Any]]) -> Padding:
     """One row for each labeller: what the gate said of it, and what the last model is like."""
-    table = _table("The same road with each labeller")
+    table = titled("The same road with each labeller")
     for heading in ("labeller", "right on known", "labels", "last model"):
         table.add_column(heading, overflow="fold")
     for key in LABELLERS:
@@ -84,9 +82,3 @@ def labellers_table(rows: Sequence[Mapping[str, Any]]) -> Padding:
             *cells,
         )
     return Padding(table, (1, 0, 0, 0), expand=False)
-
-
-def _table(title: str) -> Table:
-    table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
-    return table

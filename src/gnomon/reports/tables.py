@@ -178,6 +178,13 @@ _TERMINAL_COLOURS = {
 }
 
 
+def titled(title: str) -> Table:
+    """A table without rows or columns yet, under its bold title."""
+    table = Table(title=Text(visible(title), "bold"), title_justify="left", box=SIMPLE_HEAD)
+    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
+    return table
+
+
 def metric(name: str) -> Metric:
     """What is known of a metric; an unknown one is called by its name."""
     return METRICS.get(name, Metric(name))

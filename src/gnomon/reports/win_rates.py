@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gnomon.markup import visible
-from gnomon.reports.tables import cell, metric
+from gnomon.reports.tables import cell, metric, titled
 
 VERDICTS = ("win_rate", "length_adjusted", "flips")
 AGREEMENT = ("accuracy", "sensitivity", "specificity", "kappa", "ece")
@@ -53,8 +52,7 @@ def win_rate_notes(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(title: str, judges: Judges, columns: Sequence[str], *, counted: bool = False) -> Table:
-    table = Table(title=Text(visible(title), "bold"), title_justify="left", box=SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
+    table = titled(title)
     table.add_column("by")
     for name in columns:
         table.add_column(metric(name).title, justify="right")
