@@ -1,5 +1,6 @@
 """The fused head against log_softmax under autograd."""
 
+import gc
 from dataclasses import replace
 
 import psutil
@@ -127,6 +128,27 @@ def test_a_frozen_head_gets_no_gradient_and_costs_none():
     assert head_pass(hidden, head, targets, weights).grad_weight is None
     weighted_nll(hidden, head, targets, weights)[0].backward()
     assert head.weight.grad is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_two_gradients_of_a_head_do_not_share_memory(dtype):
+    """What they are added up in is one tensor for all micro-batches, what comes of it is not."""
+    hidden, head, targets, weights = problem(dtype, trains=True)
+    first = head_pass(hidden, head, targets, weights).grad_weight
+    assert first.dtype == dtype
+    before = first.clone()
+    assert_close(head_pass(hidden, head, targets, 2 * weights).grad_weight, 2 * before, rtol=1e-2, atol=1e-2)
+    assert_close(first, before, rtol=0, atol=0)
+
+
+def test_a_head_that_is_gone_leaves_no_sum_behind():
+    hidden, head, targets, weights = problem(torch.bfloat16, trains=True)
+    weighted_nll(hidden, head, targets, weights)[0].backward()
+    held = len(fused._SUMS)
+    assert held
+    del hidden, head, weights
+    gc.collect()
+    assert len(fused._SUMS) == held - 1
 
 
 def test_without_weights_there_are_log_probs_alone():

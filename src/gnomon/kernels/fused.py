@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from gnomon.kernels.head import Head, SoftTargets, certain, finished, parts, wide
 
@@ -57,7 +58,7 @@ def head_pass(
     entropies = torch.empty_like(logps) if entropy else None
     grad_hidden = None if weights is None else torch.empty_like(hidden)
     trains_head = weights is not None and head.weight.requires_grad
-    grad_weight = torch.zeros_like(head.weight, dtype=logps.dtype) if trains_head else None
+    grad_weight = _sum_of(head.weight, logps.dtype) if trains_head else None
     size = head.tile if trains_head else ROWS
     for start in range(0, rows, size):
         part = slice(start, start + size)
@@ -67,7 +68,23 @@ def head_pass(
             entropies[part] = tile.entropy
         if weights is not None and grad_hidden is not None:
             grad_hidden[part] = tile.gradients(weights[part, None].to(logps.dtype), grad_weight)
-    return HeadPass(logps, entropies, grad_hidden, grad_weight)
+    own = None if grad_weight is None else grad_weight.to(head.weight.dtype)
+    return HeadPass(logps, entropies, grad_hidden, own)
+
+
+_SUMS = WeakTensorKeyDictionary()
+"""What gradients of each narrow head that trains are added up in."""
+
+
+def _sum_of(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Zeros to add a head's gradient up in: of one tensor for as long as the head is there, for what is let
+    go at every micro-batch, 671 MB at 262,144 words, leaves holes in memory that nothing fits into."""
+    if weight.dtype == dtype:
+        return torch.zeros_like(weight)
+    if weight not in _SUMS:
+        _SUMS[weight] = torch.empty_like(weight, dtype=dtype, requires_grad=False)
+    held: Tensor = _SUMS[weight].zero_()
+    return held
 
 
 class _Tile:
@@ -227,7 +244,7 @@ class _WeightedNll(torch.autograd.Function):
         upstream = grads[0]
         grad_hidden, grad_weight = ctx.saved_tensors
         if grad_weight is not None:
-            grad_weight = (grad_weight * upstream).to(grad_hidden.dtype)
+            grad_weight = grad_weight * upstream.to(grad_weight.dtype)
         return grad_hidden * upstream.to(grad_hidden.dtype), grad_weight, None, None, None, None
 
 
@@ -290,7 +307,7 @@ class _TokenLogps(torch.autograd.Function):
         head = replace(ctx.head, weight=weight)
         done = head_pass(hidden, head, targets, -upstream, temperature=ctx.temperature)
         assert done.grad_weight is not None
-        return done.grad_hidden, done.grad_weight.to(weight.dtype), None, None, None
+        return done.grad_hidden, done.grad_weight, None, None, None
 
 
 def token_logps(

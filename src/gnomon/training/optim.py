@@ -38,6 +38,8 @@ def adamw(
 ) -> torch.optim.AdamW:
     """AdamW on the parameters that train (narrow ones by their `Masters`); weight decay on matrices only.
 
+    Fused: all of a parameter's update in one pass, without temporary tensors as large as all of them.
+
     Those `apart` have settings of their own. A group's `part` is 0, or which of them it is of, from 1.
     """
     parts = [([p for p in own if p.requires_grad], by) for own, by in ((parameters, settings), *apart)]
@@ -48,7 +50,7 @@ def adamw(
         for part, (own, by) in enumerate(parts)
         for group in _groups([next(stepped) for _ in own], by, part)
     ]
-    optimizer = torch.optim.AdamW(groups, lr=settings.lr)
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
     masters.serve(optimizer)
     return optimizer
 
@@ -86,8 +88,11 @@ class Masters:
             optimizer.register_state_dict_post_hook(self._keep)
 
     def _gather(self, *call: Any) -> None:
+        """Gradients go over to the copies; whole ones are let go at once, as large as the weights as they are."""
         for weight, master in self.replaced:
             master.grad = None if weight.grad is None else part_of(weight.grad).to(master.dtype)
+            if not is_part(weight):
+                weight.grad = None
 
     @torch.no_grad()
     def _round(self, *call: Any) -> None:
