@@ -88,7 +88,7 @@ class Masters:
             optimizer.register_state_dict_post_hook(self._keep)
 
     def _gather(self, *call: Any) -> None:
-        """Gradients go over to the copies; whole ones are let go at once, as large as the weights as they are."""
+        """Gradients go over to the copies; whole ones, as large as all weights, are let go at once."""
         for weight, master in self.replaced:
             master.grad = None if weight.grad is None else part_of(weight.grad).to(master.dtype)
             if not is_part(weight):
