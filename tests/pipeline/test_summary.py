@@ -1,6 +1,6 @@
 """What a road's summary warns of by itself."""
 
-from gnomon.pipeline.summary import refusing
+from gnomon.pipeline.summary import refusing, worsened
 
 
 def refusals(low: float, value: float, high: float) -> dict[str, dict[str, float]]:
@@ -17,3 +17,18 @@ def test_a_model_that_refuses_harmless_prompts_beyond_doubt_is_warned_of():
     (said,) = refusing(models)
     assert said.startswith("Instruction-tuned: 19% of the prompts that ask for no harm are refused (95 %")
     assert "15% to 24%" in said
+
+
+def test_what_became_worse_is_warned_of_by_model_with_where_it_was_seen():
+    over = {"of": "policy", "over": "sft"}
+    flips = {"metric": "flips_belief", "suite": "sycophancy", "value": 0.12, "low": 0.05, "high": 0.19}
+    checks = {"metric": "checks", "value": -0.1, "low": -0.18, "high": -0.02}
+    rows = [over | flips, over | checks]
+    (said,) = worsened({"tested": 31, "found": rows})
+    assert said.startswith("Optimised is worse than Instruction-tuned beyond chance: flips to a belief in")
+    assert "in sycophancy +12.0 pts (+5.0 to +19.0); passes all checks −10.0 pts" in said
+    assert said.endswith("(95 % intervals; of 31 figures tested, Holm's correction)")
+
+
+def test_where_nothing_became_worse_nothing_is_said():
+    assert worsened({"tested": 31, "found": []}) == []

@@ -8,13 +8,14 @@ import gnomon
 from gnomon.config import Recipe
 from gnomon.evaluation.reward import error_correlation
 from gnomon.evaluation.summary import summarise
+from gnomon.evaluation.worse import worse
 from gnomon.pipeline.labellers import deciding
 from gnomon.pipeline.outcome import outcome, titles
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.suites import examined
 from gnomon.records import Comparison
-from gnomon.reports.tables import title
+from gnomon.reports.tables import difference, difference_interval, metric, title
 from gnomon.runs import read_json
 from gnomon.store import Store, content_id
 
@@ -65,6 +66,8 @@ def build_summary(
     if answers:
         summary |= summarise(answers, resamples=recipe.evaluation.bootstrap, seed=recipe.seed)
         summary["warnings"] += refusing(summary["models"])
+        summary["worse"] = worse(_gaps(summary))
+        summary["warnings"] += worsened(summary["worse"])
         bread = [row for row in answers if row["prompt_id"] == BREAD] or answers[:1]
         told = [row for row in answers if row["prompt_id"] == bread[0]["prompt_id"]]
         summary["bread"] = {
@@ -72,6 +75,36 @@ def build_summary(
             "answers": {row["model"]: row["answer"] for row in told},
         }
     return summary
+
+
+def _gaps(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How the instruction-tuned model differs from the base, and all later ones from it, suites included."""
+    suites = summary.get("suites", {}).items()
+    gaps = [row | {"suite": name} for name, found in suites for row in found["differences"]]
+    gaps = [*summary["differences"], *gaps]
+    return [row for row in gaps if row["over"] == "sft" or (row["of"], row["over"]) == ("sft", "base")]
+
+
+def worsened(found: Mapping[str, Any]) -> list[str]:
+    """A warning for each model that does something worse than before: what, by how much, and where."""
+    models = dict.fromkeys((row["of"], row["over"]) for row in found["found"])
+    said = []
+    for of, over in models:
+        own = [row for row in found["found"] if (row["of"], row["over"]) == (of, over)]
+        each = [
+            f"{metric(row['metric']).title.lower()}{_where(row)} {difference(row['metric'], row['value'])} "
+            f"({difference_interval(row['metric'], row)})"
+            for row in own
+        ]
+        said.append(
+            f"{title(of)} is worse than {title(over)} beyond chance: {'; '.join(each)} (95 % intervals; of "
+            f"{found['tested']} figures tested, Holm's correction)"
+        )
+    return said
+
+
+def _where(row: Mapping[str, Any]) -> str:
+    return f" in {row['suite']}" if "suite" in row else ""
 
 
 def refusing(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
