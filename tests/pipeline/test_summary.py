@@ -1,6 +1,6 @@
 """What a road's summary warns of by itself."""
 
-from gnomon.pipeline.summary import refusing, worsened
+from gnomon.pipeline.summary import gaps, refusing, worsened
 
 
 def refusals(low: float, value: float, high: float) -> dict[str, dict[str, float]]:
@@ -32,3 +32,20 @@ def test_what_became_worse_is_warned_of_by_model_with_where_it_was_seen():
 
 def test_where_nothing_became_worse_nothing_is_said():
     assert worsened({"tested": 31, "found": []}) == []
+
+
+def test_snapshots_are_held_against_the_one_before_and_models_against_the_tuned_one():
+    def row(of, over):
+        return {"metric": "over_refusal", "of": of, "over": over}
+
+    summary = {
+        "differences": [row("sft", "base"), row("policy", "sft"), row("policy", "base")],
+        "suites": {"refusals": {"differences": [row("policy", "sft")]}},
+        "snapshots": {"differences": [row("policy", "constitutional")]},
+    }
+    assert [(gap["metric"], gap["of"], gap["over"], gap.get("suite")) for gap in gaps(summary)] == [
+        ("over_refusal", "sft", "base", None),
+        ("over_refusal", "policy", "sft", None),
+        ("over_refusal", "policy", "sft", "refusals"),
+        ("snapshot/over_refusal", "policy", "constitutional", "snapshots"),
+    ]

@@ -13,6 +13,7 @@ LESS_IS_WORSE = frozenset(
         *("ends_turn", "answers", "checks", "checks_each", "checks_second", "reward/second"),
         *("answered_safe", "knows", "admits", "twin_right", "accuracy", "probability"),
         *("prompt_strict", "instruction_strict", "harmless", "declines"),
+        *("snapshot/harmless", "snapshot/helpful"),
     }
 )
 
@@ -28,7 +29,7 @@ MORE_IS_WORSE = frozenset(
             "pull_belief",
             "pull_own",
         ),
-        *("loss", "bits_per_byte", "preaches", "boilerplate"),
+        *("loss", "bits_per_byte", "preaches", "boilerplate", "snapshot/over_refusal"),
     }
 )
 

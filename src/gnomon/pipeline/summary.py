@@ -66,7 +66,7 @@ def build_summary(
     if answers:
         summary |= summarise(answers, resamples=recipe.evaluation.bootstrap, seed=recipe.seed)
         summary["warnings"] += refusing(summary["models"])
-        summary["worse"] = worse(_gaps(summary))
+        summary["worse"] = worse(gaps(summary))
         summary["warnings"] += worsened(summary["worse"])
         bread = [row for row in answers if row["prompt_id"] == BREAD] or answers[:1]
         told = [row for row in answers if row["prompt_id"] == bread[0]["prompt_id"]]
@@ -77,12 +77,15 @@ def build_summary(
     return summary
 
 
-def _gaps(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How the instruction-tuned model differs from the base, and all later ones from it, suites included."""
+def gaps(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How the instruction-tuned model differs from the base, and all later ones from it, suites included; and
+    how every snapshot of a constitutional road from the one before."""
     suites = summary.get("suites", {}).items()
-    gaps = [row | {"suite": name} for name, found in suites for row in found["differences"]]
-    gaps = [*summary["differences"], *gaps]
-    return [row for row in gaps if row["over"] == "sft" or (row["of"], row["over"]) == ("sft", "base")]
+    of_suites = [row | {"suite": name} for name, found in suites for row in found["differences"]]
+    every = [*summary["differences"], *of_suites]
+    told = [row for row in every if row["over"] == "sft" or (row["of"], row["over"]) == ("sft", "base")]
+    snapshots = summary.get("snapshots", {}).get("differences", [])
+    return told + [row | {"metric": f"snapshot/{row['metric']}", "suite": "snapshots"} for row in snapshots]
 
 
 def worsened(found: Mapping[str, Any]) -> list[str]:
