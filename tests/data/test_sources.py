@@ -356,3 +356,58 @@ def test_composed_rows_may_leave_out_the_kinds_that_are_held_out():
         return sum("P.S." in text or text.startswith("<<") for text in texts)
 
     assert count("practised") == 0 < count("all")
+
+
+AT_ODDS = {"comparisons": ("builtin", "conflicts"), "prompts": ("builtin", "conflicts")}
+
+
+@pytest.fixture(scope="module")
+def at_odds():
+    return read_data(DataSettings(**AT_ODDS), seed=0)
+
+
+def test_conflicts_are_comparisons_or_prompts_as_they_are_asked_for(builtin, at_odds):
+    made = [row for role in COMPARISONS for row in getattr(at_odds, role) if row.id.startswith("conflicts-")]
+    prompts = [row for row in at_odds.policy if row.family == "conflicts"]
+    assert len(at_odds.policy) - len(builtin.policy) == len(prompts) > 150
+    assert len(made) > 400
+    assert {"comparisons: conflicts", "prompts: conflicts"} <= at_odds.digests.keys()
+    with pytest.raises(DataError, match=r"data.demonstrations takes .* conflicts-facts-\d+-\w+ of conflicts"):
+        read(demonstrations=["conflicts"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_fact_of_a_conflict_has_two_roles(seed):
+    data = read_data(DataSettings(**AT_ODDS), seed)
+    roles = {}
+    for name, rows in data.by_role().items():
+        for row in rows:
+            if row.id.startswith("conflicts-"):
+                roles.setdefault(row.id.rsplit("-", 1)[0], set()).add(ROLES[name])
+    assert len(roles) > 150
+    assert all(len(held) == 1 for held in roles.values())
+    assert {role for held in roles.values() for role in held} == {*COMPARISONS, "policy"}
+
+
+def test_a_planted_labeller_turns_its_share_in_every_role_and_nothing_else(at_odds):
+    data = read_data(DataSettings(**AT_ODDS, labeller={"agrees": 0.6}), seed=0)
+    for role in COMPARISONS:
+        before, after = getattr(at_odds, role), getattr(data, role)
+        assert [row.id for row in after] == [row.id for row in before]
+        conflicts = [row for row in before if row.label.reason == "sycophantic"]
+        turned = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+        assert len(turned) == round(0.6 * len(conflicts))
+        for old, new in turned:
+            assert old.label.reason == "sycophantic"
+            assert (new.chosen, new.rejected, new.label.source) == (old.rejected, old.chosen, "planted")
+        assert data.report()["planted"]["roles"][role] == {"turned": len(turned), "of": len(conflicts)}
+    names = [name for name in ROLES if name not in COMPARISONS]
+    assert all(getattr(data, name) == getattr(at_odds, name) for name in names)
+    assert data.digests == at_odds.digests
+
+
+@pytest.mark.parametrize("labeller", [None, {"agrees": 0}])
+def test_where_no_labeller_is_planted_labels_are_what_they_were(at_odds, labeller):
+    data = read_data(DataSettings(**AT_ODDS, labeller=labeller), seed=0)
+    assert data == at_odds
+    assert "planted" not in data.report()
