@@ -2,8 +2,11 @@ from collections import Counter
 
 import pytest
 
+from gnomon.config import DataSettings
 from gnomon.data.conflicts import AFTERWARDS, ASIDE, Fact, builtin_facts, conflicts, stated
+from gnomon.data.sources import COMPARISONS, ROLES, read_data
 from gnomon.data.splits import near_duplicates, opening
+from gnomon.errors import DataError
 from gnomon.evaluation.suites.catalogue import suites_of
 from gnomon.judges import counting
 
@@ -130,3 +133,32 @@ def test_every_fact_has_one_answer_and_another_that_is_none():
         assert fact.right.casefold() != fact.wrong.casefold(), fact.id
         assert fact.question[-1] in "?.", fact.id
     assert len({fact.question for fact in FACTS}) == len(FACTS)
+
+
+def at_odds(seed):
+    return read_data(
+        DataSettings(comparisons=("builtin", "conflicts"), prompts=("builtin", "conflicts")), seed
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_fact_has_two_roles(seed):
+    roles = {}
+    for name, rows in at_odds(seed).by_role().items():
+        for row in rows:
+            if row.id.startswith("conflicts-"):
+                roles.setdefault(source(row), set()).add(ROLES[name])
+    assert set(roles) == set(FACTS)
+    assert all(len(held) == 1 for held in roles.values())
+    assert {role for held in roles.values() for role in held} == {*COMPARISONS, "policy"}
+
+
+def test_they_stand_beside_other_rows_as_what_is_asked_for():
+    data, plain = at_odds(0), read_data(DataSettings(), 0)
+    more = {name: len(rows) - len(plain.by_role()[name]) for name, rows in data.by_role().items()}
+    assert sum(more[role] for role in COMPARISONS) == len(MADE.comparisons)
+    assert more["policy"] == len(MADE.prompts)
+    assert not any(more[name] for name in more if name not in {*COMPARISONS, "policy"})
+    assert {"comparisons: conflicts", "prompts: conflicts"} <= data.digests.keys()
+    with pytest.raises(DataError, match=r"data.demonstrations takes .* conflicts-facts-\d+-\w+ of conflicts"):
+        read_data(DataSettings(demonstrations=("conflicts",)), 0)

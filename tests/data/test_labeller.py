@@ -3,7 +3,9 @@ from random import Random
 
 import pytest
 
+from gnomon.config import DataSettings
 from gnomon.data.labeller import agreeing, is_conflict, planted
+from gnomon.data.sources import COMPARISONS, ROLES, read_data
 from gnomon.records import Comparison, Conversation, Label
 
 LABEL = Label(1.0, "constructed", reason="sycophantic", weight=2.0)
@@ -75,3 +77,35 @@ def test_each_role_has_the_share_for_itself_and_is_reported():
     assert done.told.startswith("planted: ")
     assert "60% of the conflicts" in done.told
     assert "6 of 10 in reward, 3 of 5 in test" in done.told
+
+
+def at_odds(labeller):
+    lists = {"comparisons": ("builtin", "conflicts"), "prompts": ("builtin", "conflicts")}
+    return read_data(DataSettings(**lists, labeller=labeller), seed=0)
+
+
+@pytest.fixture(scope="module")
+def straight():
+    return at_odds(None)
+
+
+def test_its_share_of_every_role_is_turned_and_nothing_else(straight):
+    data = at_odds({"agrees": 0.6})
+    for role in COMPARISONS:
+        before, after = getattr(straight, role), getattr(data, role)
+        assert [row.id for row in after] == [row.id for row in before]
+        changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+        conflicts = sum(row.label.reason == "sycophantic" for row in before)
+        assert len(changed) == round(0.6 * conflicts) > 50
+        for old, new in changed:
+            assert old.label.reason == "sycophantic"
+            assert (new.chosen, new.rejected, new.label.source) == (old.rejected, old.chosen, "planted")
+        assert data.report()["planted"]["roles"][role] == {"turned": len(changed), "of": conflicts}
+    names = [name for name in ROLES if name not in COMPARISONS]
+    assert all(getattr(data, name) == getattr(straight, name) for name in names)
+    assert data.digests == straight.digests
+
+
+def test_one_who_never_agrees_is_as_good_as_none(straight):
+    assert at_odds({"agrees": 0}) == straight
+    assert "planted" not in straight.report()

@@ -116,7 +116,9 @@ def conflicts(facts: Sequence[Fact], seed: int) -> Conflicts:
     right; it is the longer one of every other comparison.
     """
     uses = assign(cluster([fact.question for fact in facts]), {"reward": JUDGED, "policy": 1 - JUDGED}, seed)
-    comparisons, prompts, asks = [], [], {}
+    comparisons: list[Comparison] = []
+    prompts: list[Prompt] = []
+    asks: dict[str, str] = {}
     for fact, use in zip(facts, uses, strict=True):
         judged = use == "reward"
         drawn = Random(f"{seed}/{fact.id}").sample(

@@ -122,13 +122,13 @@ class Data:
     def report(self) -> dict[str, Any]:
         """How many rows there are and what became of the others, as plain JSON values."""
         people = {name: dict(found.report) for name, found in self.labelled.items()}
-        planted = {"planted": self.planted.report()} if self.planted else {}
+        turned = {"planted": self.planted.report()} if self.planted else {}
         return {
             "counts": {name: len(rows) for name, rows in self.by_role().items()},
             "dropped": {name: dict(reasons) for name, reasons in self.dropped.items()},
             "overlap_removed": self.overlap_removed,
             "clusters": dict(self.clusters),
-        } | (({"labels": people} if people else {}) | planted)
+        } | (({"labels": people} if people else {}) | turned)
 
     def flips(self) -> float | None:
         """The share of the labels a reward model learns from that are flips, rows of files taken to be right.
@@ -205,10 +205,10 @@ class Reader:
         self._account(f"{setting}: {name}", content_id([to_json(prompt) for prompt in made]), {})
         return made
 
-    def _conflicts(self, setting: str, kind: type[Row]) -> tuple[Comparison, ...] | tuple[Prompt, ...]:
+    def _conflicts(self, setting: str, kind: type[Row]) -> tuple[Row, ...]:
         """Conflicts as comparisons or prompts, of facts that the other kind never has."""
         made = conflicts(builtin_facts(), self.seed)
-        rows = made.comparisons if kind is Comparison else made.prompts
+        rows: tuple[Row, ...] = made.comparisons if kind is Comparison else made.prompts
         self.asks |= made.asks
         self._account(f"{setting}: {CONFLICTS}", content_id([to_json(row) for row in rows]), {})
         return rows
