@@ -261,7 +261,7 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
     whole = replace(apart, sft=(*apart.sft, *more))
     if not (settings.labeller and settings.labeller.agrees):
         return whole
-    held = {role: getattr(whole, role) for role in COMPARISONS}
+    held: dict[str, tuple[Comparison, ...]] = {role: getattr(whole, role) for role in COMPARISONS}
     relabelled, done = planted(held, settings.labeller.agrees, seed)
     rows: dict[str, Any] = dict(relabelled)
     return replace(whole, **rows, planted=done)
