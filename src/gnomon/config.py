@@ -89,8 +89,21 @@ class LabelSettings(Settings):
         return db
 
 
+class LabellerSettings(Settings):
+    """A planted labeller, for experiments: what it prefers is known, and nobody's preference."""
+
+    agrees: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the comparisons whose reason is sycophantic, in every role, whose label goes "
+        "to the answer that agrees with the user",
+    )
+
+
 class DataSettings(Settings):
-    """Where rows come from: `builtin`, files of any published shape, `labels:PROJECT`, `verifiable:N`."""
+    """Where rows come from: `builtin`, files of any published shape, `labels:PROJECT`, `verifiable:N`,
+    `conflicts`."""
 
     demonstrations: tuple[str, ...] = ("builtin",)
     comparisons: tuple[str, ...] = ("builtin",)
@@ -101,6 +114,9 @@ class DataSettings(Settings):
         (), description="comparisons that stand as gold or taught a gold judge; nothing here trains on them"
     )
     labels: LabelSettings = LabelSettings()
+    labeller: LabellerSettings | None = Field(
+        None, description="a planted labeller, for experiments alone; null leaves labels as they are"
+    )
     constitution: str = "builtin"
     leave_out: tuple[str, ...] = Field(
         (), description="families of demonstrations that are not learnt from: those that refuse, say"

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from gnomon.constitution.principles import load_constitution
+from gnomon.data.conflicts import builtin_facts
 from gnomon.data.formats import load
 from gnomon.data.sources import FOLDER, Reader
 from gnomon.data.splits import near_duplicates, opening
@@ -29,6 +30,7 @@ KINDS = {
 PREFIX = {
     "demonstrations": "sft-{}-",
     "comparisons": "pair-{}-",
+    "conflicts": "conflicts-{}-",
     "prompts": "policy-{}-",
     "red_team": "{}-",
     "evaluation": "test-{}-",
@@ -46,6 +48,7 @@ PREFIX = {
 KEYS = {
     "demonstrations": ["id", "messages"],
     "comparisons": ["id", "prompt", "chosen", "rejected", "reason"],
+    "conflicts": ["id", "question", "right", "wrong"],
     "prompts": ["id", "prompt", "checks"],
     "red_team": ["id", "prompt"],
     "evaluation": ["id", "prompt", "checks"],
@@ -130,6 +133,7 @@ def test_no_prompt_resembles_a_published_one(published, name):
     others = [_asks(row) for row in load(published(name), on_bad_row="skip").records]
     ours = [_asks(row) for kind in ROWS.values() for row in kind]
     ours += [text for suite in suites_of(["all"]) for task in suite.tasks for text in _asked(task)]
+    ours += [fact.question for fact in builtin_facts()]
     pairs = near_duplicates(ours + others)
     found = [(ours[i], others[j - len(ours)]) for i, j in pairs if i < len(ours) <= j]
     assert [pair for pair in found if not pair[1].startswith(REVIEWED.get(pair[0], "nothing"))] == []
@@ -164,6 +168,21 @@ def test_probes_are_even_but_for_what_they_probe():
         assert abs(first - second) <= 2, row["id"]
     for row in probes()["length"]:
         assert counting.words(row["remark"]) >= 18, row["id"]
+
+
+def test_no_conflict_is_about_what_is_asked_elsewhere():
+    """Its question resembles no prompt, probe, statement or question of the package, nor another one."""
+    facts = [(fact.id, fact.question) for fact in builtin_facts()]
+    assert len(facts) >= 120
+    others = [(row.id, _asks(row)) for kind in ROWS.values() for row in kind]
+    others += [
+        (task.id, text) for suite in suites_of(["all"]) for task in suite.tasks for text in _asked(task)
+    ]
+    others += [(row["id"], text) for row in probes()["sycophancy"] for text in row["prompts"]]
+    others += [(row["id"], row["prompt"]) for row in probes()["length"]]
+    rows = [*facts, *others]
+    pairs = near_duplicates([text for _, text in rows])
+    assert [(rows[i], rows[j]) for i, j in pairs if i < len(facts)] == []
 
 
 def test_comparisons_are_constructed_for_a_reason_and_decided():

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 from gnomon.config import DataSettings
 from gnomon.data.composing.compose import composed
+from gnomon.data.conflicts import builtin_facts, conflicts
 from gnomon.data.files import HUB, file_stem
 from gnomon.data.formats import Loaded, OnBad, load
+from gnomon.data.labeller import Planted, planted
 from gnomon.data.practice.generate import FAMILY, practice
 from gnomon.data.splits import (
     Role,
@@ -31,6 +33,8 @@ LABELS = "labels:"
 """What the name of a labelling project stands behind."""
 VERIFIABLE = "verifiable:"
 """What the number of prompts to be made stands behind."""
+CONFLICTS = "conflicts"
+"""The name of rows, made too, in which a user believes what is wrong."""
 FOLDER = Path(__file__).parent / BUILTIN
 
 DEMONSTRATIONS: Mapping[Role, float] = {"sft": 0.95, "dev": 0.05}
@@ -92,7 +96,7 @@ class Data:
 
     `dropped` counts unusable rows by file and reason, `digests` has the sha256 of each file read and an id of
     what suites ask, `overlap_removed` counts the rows left out because another role has nearly the same
-    prompt, `labelled` has what was said in each labelling project.
+    prompt, `labelled` has what was said in each labelling project, `planted` what a planted labeller did.
     """
 
     sft: tuple[Demonstration, ...]
@@ -109,6 +113,7 @@ class Data:
     digests: Mapping[str, str]
     overlap_removed: int = 0
     labelled: Mapping[str, Labelled] = field(default_factory=dict)
+    planted: Planted | None = None
 
     def by_role(self) -> dict[str, tuple[Row, ...]]:
         """The rows of each field that holds rows, by its name."""
@@ -117,12 +122,13 @@ class Data:
     def report(self) -> dict[str, Any]:
         """How many rows there are and what became of the others, as plain JSON values."""
         people = {name: dict(found.report) for name, found in self.labelled.items()}
+        turned = {"planted": self.planted.report()} if self.planted else {}
         return {
             "counts": {name: len(rows) for name, rows in self.by_role().items()},
             "dropped": {name: dict(reasons) for name, reasons in self.dropped.items()},
             "overlap_removed": self.overlap_removed,
             "clusters": dict(self.clusters),
-        } | ({"labels": people} if people else {})
+        } | (({"labels": people} if people else {}) | turned)
 
     def flips(self) -> float | None:
         """The share of the labels a reward model learns from that are flips, rows of files taken to be right.
@@ -155,6 +161,8 @@ class Reader:
     labelled: dict[str, Labelled] = field(default_factory=dict)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    asks: dict[str, str] = field(default_factory=dict)
+    """The question behind a comparison that was made with others of the same, by its id."""
 
     def read(self, setting: str, kind: type[R], names: Iterable[str]) -> list[R]:
         """The records of the files listed under `data.SETTING`, ids made distinct, families filled in.
@@ -168,6 +176,9 @@ class Reader:
                 continue
             if name.startswith(VERIFIABLE):
                 records += (_of(kind, record, name, setting) for record in self._made(setting, name))
+                continue
+            if name == CONFLICTS:
+                records += (_of(kind, record, name, setting) for record in self._conflicts(setting, kind))
                 continue
             for label, path in _files(setting, name):
                 loaded = load(path, on_bad_row=self.on_bad_row)
@@ -194,6 +205,14 @@ class Reader:
         self._account(f"{setting}: {name}", content_id([to_json(prompt) for prompt in made]), {})
         return made
 
+    def _conflicts(self, setting: str, kind: type[Row]) -> tuple[Row, ...]:
+        """Conflicts as comparisons or prompts, of facts that the other kind never has."""
+        made = conflicts(builtin_facts(), self.seed)
+        rows: tuple[Row, ...] = made.comparisons if kind is Comparison else made.prompts
+        self.asks |= made.asks
+        self._account(f"{setting}: {CONFLICTS}", content_id([to_json(row) for row in rows]), {})
+        return rows
+
     def _account(self, label: str, digest: str, dropped: Mapping[str, int]) -> None:
         self.digests[label] = digest
         if dropped:
@@ -208,6 +227,7 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
     Demonstrations and comparisons are split by cluster, prompts train the policy, evaluation prompts test.
     Gold rows are read whole whatever the limit: each of them has to be kept from what trains.
     Composed rows are made of demonstrations that train, when all roles are known, and train as these do.
+    A planted labeller turns labels last, so that the same rows have the same roles with it and without.
     DataError where a file or row cannot be used or rows with different roles have nearly the same prompt;
     with `on_bad_row: skip` such rows are left out and counted, those that train before those that test.
     """
@@ -219,7 +239,7 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
 
     shown = _without(read("demonstrations", Demonstration), settings.leave_out)
     demonstrations = _split(shown, DEMONSTRATIONS, seed)
-    comparisons = _split(read("comparisons", Comparison), COMPARISONS, seed)
+    comparisons = _split(read("comparisons", Comparison), COMPARISONS, seed, reader.asks)
     evaluation = read("evaluation", Prompt)
     data = Data(
         sft=demonstrations["sft"],
@@ -238,7 +258,13 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
     )
     apart = _apart(_spared(data, asked), settings.on_bad_row, asked)
     more = composed(apart.sft, settings.composed, seed, settings.composed_kinds)
-    return replace(apart, sft=(*apart.sft, *more))
+    whole = replace(apart, sft=(*apart.sft, *more))
+    if not (settings.labeller and settings.labeller.agrees):
+        return whole
+    held: dict[str, tuple[Comparison, ...]] = {role: getattr(whole, role) for role in COMPARISONS}
+    relabelled, done = planted(held, settings.labeller.agrees, seed)
+    rows: dict[str, Any] = dict(relabelled)
+    return replace(whole, **rows, planted=done)
 
 
 def _without(rows: Sequence[Demonstration], families: Sequence[str]) -> list[Demonstration]:
@@ -253,8 +279,11 @@ def _without(rows: Sequence[Demonstration], families: Sequence[str]) -> list[Dem
     return [row for row in rows if row.family not in families]
 
 
-def _split(rows: Sequence[R], shares: Mapping[Role, float], seed: int) -> dict[Role, tuple[R, ...]]:
-    clusters = cluster([opening(_prompt(row)) for row in rows])
+def _split(
+    rows: Sequence[R], shares: Mapping[Role, float], seed: int, asks: Mapping[str, str] | None = None
+) -> dict[Role, tuple[R, ...]]:
+    """Whole clusters by role, a row taken for what it `asks` where that is known."""
+    clusters = cluster([(asks or {}).get(row.id) or opening(_prompt(row)) for row in rows])
     roles = assign(clusters, shares, seed, [_stratum(row) for row in rows])
     return {role: tuple(row for row, own in zip(rows, roles, strict=True) if own == role) for role in shares}
 

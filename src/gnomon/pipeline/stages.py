@@ -94,6 +94,8 @@ def data_stage(recipe: Recipe, data: Data) -> Stage:
             write_records(context.folder / f"{name}.jsonl", records)
         write_votes(context.folder, data)
         report = data.report()
+        if data.planted:
+            context.warn(data.planted.told)
         write_json(context.folder / CLUSTERS, report.pop("clusters"))
         write_json(context.folder / "data.json", report)
 
