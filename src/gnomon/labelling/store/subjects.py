@@ -117,7 +117,8 @@ def _invited(tx: Transaction, email: str) -> dict[int, Role]:
     """The roles that invitations of an address give; they are used up, and forget the address."""
     theirs = (invitations.c.email == email) & (invitations.c.expires_at > tx.now)
     query = select(invitations.c.project_id, invitations.c.role).where(theirs)
-    found: dict[int, Role] = dict(tx.connection.execute(query.order_by(invitations.c.created_at)).tuples())
+    rows = tx.connection.execute(query.order_by(invitations.c.created_at))
+    found: dict[int, Role] = {row.project_id: row.role for row in rows}
     tx.connection.execute(update(invitations).where(theirs).values(used_at=tx.now, email=None))
     return found
 

@@ -2,8 +2,8 @@
 webhooks, which have to sign.
 
 An annotator is a pseudonym; who that is stands in `identities` and `subjects` alone, so that a person can be
-forgotten while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` and `decisions` are
-the views of what counts now: the last event of each assignment, where that is a label, or a decision.
+forgotten while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` and `decisions`
+are the views of what counts now: the last event of each assignment, where that is a label, or a decision.
 """
 
 from typing import Any
