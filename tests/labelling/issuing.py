@@ -1,4 +1,4 @@
-"""A provider of OpenID Connect on this machine, small and strict, which signs real tokens with keys it makes."""
+"""A provider of OpenID Connect on this machine, small and strict, which signs real tokens with its keys."""
 
 import base64
 import hmac

@@ -1,0 +1,76 @@
+"""What is said of a provider in a file, and where its secret is kept."""
+
+import pytest
+
+from gnomon.errors import ConfigError
+from gnomon.labelling.openid import Provider
+from gnomon.labelling.openid_settings import SECRET, load_openid
+from gnomon.labelling.reach import Reach
+
+GOOD = "issuer: https://login.example.org\nclient_id: gnomon\nurl: https://labels.example.org/\n"
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "oidc.yaml"
+
+
+def test_a_file_says_who_vouches_for_people(file):
+    rule = "roles:\n  - {value: leads, project: talk, role: admin}\n"
+    file.write_text(f"{GOOD}domains: [Example.org]\nprojects: [talk]\nscopes: [email, groups]\n{rule}")
+    settings, secret = load_openid(file, {})
+    assert settings.callback == "https://labels.example.org/oidc/callback"
+    assert settings.domains == ("example.org",)
+    assert settings.scopes == ("openid", "email", "groups")
+    assert settings.ruled(frozenset({"leads"})) == {"talk": "admin"}
+    assert settings.ruled(frozenset({"others"})) == {"talk": None}
+    assert secret is None
+
+
+def test_the_secret_stands_in_a_file_or_a_variable_and_is_never_shown(file, tmp_path):
+    file.write_text(GOOD)
+    settings, secret = load_openid(file, {SECRET: "s3cret"})
+    assert secret == "s3cret"
+    assert "s3cret" not in repr(Provider(settings, secret, Reach(), int))
+    kept = tmp_path / "secret"
+    file.write_text(f"{GOOD}client_secret_file: {kept}\n")
+    for content, said in ((None, "cannot be read"), (" \n", "is empty")):
+        if content:
+            kept.write_text(content)
+        with pytest.raises(ConfigError, match=said):
+            load_openid(file, {SECRET: "other"})
+    kept.write_text("s3cret-of-a-file\n")
+    assert load_openid(file, {SECRET: "other"})[1] == "s3cret-of-a-file"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            f"{GOOD}client_secret: hunter2\n",
+            "unknown setting 'client_secret'; did you mean 'client_secret_file'",
+        ),
+        ("client_id: gnomon\nclient_secret: hunter2\n", "issuer is missing; give it"),
+        (GOOD.replace("https://login", "http://login"), "write https:// and a host"),
+        (GOOD.replace("https://labels", "http://labels"), "write https:// and a host"),
+        (GOOD.replace("https://login", "file://login"), "write https:// and a host"),
+        (GOOD.replace("login.example.org", "login.example.org?x=y"), "write https:// and a host"),
+        (GOOD.replace("https://login.example.org", "login"), "write https:// and a host"),
+        (f"{GOOD}projects: [talk]\n", r"everybody may join talk: say in `domains`"),
+        (f"{GOOD}domains: [ada@example.org]\n", "what stands after the @"),
+        (f"{GOOD}domains: ['']\n", "what stands after the @"),
+        (f"{GOOD}roles:\n  - {{value: x, project: talk, role: king}}\n", "roles.0.role"),
+        ("[]", "mapping of settings"),
+    ],
+)
+def test_what_makes_no_sense_is_named_and_no_secret_with_it(file, text, said):
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said) as told:
+        load_openid(file, {})
+    assert "hunter2" not in str(told.value)
+
+
+def test_without_tls_there_is_only_this_machine(file):
+    for host in ("localhost:8080", "127.0.0.1:8080", "[::1]:8080"):
+        file.write_text(GOOD.replace("https://login.example.org", f"http://{host}/realms/one"))
+        assert load_openid(file, {})[0].issuer == f"http://{host}/realms/one"
