@@ -1,11 +1,16 @@
 """What is said of a provider in a file, and where its secret is kept."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from gnomon.errors import ConfigError
 from gnomon.labelling.openid import Provider
-from gnomon.labelling.openid_settings import SECRET, load_openid
+from gnomon.labelling.openid_settings import SECRET, OpenIdSettings, load_openid
 from gnomon.labelling.reach import Reach
+from gnomon.labelling.sign_in import WHY
 
 GOOD = "issuer: https://login.example.org\nclient_id: gnomon\nurl: https://labels.example.org/\n"
 
@@ -74,3 +79,13 @@ def test_without_tls_there_is_only_this_machine(file):
     for host in ("localhost:8080", "127.0.0.1:8080", "[::1]:8080"):
         file.write_text(GOOD.replace("https://login.example.org", f"http://{host}/realms/one"))
         assert load_openid(file, {})[0].issuer == f"http://{host}/realms/one"
+
+
+def test_the_documentation_lists_every_setting_and_every_refusal_and_its_example_holds():
+    page = (Path(__file__).parents[2] / "docs" / "labelling.md").read_text(encoding="utf-8")
+    told = page.split("## Signing in with an account elsewhere", 1)[1].split("\n## ", 1)[0]
+    listed = re.findall(r"^\| (?!setting|what people read|---)`?([^|`]+?)`? \|", told, re.M)
+    assert listed == [*OpenIdSettings.model_fields, *(why.title for why in WHY.values())]
+    example = re.search(r"```yaml\n(.*?)```", told, re.S)[1]
+    settings = OpenIdSettings.model_validate(yaml.safe_load(example))
+    assert settings.callback in told
