@@ -236,6 +236,7 @@ NOW = 1_700_000_000
         ({"aud": ["another", "third"]}, "audience"),
         ({"aud": [CLIENT, "another"]}, "audience"),
         ({"aud": [CLIENT, "another"], "azp": "another"}, "audience"),
+        ({"aud": "another", "azp": CLIENT}, "audience"),
         ({"aud": None}, "audience"),
         ({"azp": "another"}, "audience"),
         ({"iss": "https://another.example"}, "token"),

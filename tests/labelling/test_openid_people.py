@@ -1,5 +1,6 @@
 """Who is let in by way of a provider, as what, and what is kept of them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,20 @@ def test_admins_invite_addresses_over_http(store, made, issuer):
             assert "ada@" not in str(admin.audit("p"))
         with signed_in(url) as seen:
             assert seen.get("/p/p/results").status_code == 200
+
+
+def test_admins_invite_addresses_on_the_page_where_there_is_a_provider(store, made, issuer):
+    with application(store, issuer, title="Example Org") as url, arrive(store, url, made) as admin:
+        page = admin.get("/p/p/results").text
+        assert "E-mail address, for Example Org" in page
+        fields = {"csrf": re.search(r'name="csrf" value="(\w+)"', page)[1], "role": "viewer"}
+        reply = admin.post("/p/p/invite", data=fields | {"email": "ada@example.org"})
+        assert (reply.status_code, f"{url}/login" in reply.text) == (200, True)
+        assert f"{url}/join/" in admin.post("/p/p/invite", data=fields | {"email": ""}).text
+        assert admin.post("/p/p/invite", data=fields | {"email": "nobody"}).status_code == 400
+        with signed_in(url) as seen:
+            assert seen.get("/p/p/results").status_code == 200
+    assert sorted(roles(store, made)) == ["admin", "viewer"]
 
 
 def test_roles_follow_a_claim(store, made, other, issuer):

@@ -117,10 +117,10 @@ def serve(  # noqa: PLR0913  each is an option
             demonstration.fill(store)
             if partner:
                 demonstration.fill_dialogue(store)
+        provider = _provider(openid, store, courier.reach) if openid else None
         if first := _first_link(store):
             say("nobody has an account yet; this link makes the administrator, once:")
             out.print(Text(f"{address}/join/{first}"), soft_wrap=True)
-        provider = _provider(openid, store, courier.reach) if openid else None
         say(f"serving {address}, Ctrl-C to stop")
         server(store, courier=courier, partner=partner, openid=provider).run(sockets=[door])
 

@@ -171,7 +171,7 @@ class LabelClient:
 
     def invite(self, project: str, role: Role = "annotator", email: str | None = None) -> Link:
         """Make a one-time link, or let whoever signs in with an e-mail address have the role."""
-        body = NewInvitation(role=role, email=email).model_dump()
+        body = NewInvitation(role=role, email=email).model_dump(exclude_none=True)
         return Link.model_validate(self._json("POST", f"/projects/{project}/invitations", body))
 
     def statistics(self, project: str) -> dict[str, Any]:

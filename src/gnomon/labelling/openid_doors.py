@@ -6,7 +6,6 @@ from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from sqlalchemy.exc import IntegrityError
 
 from gnomon.labelling.auth import COOKIE, Database, remember
 from gnomon.labelling.doors import JOIN, inside
@@ -67,7 +66,8 @@ def finish(
     try:
         _refuse_error(provider, code, error, iss)
         person = provider.person(code, Attempt(secret))
-        where, session = _let_in(request, store, person, inside(unquote(rest)))
+        where, session = _let_in(provider, store, person, inside(unquote(rest)))
+        _leave(store, request.cookies.get(COOKIE))
     except SignInError as problem:
         with store.write() as tx:
             journal.note(tx, "sign-in refused", by="openid", reason=problem.reason, detail=problem.detail)
@@ -108,25 +108,21 @@ def _refuse_error(provider: "Provider", code: str, error: str, issuer: str) -> N
         raise SignInError("provider", f"sent back with the error {error!r}")
 
 
-def _let_in(request: Request, store: Store, person: Person, next: str) -> tuple[str, str]:
+def _let_in(provider: "Provider", store: Store, person: Person, next: str) -> tuple[str, str]:
     """Where somebody goes on, and their session there; SignInError for somebody nothing lets in."""
-    settings = _provider(request).settings
-    offers = Offers(settings.ruled(person.values), settings.projects)
+    offers = Offers(provider.settings.ruled(person.values), provider.settings.projects)
     link = next.removeprefix(JOIN) if next.startswith(JOIN) else ""
-    old = request.cookies.get(COOKIE, "")
+    admitted = subjects.let_in(store, person, offers, link)
+    if admitted is None:
+        raise SignInError("uninvited")
+    return "/" if link and admitted.new else next, admitted.session
 
-    def admit() -> tuple[str, str]:
+
+def _leave(store: Store, session: str | None) -> None:
+    """End the session that a browser had before."""
+    if session:
         with store.write() as tx:
-            admitted = subjects.admit(tx, person, offers, link)
-            if admitted is None:
-                raise SignInError("uninvited")
-            people.close_session(tx, old)
-            return "/" if link and admitted.new else next, people.open_session(tx, admitted.annotator.id)
-
-    try:
-        return admit()
-    except IntegrityError:  # somebody new, in two browsers at the same moment: now they are known
-        return admit()
+            people.close_session(tx, session)
 
 
 def _refused(request: Request, problem: SignInError) -> Response:

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from gnomon.errors import DataError
 from gnomon.labelling.settings import Role
 from gnomon.labelling.sign_in import Person
 from gnomon.labelling.store import journal, people, projects
-from gnomon.labelling.store.database import Transaction
+from gnomon.labelling.store.database import Store, Transaction
 from gnomon.labelling.store.people import INVITATION_MS, Annotator
 from gnomon.labelling.store.tables import annotators, invitations, memberships, sign_ins, subjects
 from gnomon.labelling.tokens import digest, new_token
@@ -27,9 +28,9 @@ class Offers(NamedTuple):
 
 
 class Admitted(NamedTuple):
-    """Somebody who was let in, for the first time or again."""
+    """The session of somebody who was let in, for the first time or again."""
 
-    annotator: Annotator
+    session: str
     new: bool
 
 
@@ -76,11 +77,20 @@ def invite_address(tx: Transaction, project: int, email: str, role: Role, actor:
     journal.note(tx, "invitation made", actor=actor, project=project, role=role, by="address")
 
 
-def admit(tx: Transaction, person: Person, offers: Offers, link: str = "") -> Admitted | None:
+def let_in(store: Store, person: Person, offers: Offers, link: str = "") -> Admitted | None:
     """Let somebody in, with the roles that are theirs now; None for somebody new whom nothing lets in.
 
     That is an invitation of their address, what the settings of the provider give, or a one-time link.
     """
+    try:
+        with store.write() as tx:
+            return _admitted(tx, person, offers, link)
+    except IntegrityError:  # somebody new, in two browsers at the same moment: now they are known
+        with store.write() as tx:
+            return _admitted(tx, person, offers, link)
+
+
+def _admitted(tx: Transaction, person: Person, offers: Offers, link: str) -> Admitted | None:
     known = _known(tx, person)
     invited = _invited(tx, person.email)
     annotator = known
@@ -100,7 +110,7 @@ def admit(tx: Transaction, person: Person, offers: Offers, link: str = "") -> Ad
         if project not in ruled and _role(tx, project, annotator.id) is None:
             _join(tx, annotator, project, role)
     journal.note(tx, "signed in", actor=annotator.id, by="openid")
-    return Admitted(annotator, known is None)
+    return Admitted(people.open_session(tx, annotator.id), known is None)
 
 
 def _known(tx: Transaction, person: Person) -> Annotator | None:
