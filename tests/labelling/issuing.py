@@ -163,10 +163,10 @@ def app_of(issuer: Issuer) -> FastAPI:
 
 
 @contextmanager
-def issuing(clock: Callable[[], int], **more: Any) -> Iterator[Issuer]:
-    """A provider that is served by a thread."""
+def issuing(clock: Callable[[], int], host: str = "127.0.0.1", **more: Any) -> Iterator[Issuer]:
+    """A provider that is served by a thread, on this machine by whichever of its names."""
     door = listen("127.0.0.1", 0)
-    issuer = Issuer(f"http://127.0.0.1:{door.getsockname()[1]}", clock, **more)
+    issuer = Issuer(f"http://{host}:{door.getsockname()[1]}", clock, **more)
     served = uvicorn.Server(uvicorn.Config(app_of(issuer), log_level="warning"))
     thread = threading.Thread(target=served.run, kwargs={"sockets": [door]})
     thread.start()
