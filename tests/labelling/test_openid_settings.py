@@ -10,7 +10,7 @@ from gnomon.errors import ConfigError
 from gnomon.labelling.openid import Provider
 from gnomon.labelling.openid_settings import SECRET, OpenIdSettings, load_openid
 from gnomon.labelling.reach import Reach
-from gnomon.labelling.sign_in import WHY
+from gnomon.labelling.sign_in import WHY, compared
 
 GOOD = "issuer: https://login.example.org\nclient_id: gnomon\nurl: https://labels.example.org/\n"
 
@@ -73,6 +73,11 @@ def test_what_makes_no_sense_is_named_and_no_secret_with_it(file, text, said):
     with pytest.raises(ConfigError, match=said) as told:
         load_openid(file, {})
     assert "hunter2" not in str(told.value)
+
+
+def test_addresses_are_compared_in_small_letters_and_no_letter_for_another():
+    assert compared(" Ada@Example.ORG") == "ada@example.org"
+    assert compared("ada@\u212aiel.example") == "ada@\u212aiel.example", "the Kelvin sign is no k"
 
 
 def test_without_tls_there_is_only_this_machine(file):

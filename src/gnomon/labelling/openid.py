@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from gnomon.labelling.openid_settings import OpenIdSettings
 from gnomon.labelling.reach import Call, Reach, RefusedTargetError, ask
-from gnomon.labelling.sign_in import Attempt, Person, Reason, SignInError
+from gnomon.labelling.sign_in import Attempt, Person, Reason, SignInError, compared
 
 SIGNED = frozenset(f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 384, 512)) | {"EdDSA"}
 """Signatures that are believed: those of a key pair. `none` and secrets that two share are not among them."""
@@ -234,7 +234,7 @@ class Provider:
         # a text at some providers, which is not what the specification says
         if email is None or "@" not in email or not (verified is True or verified == "true"):
             raise SignInError("unverified")
-        email = email.strip().lower()
+        email = compared(email)
         if not self.settings.admits(email):
             raise SignInError("domain")
         return Person(self.settings.issuer, subject, email, _values(claims, self.settings.claim))

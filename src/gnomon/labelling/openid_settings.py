@@ -85,7 +85,7 @@ class OpenIdSettings(Settings):
         return f"{self.url.rstrip('/')}/oidc/callback"
 
     def admits(self, email: str) -> bool:
-        """Whether somebody with this address, in small letters, may come in."""
+        """Whether somebody with this address, as it is compared, may come in."""
         return not self.domains or ANY in self.domains or email.rpartition("@")[2] in self.domains
 
     def ruled(self, values: frozenset[str]) -> dict[str, Role | None]:

@@ -72,6 +72,13 @@ WHY: dict[Reason, Told] = {
 }
 
 
+def compared(email: str) -> str:
+    """An e-mail address as it is compared: in small letters, where it is ASCII. Beyond that different letters
+    have one small one: that of the Kelvin sign is k."""
+    email = email.strip()
+    return email.lower() if email.isascii() else email
+
+
 class SignInError(GnomonError):
     """Somebody is not let in; `detail` is for the log, and never says who it is."""
 
@@ -100,8 +107,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who somebody is to a provider, by an identifier that never changes; an address that it has verified, in
-    small letters; and the values of the claim that roles go by."""
+    """Who somebody is to a provider, by an identifier that never changes; an address that it has verified, as
+    it is compared; and the values of the claim that roles go by."""
 
     issuer: str
     subject: str

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gnomon.errors import DataError
 from gnomon.labelling.settings import Role
-from gnomon.labelling.sign_in import Person
+from gnomon.labelling.sign_in import Person, compared
 from gnomon.labelling.store import journal, people, projects
 from gnomon.labelling.store.database import Store, Transaction
 from gnomon.labelling.store.people import INVITATION_MS, Annotator
@@ -58,7 +58,7 @@ def finish(tx: Transaction, state: str, secret: str) -> bool:
 
 def invite_address(tx: Transaction, project: int, email: str, role: Role, actor: int | None = None) -> None:
     """Let whoever signs in with an address have a role; DataError for what is no address."""
-    email = email.strip().lower()
+    email = compared(email)
     name, _, domain = email.rpartition("@")
     if not name or not domain or not email.isprintable() or " " in email or len(email) > 320:
         raise DataError(f"{email[:100]!r} is no e-mail address; write it as ada@example.org")
