@@ -157,7 +157,7 @@ def app_of(issuer: Issuer) -> FastAPI:
 
     @app.get("/userinfo")
     def userinfo() -> Response:
-        return JSONResponse(issuer.told)
+        return JSONResponse(issuer.who if issuer.told is None else issuer.told)
 
     return app
 
