@@ -19,19 +19,23 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from joserfc import jwt
 from joserfc.jwk import RSAKey
-from office import browser
+from office import all_of, browser
 
 from gnomon.labelling.openid import Provider
 from gnomon.labelling.openid_settings import OpenIdSettings
 from gnomon.labelling.reach import Reach
 from gnomon.labelling.server import listen, serving
+from gnomon.labelling.sign_in import WHY
 from gnomon.labelling.store.database import Store
+from gnomon.labelling.store.tables import audit
 
 CLIENT, SECRET = "gnomon-of-tests", "s3cret-of-the-client"
 LOCAL = Reach.of(["127.0.0.1"])
 ADA = {"sub": "subject-of-ada", "email": "Ada@Example.org", "email_verified": True}
 BABBAGE = {"sub": "subject-of-babbage", "email": "babbage@example.org", "email_verified": True}
 Claims = dict[str, Any]
+OPEN = {"domains": ("example.org",), "projects": ("p",)}
+"""Settings by which everybody at one organisation is an annotator."""
 
 
 def key(name: str | None) -> RSAKey:
@@ -211,3 +215,15 @@ def signed_in(url: str, next: str = "/") -> Iterator[httpx.Client]:
         reply = sign_in(seen, next)
         assert reply.status_code == 303, reply.text
         yield seen
+
+
+def refusals(store) -> list[tuple[str, str]]:
+    lines = [line for line in all_of(store, audit) if line["action"] == "sign-in refused"]
+    return [(line["detail"]["reason"], line["detail"]["detail"]) for line in lines]
+
+
+def is_refused(reply: httpx.Response, reason: str) -> bool:
+    told = WHY[reason]
+    assert (reply.status_code, told.title in reply.text) == (told.status, True), reply.text
+    assert "gnomon_session" not in reply.headers.get("set-cookie", "")
+    return True

@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from issuing import ADA, BABBAGE, application, issuing, sign_in, signed_in
+from issuing import ADA, BABBAGE, application, is_refused, issuing, sign_in, signed_in
 from office import PASSWORD, all_of, arrive, browser, key, pairs, project
 from sqlalchemy import select
 from test_doors import everything
-from test_openid import is_refused
 
 from gnomon.errors import DataError
 from gnomon.labelling.client import LabelClient, RefusedError
