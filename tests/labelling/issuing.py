@@ -61,6 +61,8 @@ class Issuer:
     clock: Callable[[], int]
     who: Claims = field(default_factory=lambda: dict(ADA))
     keys: list[RSAKey] = field(default_factory=lambda: [key("first")])
+    published: list[Claims] = field(default_factory=list)
+    """Keys beside its own that it shows."""
     secret: str | None = SECRET
     changes: Claims = field(default_factory=dict)
     """What ID tokens say in the place of what is right; None leaves a claim out."""
@@ -105,7 +107,7 @@ class Issuer:
         return jwt.encode(header, claims, newest)
 
     def jwks(self) -> Claims:
-        return {"keys": [one.as_dict(private=False) for one in self.keys]}
+        return {"keys": [one.as_dict(private=False) for one in self.keys] + self.published}
 
     def token(self, given: Claims, basic: str) -> Response:
         self.redeemed.append(given)
