@@ -173,8 +173,9 @@ def invite(
             link += "/login"
         else:
             link += f"/join/{people.invite(tx, role, project.id, actor)}"
-    about = {"project": project, "link": link, "role": role, "email": email}
-    return show(request, "invited.html", caller=access.caller, **about)
+    return show(
+        request, "invited.html", caller=access.caller, project=project, link=link, role=role, email=email
+    )
 
 
 def screen(queue: Queue, talks: Dialogues, access: Access, task: Task | Idle | None = None) -> dict[str, Any]:
