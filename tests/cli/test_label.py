@@ -7,6 +7,7 @@ import sys
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from gnomon.data.sources import FOLDER
 from gnomon.labelling.client import LabelClient
@@ -14,6 +15,7 @@ from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.store import people, projects
 from gnomon.labelling.store.database import open_store
+from gnomon.labelling.store.tables import invitations
 
 WRONG = FOLDER / "comparisons" / "wrong.jsonl"
 REMOTE = ("--endpoint", "http://127.0.0.1:9/v1", "--endpoint-model", "tiny")
@@ -58,11 +60,40 @@ def test_what_cannot_be_done_is_told(made, tmp_path):
         (("serve", "--endpoint", "http://127.0.0.1:9/v1"), 2, "give both"),
         (("serve", "--model", "tiny:0", *REMOTE), 2, "give one of them"),
         (("serve", *REMOTE), 2, "does not lead to the public internet"),
+        (("invite", "talk", "--email", "nobody"), 3, "write it as ada@example.org"),
         (("import", "talk", WRONG, "--as", "topic"), 3, "topics of dialogues are prompts"),
         (("import", "talk", FOLDER / "prompts" / "facts.jsonl", "--as", "topic"), 3, "kind=dialogue"),
     ):
         done = made("label", *arguments)
         assert (done.code, said in done.err) == (code, True), done.err
+
+
+OIDC = "client_id: gnomon\nurl: http://127.0.0.1:8765\nissuer: "
+
+
+def test_what_is_said_of_a_provider_is_looked_at_before_anything_is_served(made, tmp_path):
+    file = tmp_path / "oidc.yaml"
+    for text, said in (
+        ("http://login.example.org", "write https:// and a host"),
+        ("http://127.0.0.1:9", "does not lead to the public internet"),
+        ("https://1.1.1.1\ndomains: ['*']\nprojects: [nothing]", "there is no project 'nothing'"),
+    ):
+        file.write_text(f"{OIDC}{text}\n")
+        done = made("label", "serve", "--port", "0", "--oidc", file)
+        assert (done.code, said in done.err) == (2, True), done.err
+
+
+def test_addresses_are_invited_in_the_place_of_links(made, tmp_path):
+    done = made("label", "invite", "talk", "--email", "ada@example.org", "--email", "Bab@example.org")
+    assert done.out.splitlines() == [
+        "ada@example.org may sign in at http://127.0.0.1:8765/login for seven days",
+        "Bab@example.org may sign in at http://127.0.0.1:8765/login for seven days",
+    ]
+    store = open_store(tmp_path / "labels.db")
+    with store.read() as tx:
+        found = tx.connection.execute(select(invitations.c.email)).scalars().all()
+    assert sorted(found) == ["ada@example.org", "bab@example.org"]
+    store.close()
 
 
 def test_labels_and_backups_are_written_once(made, tmp_path):

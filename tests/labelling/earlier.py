@@ -282,6 +282,24 @@ PROBES = {
     "responses": [*responses(13), *responses(14)],
 }
 
+OPENID = {
+    "subjects": [
+        {"issuer": "https://login.example", "subject": "ä-1", "annotator_id": 5, "email": "eve@example.org"}
+    ],
+    "sign_ins": [{"state_hash": "3" * 64, "browser_hash": "4" * 64, "expires_at": AT}],
+    "invitations": [
+        {
+            "token_hash": "5" * 64,
+            "project_id": 1,
+            "role": "annotator",
+            "created_at": AT,
+            "expires_at": AT + 1,
+            "used_at": None,
+            "email": "ada@example.org",
+        }
+    ],
+}
+
 ROWS = {
     "0001": FIRST,
     "0002": ADJUDICATION,
@@ -291,6 +309,7 @@ ROWS = {
     "0006": LOTS,
     "0007": DIALOGUES,
     "0008": PROBES,
+    "0009": OPENID,
 }
 """What each step has rows for beside those before it. A step that is released keeps its rows as they are."""
 

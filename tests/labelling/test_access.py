@@ -15,6 +15,7 @@ from gnomon.labelling.store import projects
 from gnomon.labelling.store.database import open_store
 
 OPEN = {("GET", "/login"), ("POST", "/login"), ("GET", "/join/{token}"), ("POST", "/join/{token}")}
+OPEN |= {("GET", f"/oidc/{end}") for end in ("start", "callback", "left")}
 """What needs no account: these are the ways to one."""
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from exported import decision, row
+from issuing import application, issuing
 from listening import LOCAL
 from office import PASSWORD, PLAIN, pair, pairs, project, running, several, turn
 from playwright.sync_api import Page, expect
@@ -23,7 +24,7 @@ from gnomon.labelling.quality.summary import summarise
 from gnomon.labelling.queue import Queue, Task, Turn
 from gnomon.labelling.server import listen, serving
 from gnomon.labelling.settings import ProjectSettings
-from gnomon.labelling.store import people, projects
+from gnomon.labelling.store import people, projects, subjects
 from gnomon.labelling.store.database import Store, open_store
 from gnomon.labelling.store.tables import annotators
 from gnomon.records import Message
@@ -176,6 +177,38 @@ def test_the_ways_in_break_no_rule(chromium, axe, store, look):
         walker.look("not found", "/p/nowhere")
     assert walker.broken == {}
     assert len(walker.seen) == 7
+
+
+def test_the_way_in_by_a_provider_leads_there_and_back_and_breaks_no_rule(chromium, axe, store, look):
+    """Under another name than the application's, so that the browser takes it for another site."""
+    made = project(store, pairs(1))
+    with (
+        issuing(store.clock, "localhost") as issuer,
+        application(store, issuer, title="Example Org") as url,
+        walking(chromium, axe, look, url) as walker,
+    ):
+        page, way_in = walker.page, walker.page.get_by_role("link", name="Sign in with Example Org")
+        walker.look("sign in", "/login")
+        way_in.click()
+        expect(page.get_by_role("heading", name="You are not invited")).to_be_visible()
+        walker.look("not invited")
+        with store.write() as tx:
+            subjects.invite_address(tx, made.id, "ada@example.org", "admin")
+            token = people.invite(tx, "viewer", made.id)
+        page.goto("/login?next=/p/p/results")
+        way_in.click()
+        expect(page.get_by_label("E-mail address, for Example Org")).to_be_visible()
+        walker.look("inviting")
+        page.get_by_label("E-mail address, for Example Org").fill("babbage@example.org")
+        page.get_by_role("button", name="Invite").click()
+        expect(page.get_by_role("heading", name="babbage@example.org may sign in")).to_be_visible()
+        walker.look("invited")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("link", name="sign out there as well")).to_be_visible()
+        walker.look("signed out")
+        walker.look("an invitation", f"/join/{token}")
+    assert walker.broken == {}
+    assert len(walker.seen) == 6
 
 
 def test_no_page_of_the_application_breaks_a_rule(chromium, axe, store, look):

@@ -1,5 +1,6 @@
 """`gnomon label`: an application in which people judge answers, and what comes out of it."""
 
+import os
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from gnomon.errors import ConfigError
 from gnomon.runs import storing
 
 if TYPE_CHECKING:
+    from gnomon.labelling.openid import Provider
+    from gnomon.labelling.reach import Reach
     from gnomon.labelling.store.database import Store
 
 label_app = typer.Typer(help="Have people judge answers.", no_args_is_help=True)
@@ -84,6 +87,10 @@ def serve(  # noqa: PLR0913  each is an option
     keep_days: Annotated[
         float, typer.Option(min=0, help="Days that messages which arrived stay in a webhook's log.")
     ] = 30,
+    openid: Annotated[
+        Path | None,
+        typer.Option("--oidc", help="A YAML file of how people sign in with an account elsewhere."),
+    ] = None,
     *,
     model: Model = None,
     endpoint: Endpoint = None,
@@ -110,11 +117,26 @@ def serve(  # noqa: PLR0913  each is an option
             demonstration.fill(store)
             if partner:
                 demonstration.fill_dialogue(store)
+        provider = _provider(openid, store, courier.reach) if openid else None
         if first := _first_link(store):
             say("nobody has an account yet; this link makes the administrator, once:")
             out.print(Text(f"{address}/join/{first}"), soft_wrap=True)
         say(f"serving {address}, Ctrl-C to stop")
-        server(store, courier=courier, partner=partner).run(sockets=[door])
+        server(store, courier=courier, partner=partner, openid=provider).run(sockets=[door])
+
+
+def _provider(file: Path, store: "Store", reach: "Reach") -> "Provider":
+    """Who vouches for people, as a file says; ConfigError names what is wrong there."""
+    with needing_extra("label,oidc"):
+        from gnomon.labelling.openid import Provider  # noqa: PLC0415  an extra
+        from gnomon.labelling.openid_settings import load_openid  # noqa: PLC0415
+        from gnomon.labelling.store import projects  # noqa: PLC0415
+    settings, secret = load_openid(file, os.environ)
+    with store.read() as tx:
+        for slug in (*settings.projects, *(rule.project for rule in settings.roles)):
+            projects.named(tx, slug)
+    reach.resolve(settings.issuer)
+    return Provider(settings, secret, reach, store.clock)
 
 
 def _first_link(store: "Store") -> str | None:
@@ -136,15 +158,23 @@ def invite(
     ] = "annotator",
     count: Annotated[int, typer.Option(min=1, help="How many links.")] = 1,
     url: Annotated[str, typer.Option(help="Where the application is served.")] = "http://127.0.0.1:8765",
+    email: Annotated[
+        list[str] | None,
+        typer.Option(help="Who may sign in without a link, by --oidc; may be given several times."),
+    ] = None,
     db: Db = DEFAULT,
 ) -> None:
-    """Print one-time links, each for one person."""
+    """Print one-time links, each for one person, or let e-mail addresses sign in."""
     with opened(db) as store:
-        from gnomon.labelling.store import people, projects  # noqa: PLC0415  an extra
+        from gnomon.labelling.store import people, projects, subjects  # noqa: PLC0415  an extra
 
         with store.write() as tx:
             found = projects.named(tx, project)
-            tokens = [people.invite(tx, role, found.id) for _ in range(count)]
+            for address in email or ():
+                subjects.invite_address(tx, found.id, address, role)
+            tokens = [people.invite(tx, role, found.id) for _ in range(0 if email else count)]
+    for address in email or ():
+        out.print(Text(f"{address} may sign in at {url.rstrip('/')}/login for seven days"), soft_wrap=True)
     for token in tokens:
         out.print(Text(f"{url.rstrip('/')}/join/{token}"), soft_wrap=True)
 
@@ -268,13 +298,13 @@ def _settings(pairs: list[str]) -> Any:
 
 
 @contextmanager
-def needing_extra() -> Iterator[None]:
-    """Around imports of what the extra brings: ConfigError says how to install what is missing."""
+def needing_extra(extra: str = "label") -> Iterator[None]:
+    """Around imports of what an extra brings: ConfigError says how to install what is missing."""
     try:
         yield
     except ImportError as problem:
         raise ConfigError(
-            f"gnomon label needs a package that is missing ({problem}): pip install 'gnomon[label]'"
+            f"gnomon label needs a package that is missing ({problem}): pip install 'gnomon[{extra}]'"
         ) from problem
 
 

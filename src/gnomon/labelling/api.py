@@ -12,13 +12,14 @@ from gnomon.labelling.items import Item
 from gnomon.labelling.judgement import Answer
 from gnomon.labelling.queue import Task
 from gnomon.labelling.settings import ProjectSettings
-from gnomon.labelling.store import journal, people, projects
+from gnomon.labelling.store import journal, people, projects, subjects
+from gnomon.labelling.store.database import Store
 from gnomon.labelling.wire import (
     GuidelinesSeen,
-    Invited,
     Link,
     MemberSeen,
     NewGuidelines,
+    NewInvitation,
     NewKey,
     NewProject,
     Next,
@@ -135,9 +136,13 @@ def list_members(store: Database, access: MayManage) -> list[MemberSeen]:
 
 
 @api.post("/projects/{slug}/invitations", status_code=201)
-def invite(body: Invited, store: Database, access: MayManage) -> Link:
-    """Make a one-time link; it is shown here and never again."""
+def invite(body: NewInvitation, store: Database, access: MayManage) -> Link:
+    """Make a one-time link, which is shown here and never again, or let an e-mail address sign in."""
     with store.write() as tx:
+        if body.email is not None:
+            project, actor = access.project.id, access.caller.annotator.id
+            subjects.invite_address(tx, project, body.email, body.role, actor)
+            return Link(path="/login")
         token = people.invite(tx, body.role, access.project.id, access.caller.annotator.id)
     return Link(path=f"/join/{token}")
 
@@ -167,9 +172,15 @@ def get_audit(
     store: Database, access: MayManage, limit: int = 100, before: int | None = None
 ) -> list[dict[str, Any]]:
     """The newest lines of the audit log, those below number `before` if it is given."""
-    with store.read() as tx:
-        lines = journal.entries(tx, access.project.id, min(max(limit, 1), 1000), before)
-    return [{"id": number, **entry._asdict()} for number, entry in lines]
+    return _audit(store, access.project.id, limit, before)
+
+
+@api.get("/audit")
+def get_site_audit(
+    store: Database, caller: SiteAdmin, limit: int = 100, before: int | None = None
+) -> list[dict[str, Any]]:
+    """The newest lines about the site and no project, sign-ins above all, those below `before` if given."""
+    return _audit(store, None, limit, before)
 
 
 @api.get("/keys")
@@ -199,3 +210,9 @@ def revoke_key(key: int, store: Database, caller: SignedIn) -> Response:
         if not people.revoke_key(tx, caller.annotator.id, key):
             raise HTTPException(404, "you have no such key")
     return Response(status_code=204)
+
+
+def _audit(store: Store, project: int | None, limit: int, before: int | None) -> list[dict[str, Any]]:
+    with store.read() as tx:
+        lines = journal.entries(tx, project, min(max(limit, 1), 1000), before)
+    return [{"id": number, **entry._asdict()} for number, entry in lines]

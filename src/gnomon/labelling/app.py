@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 import gnomon
 from gnomon.errors import GnomonError, StorageError
-from gnomon.labelling import case_pages, dialogue_pages, doors, hook_pages, pages
+from gnomon.labelling import case_pages, dialogue_pages, doors, hook_pages, openid_doors, pages
 from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.api import api
 from gnomon.labelling.api_adjudication import adjudication_api
@@ -29,6 +29,9 @@ from gnomon.labelling.queue import Queue, TaskGoneError
 from gnomon.labelling.store.database import Store
 from gnomon.labelling.views import show
 
+if TYPE_CHECKING:
+    from gnomon.labelling.openid import Provider
+
 API = "/api/"
 
 
@@ -37,11 +40,12 @@ def create_app(
     queue: Queue | None = None,
     courier: Courier | None = None,
     partner: Partner | None = None,
+    openid: "Provider | None" = None,
 ) -> FastAPI:
     """The application on a store; `queue` decides what is asked next (drawn by lot if not given).
 
     While it is served, `courier` tells webhooks (on the public internet if not given) of what happens, and
-    `partner` answers in dialogues; without one there are none.
+    `partner` answers in dialogues; without one there are none. People may sign in by way of `openid`.
     """
     courier, queue = courier or Courier(store), queue or Queue(store)
 
@@ -63,13 +67,14 @@ def create_app(
     )
     app.state.store, app.state.queue, app.state.bench = store, queue, Bench(store, queue.rng)
     app.state.talks = Dialogues(store, partner, queue.rng)
-    app.state.reach = courier.reach
+    app.state.reach, app.state.openid = courier.reach, openid
     app.add_middleware(Guard)
     app.include_router(api)
     app.include_router(adjudication_api)
     app.include_router(dialogue_api)
     app.include_router(hooks)
     app.include_router(doors.router, include_in_schema=False)
+    app.include_router(openid_doors.router, include_in_schema=False)
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(case_pages.router, include_in_schema=False)
     app.include_router(hook_pages.router, include_in_schema=False)

@@ -20,6 +20,7 @@ from gnomon.labelling.wire import (
     Link,
     MemberSeen,
     NewGuidelines,
+    NewInvitation,
     NewWebhook,
     Next,
     NextCase,
@@ -168,18 +169,20 @@ class LabelClient:
         path = f"/projects/{project}/members/{pseudonym}"
         return MemberSeen.model_validate(self._json("PUT", path, {"role": role}))
 
-    def invite(self, project: str, role: Role = "annotator") -> Link:
-        """Make a one-time link."""
-        return Link.model_validate(self._json("POST", f"/projects/{project}/invitations", {"role": role}))
+    def invite(self, project: str, role: Role = "annotator", email: str | None = None) -> Link:
+        """Make a one-time link, or let whoever signs in with an e-mail address have the role."""
+        body = NewInvitation(role=role, email=email).model_dump(exclude_none=True)
+        return Link.model_validate(self._json("POST", f"/projects/{project}/invitations", body))
 
     def statistics(self, project: str) -> dict[str, Any]:
         """Counts, and what each annotator did."""
         found: dict[str, Any] = self._json("GET", f"/projects/{project}/statistics")
         return found
 
-    def audit(self, project: str) -> list[dict[str, Any]]:
-        """The newest lines of the audit log."""
-        lines: list[dict[str, Any]] = self._json("GET", f"/projects/{project}/audit")
+    def audit(self, project: str | None = None) -> list[dict[str, Any]]:
+        """The newest lines of the audit log about a project, or about the site and none of them."""
+        where = f"/projects/{project}" if project is not None else ""
+        lines: list[dict[str, Any]] = self._json("GET", f"{where}/audit")
         return lines
 
     def create_key(self, scopes: Collection[Permission], project: str | None = None) -> str:

@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse
 
 from gnomon.errors import DataError
 from gnomon.labelling.auth import COOKIE, Database, KnownCaller, SignedIn, from_this_site, remember
-from gnomon.labelling.store import people
+from gnomon.labelling.store import journal, people
 from gnomon.labelling.tokens import hash_password
 from gnomon.labelling.views import show
 
@@ -17,11 +17,14 @@ Name = Annotated[str, Form(max_length=128)]
 Password = Annotated[str, Form(max_length=1000)]
 OurForm = Depends(from_this_site)
 
+JOIN = "/join/"
+"""Where one-time links lead."""
+
 
 @router.get("/login")
 def ask_who(request: Request, caller: KnownCaller, next: str = "/") -> Response:
     """The page to sign in."""
-    return RedirectResponse("/", 303) if caller else show(request, "login.html", next=_inside(next), error="")
+    return RedirectResponse("/", 303) if caller else show(request, "login.html", next=inside(next), error="")
 
 
 @router.post("/login", dependencies=[OurForm])
@@ -34,14 +37,16 @@ def sign_in(
         with store.read() as tx:
             annotator = people.check_password(tx, name, password)
     except DataError as problem:
-        return show(request, "login.html", 429, next=_inside(next), error=str(problem))
+        return show(request, "login.html", 429, next=inside(next), error=str(problem))
     with store.write() as tx:
         if annotator is None:
             people.note_wrong_password(tx, name)
+        else:
+            journal.note(tx, "signed in", actor=annotator.id, by="password")
         token = people.open_session(tx, annotator.id) if annotator else None
     if token is None:
-        return show(request, "login.html", 403, next=_inside(next), error=error)
-    response = RedirectResponse(_inside(next), 303)
+        return show(request, "login.html", 403, next=inside(next), error=error)
+    response = RedirectResponse(inside(next), 303)
     remember(request, response, token)
     return response
 
@@ -51,7 +56,7 @@ def sign_out(request: Request, store: Database, caller: SignedIn) -> Response:
     """End the session."""
     with store.write() as tx:
         people.close_session(tx, request.cookies.get(COOKIE, ""))
-    response = RedirectResponse("/login", 303)
+    response = RedirectResponse("/oidc/left" if request.app.state.openid else "/login", 303)
     response.delete_cookie(COOKIE)
     return response
 
@@ -61,7 +66,7 @@ def ask_to_join(request: Request, token: str, store: Database, caller: KnownCall
     """The page behind a one-time link. Looking at it does not use it up."""
     with store.read() as tx:
         good = people.invitation(tx, token) is not None
-    return show(request, "join.html", 200 if good else 404, caller, good=good, error="", name="")
+    return show(request, "join.html", 200 if good else 404, caller, good=good, error="", name="", token=token)
 
 
 @router.post("/join/{token}", dependencies=[OurForm])
@@ -83,12 +88,12 @@ def join(
             annotator = people.accept(tx, token, name, kept)
             session = people.open_session(tx, annotator.id)
     except DataError as problem:
-        return show(request, "join.html", 422, caller, good=True, error=str(problem), name=name)
+        return show(request, "join.html", 422, caller, good=True, error=str(problem), name=name, token=token)
     response = RedirectResponse("/", 303)
     remember(request, response, session)
     return response
 
 
-def _inside(path: str) -> str:
+def inside(path: str) -> str:
     """A path of this site; the front page for anything that would lead elsewhere."""
     return path if path.startswith("/") and path[1:2] not in ("/", "\\") else "/"

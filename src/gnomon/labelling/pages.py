@@ -13,7 +13,7 @@ from gnomon.labelling.dialogue import Dialogues, Talk
 from gnomon.labelling.judgement import Judgement, Ordering
 from gnomon.labelling.queue import Idle, Queue, Task
 from gnomon.labelling.settings import GRANTS, Role
-from gnomon.labelling.store import people, projects
+from gnomon.labelling.store import people, projects, subjects
 from gnomon.labelling.tokens import new_token
 from gnomon.labelling.views import after_answer, show
 
@@ -157,12 +157,25 @@ def results(request: Request, store: Database, talks: Talks, access: MayRead) ->
 
 
 @router.post("/p/{slug}/invite")
-def invite(request: Request, store: Database, access: MayManage, role: Annotated[Role, Form()]) -> Response:
-    """Make a one-time link and show it, this once."""
+def invite(
+    request: Request,
+    store: Database,
+    access: MayManage,
+    role: Annotated[Role, Form()],
+    email: Annotated[str, Form(max_length=320)] = "",
+) -> Response:
+    """Let an e-mail address sign in, or else make a one-time link and show it, this once."""
+    project, actor = access.project, access.caller.annotator.id
+    link = f"{request.url.scheme}://{request.headers.get('host', '')}"
     with store.write() as tx:
-        token = people.invite(tx, role, access.project.id, access.caller.annotator.id)
-    link = f"{request.url.scheme}://{request.headers.get('host', '')}/join/{token}"
-    return show(request, "invited.html", caller=access.caller, project=access.project, link=link, role=role)
+        if email:
+            subjects.invite_address(tx, project.id, email, role, actor)
+            link += "/login"
+        else:
+            link += f"/join/{people.invite(tx, role, project.id, actor)}"
+    return show(
+        request, "invited.html", caller=access.caller, project=project, link=link, role=role, email=email
+    )
 
 
 def screen(queue: Queue, talks: Dialogues, access: Access, task: Task | Idle | None = None) -> dict[str, Any]:

@@ -26,6 +26,8 @@ PUBLIC = IPv6Network("2000::/3")
 TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0/96"), IPv6Network("::ffff:0:0:0/96"))
 """IPv6 whose last 32 bits are an IPv4 address: RFC 6052, RFC 4291, RFC 2765."""
 LONGEST_URL = 2000
+LONGEST_REPLY = 1 << 20
+"""Bytes of a reply that is read."""
 
 
 class RefusedTargetError(ConfigError):
@@ -85,12 +87,19 @@ class Reach:
 
 
 class Call(NamedTuple):
-    """What is posted, for how many seconds a reply is waited for, and who vouches for servers' names."""
+    """What is sent, for how many seconds a reply is waited for, and who vouches for servers' names."""
 
     content: bytes
     headers: Mapping[str, str]
     timeout: float
     context: SSLContext
+
+
+class Reply(NamedTuple):
+    """What came back."""
+
+    status: int
+    content: bytes
 
 
 def post(url: str, reach: Reach, call: Call) -> int:
@@ -99,10 +108,20 @@ def post(url: str, reach: Reach, call: Call) -> int:
     RefusedTargetError for an address that may not be called; TimeoutError and `httpx.RequestError` where no
     reply comes.
     """
-    return asyncio.run(_post(_parsed(url), reach, call))
+    return asyncio.run(_send("POST", _parsed(url), reach, call, 0)).status
 
 
-async def _post(url: httpx.URL, reach: Reach, call: Call) -> int:
+def ask(method: str, url: str, reach: Reach, call: Call) -> Reply:
+    """Send something and read the reply, which has at most LONGEST_REPLY bytes; redirects lead nowhere.
+
+    RefusedTargetError for an address that may not be called; TimeoutError and `httpx.RequestError` where no
+    reply comes, or too long a one.
+    """
+    return asyncio.run(_send(method, _parsed(url), reach, call, LONGEST_REPLY))
+
+
+async def _send(method: str, url: httpx.URL, reach: Reach, call: Call, longest: int) -> Reply:
+    """Send something; of the reply no more than so many bytes are read, and nothing where they are 0."""
     client = httpx.AsyncClient(
         transport=Within(reach, call.context),
         follow_redirects=False,
@@ -111,9 +130,15 @@ async def _post(url: httpx.URL, reach: Reach, call: Call) -> int:
     async with (
         asyncio.timeout(call.timeout),
         client,
-        client.stream("POST", url, content=call.content, headers=call.headers) as reply,
+        client.stream(method, url, content=call.content, headers=call.headers) as reply,
     ):
-        return reply.status_code
+        content = b""
+        if longest:
+            async for piece in reply.aiter_bytes():
+                content += piece
+                if len(content) > longest:
+                    raise httpx.ReadError(f"the reply has more than {longest} bytes", request=reply.request)
+        return Reply(reply.status_code, content)
 
 
 class Within(httpx.AsyncBaseTransport):

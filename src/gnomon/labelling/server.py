@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -14,6 +15,9 @@ from gnomon.labelling.courier import Courier
 from gnomon.labelling.partner import Partner
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.store.database import Store
+
+if TYPE_CHECKING:
+    from gnomon.labelling.openid import Provider
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -34,9 +38,10 @@ def server(
     queue: Queue | None = None,
     courier: Courier | None = None,
     partner: Partner | None = None,
+    openid: "Provider | None" = None,
 ) -> uvicorn.Server:
     """The application's server; told to stop, it finishes what is under way first."""
-    app = create_app(store, queue, courier, partner)
+    app = create_app(store, queue, courier, partner, openid)
     return uvicorn.Server(
         uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
     )
@@ -49,9 +54,10 @@ def serving(
     queue: Queue | None = None,
     courier: Courier | None = None,
     partner: Partner | None = None,
+    openid: "Provider | None" = None,
 ) -> Iterator[str]:
     """The address of the application while a thread serves it on a socket of `listen`."""
-    served = server(store, queue, courier, partner)
+    served = server(store, queue, courier, partner, openid)
     thread = threading.Thread(target=served.run, kwargs={"sockets": [door]})
     thread.start()
     try:

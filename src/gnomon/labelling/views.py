@@ -20,7 +20,8 @@ def show(
     request: Request, template: str, status: int = 200, caller: Caller | None = None, **context: Any
 ) -> HTMLResponse:
     """A page, or a part of one, for whoever is signed in."""
-    values = {"nonce": request.state.nonce, "caller": caller, "csrf": caller.csrf if caller else ""}
+    values: dict[str, Any] = {"nonce": request.state.nonce, "openid": request.app.state.openid}
+    values |= {"caller": caller, "csrf": caller.csrf if caller else ""}
     return HTMLResponse(_PAGES.get_template(template).render(values | context), status)
 
 

@@ -143,8 +143,14 @@ class Invited(Body):
     role: Role
 
 
+class NewInvitation(Invited):
+    """A role for whoever has a link, or for whoever signs in with an e-mail address."""
+
+    email: str | None = Field(None, max_length=320)
+
+
 class Link(BaseModel):
-    """The path of a one-time link."""
+    """The path of a one-time link, or of the page to sign in for who was invited by address."""
 
     path: str
 

@@ -29,8 +29,11 @@ def note(
     )
 
 
-def entries(tx: Transaction, project: int, limit: int, before: int | None = None) -> list[tuple[int, Entry]]:
-    """The newest lines of a project with their numbers, newest first, those below `before` if it is given."""
+def entries(
+    tx: Transaction, project: int | None, limit: int, before: int | None = None
+) -> list[tuple[int, Entry]]:
+    """The newest lines of a project, or of the site and none, with their numbers, newest first, those below
+    `before` if it is given."""
     query = (
         select(audit.c.id, audit.c.created_at, annotators.c.pseudonym, audit.c.action, audit.c.detail)
         .outerjoin(annotators, annotators.c.id == audit.c.actor_id)

@@ -18,6 +18,7 @@ from gnomon.labelling.store.tables import (
     memberships,
     projects,
     sessions,
+    subjects,
 )
 from gnomon.labelling.tokens import digest, new_token, password_fits
 
@@ -122,6 +123,15 @@ def accept(tx: Transaction, token: str, name: str, password_hash: str) -> Annota
     return annotator
 
 
+def enter(tx: Transaction, token: str) -> Annotator | None:
+    """Use up an invitation by somebody new whom a provider vouches for; None where it is no good."""
+    if (given := invitation(tx, token)) is None:
+        return None
+    annotator = add_annotator(tx, site_admin=given.project_id is None)
+    _use(tx, given, annotator)
+    return annotator
+
+
 def accept_as(tx: Transaction, token: str, annotator: Annotator) -> None:
     """Use up an invitation by somebody who has an account; DataError where it gives nothing new."""
     given = invitation(tx, token)
@@ -147,7 +157,9 @@ def forget(tx: Transaction, pseudonym: str) -> None:
     key = tx.connection.execute(who).scalar_one_or_none()
     if key is None:
         raise ConfigError(f"there is no annotator {pseudonym!r}; gnomon label stats lists them")
-    for table in (sessions, api_keys, memberships, identities):
+    addresses = select(subjects.c.email).where(subjects.c.annotator_id == key)
+    tx.connection.execute(delete(invitations).where(invitations.c.email.in_(addresses)))
+    for table in (sessions, api_keys, memberships, identities, subjects):
         tx.connection.execute(delete(table).where(table.c.annotator_id == key))
     tx.connection.execute(update(annotators).where(annotators.c.id == key).values(site_admin=False))
     journal.note(tx, "annotator forgotten", actor=key)

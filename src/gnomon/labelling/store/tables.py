@@ -1,9 +1,9 @@
 """The tables. Times are milliseconds since 1970 in UTC; secrets are kept as digests only, but for those of
 webhooks, which have to sign.
 
-An annotator is a pseudonym; who that is stands in `identities` alone, so that a person can be forgotten
-while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` and `decisions` are the
-views of what counts now: the last event of each assignment, where that is a label, or a decision.
+An annotator is a pseudonym; who that is stands in `identities` and `subjects` alone, so that a person can be
+forgotten while the votes stay. `events` and `audit` only grow (triggers hold it); `labels` and `decisions`
+are the views of what counts now: the last event of each assignment, where that is a label, or a decision.
 """
 
 from typing import Any
@@ -185,7 +185,31 @@ invitations = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
+    Column("email", String(320)),
+    Index(None, "email"),
 )
+"""A role for whoever has the token, or, where there is an `email`, for whoever signs in with that address."""
+
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("issuer", String(500), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("annotator_id", ForeignKey("annotators.id"), nullable=False),
+    Column("email", String(320), nullable=False),
+    Index(None, "annotator_id"),
+)
+"""Who somebody is to a provider that vouches for them, and the address they had at their last sign-in."""
+
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("state_hash", String(64), primary_key=True),
+    Column("browser_hash", String(64), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index(None, "expires_at"),
+)
+"""Sign-ins that were begun at a provider: what it sends back, and the secret that the browser keeps."""
 
 sessions = Table(
     "sessions",
