@@ -18,6 +18,9 @@ from gnomon.pipeline.stages import Start
 FEEDBACK, FEEDBACK_JUDGE = "feedback", "feedback_judge"
 """The stages of labels: by whom the roles name, and by the judge that was trained."""
 
+DIRECT, DIRECT_JUDGE = "direct", "direct_judge"
+"""The stages that measure these as who scores single answers, where a policy is paid by the constitution."""
+
 
 def labeller_of(
     cast: Cast,
@@ -55,6 +58,13 @@ def is_model(ref: str | None) -> bool:
 def labels_by_reference(recipe: Recipe) -> bool:
     """Whether somebody labels who is there before the road."""
     return recipe.constitution is not None and recipe.constitution.roles.labeller != TRAINED_JUDGE
+
+
+def labels_pairs(recipe: Recipe) -> bool:
+    """Whether pairs are labelled: they are left alone where samples are scored without, and nothing else
+    learns from labels."""
+    learns = recipe.reward is not None or recipe.preference is not None
+    return recipe.constitution is not None and (learns or not recipe.pays_directly)
 
 
 def wants_judge(recipe: Recipe) -> bool:

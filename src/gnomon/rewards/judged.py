@@ -10,7 +10,6 @@ from gnomon.judges.judgement import Abstention, Judgement, PairwiseJudge
 from gnomon.records import Comparison, Message, Prompt
 from gnomon.rollouts.engine import Sample
 
-
 SHOWN = 80
 """The last characters of a reply that an error shows."""
 
