@@ -45,11 +45,9 @@ def direct_stage(
     """
     known_in = "reward.jsonl" if judge is None else "test.jsonl"
     read = data.only(known_in)
-    files, constitution = (
-        given_pairs(map(Path, settings.feedback.sample)),
-        load_constitution(recipe.data.constitution),
-    )
-    roles, sample = settings.roles, labelled_sample(files.pairs)
+    constitution = load_constitution(recipe.data.constitution)
+    files, roles = given_pairs(map(Path, settings.feedback.sample)), settings.roles
+    sample = labelled_sample(files.pairs)
     told_apart = settings_of(roles.labeller) if judge is None else None
 
     def run(context: StageContext) -> None:
@@ -57,9 +55,8 @@ def direct_stage(
             name = str(Who("trained", name_of(Start.of(judge))))
             scorer: Labels = RewardJudge(load_scorer(judge.path / MODEL, dtype=recipe.model.dtype))
         else:
-            ref = roles.labeller
-            kept = context.work / "labeller.jsonl"
-            served = asked_once(ref, kept, roles.budget) if is_served(ref) else None
+            ref, kept = roles.labeller, context.work / "labeller.jsonl"
+            served = asked_once(ref, kept, roles.budget) if ref and is_served(ref) else None
             scorer = direct_scorer(recipe, settings, start, served)
             name = str(scorer.who)
         known = gate_comparisons(read_records(read.file(known_in), Comparison), settings, recipe.seed)
@@ -112,9 +109,9 @@ def _grade(recipe: Recipe, ref: str, method: str, served: "LettersEngine | None"
     return rating_grade(served_rates(served))
 
 
-def is_served(ref: str | None) -> bool:
-    """Whether whoever labels is on a server."""
-    return ref is not None and ref.startswith(ENDPOINT)
+def is_served(ref: str) -> bool:
+    """Whether a model is on a server."""
+    return ref.startswith(ENDPOINT)
 
 
 def without_constitution(settings: PolicySettings, *, model: bool) -> PolicySettings:

@@ -50,8 +50,8 @@ def policy_stage(
     payers: Payers,
     red_team: float = 0.0,
 ) -> Stage:
-    """Optimise the start model against its rewards, staying near it, watched by the second reward model of the
-    payers, or by the one that the guards name.
+    """Optimise the start model against its rewards, staying near it, watched by the second reward model, or
+    by the one that the guards name.
 
     `red_team` is the share of prompts that ask for harm; at 0 the policy's own prompts are asked alone.
     """

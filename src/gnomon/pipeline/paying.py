@@ -93,9 +93,7 @@ class Paying:
         assert self.payers.direct is not None, "whoever scores has to be measured first"
         own = self._constitution
         ref, kept = own.roles.labeller, self.folder / "labeller.jsonl"
-        served = (
-            asked_by_each(ref, kept, term, own.roles.budget) if ref is not None and is_served(ref) else None
-        )
+        served = asked_by_each(ref, kept, term, own.roles.budget) if ref and is_served(ref) else None
         return ConstitutionReward(direct_scorer(self.recipe, own, self.start, served), self.prompts)
 
     @property

@@ -16,8 +16,9 @@ from gnomon.pipeline.labellers import (
     DIRECT_JUDGE,
     FEEDBACK,
     FEEDBACK_JUDGE,
-    labels_by_reference,
-    labels_pairs,
+    wants_direct,
+    wants_feedback,
+    wants_feedback_judge,
     wants_judge,
 )
 from gnomon.pipeline.probe import Rates, measure
@@ -260,9 +261,9 @@ def _constitution(
     judged = 2 * asked_for * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
     tuned = share * counted.sft_tokens
     costs = [revise, _cost("constitutional", share * _epoch(counted, rates), tuned, rates, trains=True)]
-    if labels_by_reference(recipe) and labels_pairs(recipe):
+    if wants_feedback(recipe):
         costs.append(_cost(FEEDBACK, judged * rates.train_token / 3, judged, rates))
-    if labels_by_reference(recipe) and recipe.pays_directly:
+    if wants_direct(recipe):
         costs.append(_direct(DIRECT, settings, response, rates))
     return costs
 
@@ -281,11 +282,11 @@ def _judge(recipe: Recipe, settings: ConstitutionSettings, counted: Counted, rat
     read = 2 * settings.gate_comparisons * counted.response + labels + rows * _mean(counted.red_team)
     seconds = rates.decode(rows, labels, cap) + read * rates.train_token / 3
     costs = [replace(judge, stage="judge")]
-    if labels_pairs(recipe):
+    if wants_feedback_judge(recipe):
         costs.append(_cost(FEEDBACK_JUDGE, seconds, read + labels, rates))
-    return costs + (
-        [_direct(DIRECT_JUDGE, settings, counted.response, rates)] if recipe.pays_directly else []
-    )
+    if recipe.pays_directly:
+        costs.append(_direct(DIRECT_JUDGE, settings, counted.response, rates))
+    return costs
 
 
 def _snapshots(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:

@@ -23,8 +23,10 @@ from gnomon.pipeline.labellers import (
     FEEDBACK,
     FEEDBACK_JUDGE,
     deciding,
-    labels_by_reference,
-    labels_pairs,
+    wants_direct,
+    wants_direct_judge,
+    wants_feedback,
+    wants_feedback_judge,
     wants_judge,
 )
 from gnomon.pipeline.openings import Opening, of_stages, record
@@ -303,22 +305,6 @@ def _optimises(recipe: Recipe) -> bool:
     return recipe.optimises
 
 
-def _labels(recipe: Recipe) -> bool:
-    return labels_by_reference(recipe) and labels_pairs(recipe)
-
-
-def _judge_labels(recipe: Recipe) -> bool:
-    return wants_judge(recipe) and labels_pairs(recipe)
-
-
-def _scores(recipe: Recipe) -> bool:
-    return labels_by_reference(recipe) and recipe.pays_directly
-
-
-def _judge_scores(recipe: Recipe) -> bool:
-    return wants_judge(recipe) and recipe.pays_directly
-
-
 def _examines(recipe: Recipe) -> bool:
     return bool(recipe.evaluation.suites)
 
@@ -358,11 +344,11 @@ WALK: Mapping[str, Step] = MappingProxyType(
         "sft": Step(_sft),
         "revise": Step(_revise, ("constitution",)),
         "constitutional": Step(_constitutional, ("constitution",)),
-        FEEDBACK: Step(_feedback, ("constitution",), _labels),
-        DIRECT: Step(_direct, ("constitution", "policy"), _scores),
+        FEEDBACK: Step(_feedback, ("constitution",), wants_feedback),
+        DIRECT: Step(_direct, ("constitution", "policy"), wants_direct),
         "judge": Step(_judge, ("constitution",), wants_judge),
-        DIRECT_JUDGE: Step(_direct_judge, ("constitution", "policy"), _judge_scores),
-        FEEDBACK_JUDGE: Step(_feedback_judge, ("constitution",), _judge_labels),
+        DIRECT_JUDGE: Step(_direct_judge, ("constitution", "policy"), wants_direct_judge),
+        FEEDBACK_JUDGE: Step(_feedback_judge, ("constitution",), wants_feedback_judge),
         "preference": Step(_preference, ("preference",)),
         "reward": Step(_first_reward, ("reward",)),
         "reward_second": Step(lambda road: _reward(road, ("second",)), ("reward",)),
