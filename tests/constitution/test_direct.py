@@ -106,6 +106,7 @@ def test_a_process_without_samples_asks_nothing():
     assert ConstitutionReward(scorer(lambda one: 1 / 0), PROMPTS)([]) == []
 
 
+@pytest.mark.mistake("kept-for-broken")
 def test_as_a_judge_it_prefers_the_answer_that_scores_higher_wherever_it_stands():
     def grade(one):
         return 1.5 if one.answer.startswith("good") else -0.5

@@ -38,6 +38,7 @@ def logps(lm, ids):
     return told[torch.arange(len(ids) - 1), torch.tensor(ids[1:])]
 
 
+@pytest.mark.mistake("kept-for-broken")
 @pytest.mark.parametrize("ended", [True, False])
 def test_contrast_is_the_log_ratio_of_the_answer_under_both_framings(lm, ended):
     """Above 0 where it is likelier with the principle asked for; an answer that was cut off has no end."""
@@ -69,6 +70,7 @@ def test_a_grade_does_not_depend_on_what_else_is_asked(lm, method):
     assert len(set(together)) == 4
 
 
+@pytest.mark.mistake("kept-for-broken")
 def test_a_rating_is_the_mean_of_ten_brought_to_lie_between_one_and_minus_one():
     """Sure of 10 is 1, of 1 is -1; 9 by 3 to 1 over 5 is 8 on average, which is 7 ninths of the way up."""
 

@@ -83,11 +83,14 @@ def local_rates(lm: LanguageModel) -> Rates:
     """
 
     def rates(requests: Sequence[Conversation]) -> list[list[float]]:
-        rows = [(talk, lm.encode_prompt(talk), number) for talk in requests for number in NUMBERS]
-        ids = [lm.encode(talk.then(Message("assistant", number))).ids for talk, _, number in rows]
-        prompts = [prompt for _, prompt, _ in rows]
-        replies = [own[len(prompt) :] for own, prompt in zip(ids, prompts, strict=True)]
-        logps = [float(row.sum()) for row in sequence_logps(lm, prompts, replies)]
+        prompts = [lm.encode_prompt(talk) for talk in requests]
+        rows = [
+            (prompt, lm.encode(talk.then(Message("assistant", number))).ids[len(prompt) :])
+            for talk, prompt in zip(requests, prompts, strict=True)
+            for number in NUMBERS
+        ]
+        told = sequence_logps(lm, [prompt for prompt, _ in rows], [reply for _, reply in rows])
+        logps = [float(row.sum()) for row in told]
         return [logps[start : start + len(NUMBERS)] for start in range(0, len(logps), len(NUMBERS))]
 
     return rates
