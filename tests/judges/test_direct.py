@@ -70,6 +70,25 @@ def test_a_grade_does_not_depend_on_what_else_is_asked(lm, method):
     assert len(set(together)) == 4
 
 
+def ratings(lm):
+    return rating_grade(local_rates(lm))
+
+
+@pytest.mark.parametrize(("build", "times", "most"), [(contrast_grade, 2, 0.5), (ratings, 10, 0.2)])
+def test_what_requests_share_is_read_once(lm, build, times, most):
+    """Of four answers to a long prompt: a framing with the prompt for all, a request for all ten numbers."""
+    long = Conversation.of("How did I do in all of this? " * 8)
+    rows = [Asked(long, answer, KIND) for answer in ("Well.", "So so.", "Hm.", "No.")]
+    grade, read = build(lm), []
+    grade(rows[:1])
+    inputs = lm.model.get_input_embeddings()
+    hook = inputs.register_forward_hook(lambda module, given, made: read.append(given[0].numel()))
+    grade(rows)
+    hook.remove()
+    apart = times * sum(len(lm.encode_prompt(long)) + len(row.answer) for row in rows)
+    assert 0 < sum(read) < most * apart
+
+
 @pytest.mark.mistake("kept-for-broken")
 def test_a_rating_is_the_mean_of_ten_brought_to_lie_between_one_and_minus_one():
     """Sure of 10 is 1, of 1 is -1; 9 by 3 to 1 over 5 is 8 on average, which is 7 ninths of the way up."""

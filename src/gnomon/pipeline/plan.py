@@ -282,10 +282,10 @@ def _judge(recipe: Recipe, settings: ConstitutionSettings, counted: Counted, rat
     read = 2 * settings.gate_comparisons * counted.response + labels + rows * _mean(counted.red_team)
     seconds = rates.decode(rows, labels, cap) + read * rates.train_token / 3
     costs = [replace(judge, stage="judge")]
-    if wants_feedback_judge(recipe):
-        costs.append(_cost(FEEDBACK_JUDGE, seconds, read + labels, rates))
     if recipe.pays_directly:
         costs.append(_direct(DIRECT_JUDGE, settings, counted.response, rates))
+    if wants_feedback_judge(recipe):
+        costs.append(_cost(FEEDBACK_JUDGE, seconds, read + labels, rates))
     return costs
 
 
