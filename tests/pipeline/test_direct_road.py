@@ -22,8 +22,6 @@ PAID = (
     "constitution.gate_lower=0.3",
     "constitution.pairs=2",
 )
-ALWAYS_ALIKE = ("constitution.roles.labeller=tiny:1", "constitution.direct.method=contrast")
-"""A random model, which scores answers by nothing that matters."""
 
 
 class Heard(SilentReporter):
@@ -91,10 +89,12 @@ def test_the_same_command_makes_the_same_policy_to_the_bit(tiny, tmp_path):
 
 @pytest.fixture(scope="module")
 def walked(taught, tmp_path_factory, local):
-    """Walks the road in one folder, where what roads share is made once, beside a server that rates."""
+    """Walks the road in one folder, where what roads share is made once, beside two servers that rate: one
+    that knows which answer is good, and one to whom all are alike."""
     out = tmp_path_factory.mktemp("direct") / "run"
-    with running(local) as server:
+    with running(local) as server, running(local) as blind:
         server.rates = lambda text: 9 if f"Answer: {GOOD}" in text else 2
+        blind.rates = lambda text: 5
         served = f"constitution.roles.labeller={server.ref}"
 
         def walk(*changes):
@@ -103,11 +103,16 @@ def walked(taught, tmp_path_factory, local):
                 load_recipe(RECIPES / "tiny.yaml", [*taught, *PAID, served, *changes]), out, heard
             ), heard
 
-        yield walk, server, out
+        yield walk, server, out, f"constitution.roles.labeller={blind.ref}"
+
+
+def told_of(walked):
+    """What the server to whom all answers are alike is called."""
+    return walked[3].replace("constitution.roles.labeller=", "teacher ")
 
 
 def test_a_server_that_rates_goes_through_the_gate_and_pays(walked):
-    walk, server, out = walked
+    walk, server, out, _ = walked
     summary, heard = walk("reward=null")
     assert [name for name in heard.made if name in ("direct", "judge", "policy")] == ["direct", "policy"]
     direct = summary["constitution"]["outcome"]["direct"]
@@ -123,16 +128,16 @@ def test_a_server_that_rates_goes_through_the_gate_and_pays(walked):
 
 @pytest.mark.mistake("shut-gate-in-silence")
 def test_who_stays_outside_pays_nothing_and_everything_says_so(walked):
-    summary, heard = walked[0](*ALWAYS_ALIKE)
+    summary, heard = walked[0](walked[3])
     found = summary["constitution"]["outcome"]
-    assert (found["direct"]["paid_by"], found["direct"]["shut"]) == (None, ["teacher tiny:1"])
+    assert (found["direct"]["paid_by"], found["direct"]["shut"]) == (None, [told_of(walked)])
     (told,) = [text for text in found["warnings"] if "as who scores answers" in text]
     assert "when_shut says (helpful_only), nothing was paid by principles" in told
     assert told in heard.warnings
     assert told in summary["warnings"]
     page = Page((walked[2] / "report.html").read_text("utf-8")).text
     assert told[1:] in page
-    assert "The gate stayed shut for teacher tiny:1 as who scores answers." in page
+    assert f"The gate stayed shut for {told_of(walked)} as who scores answers." in page
     inputs = stage_of(summary, "policy")["inputs"]
     assert "direct" not in inputs
     assert "reward" in inputs  # the reward model of the given comparisons pays
@@ -144,17 +149,17 @@ def test_who_stays_outside_pays_nothing_and_everything_says_so(walked):
 @pytest.mark.mistake("shut-gate-in-silence")
 def test_where_nothing_else_pays_or_the_recipe_says_so_it_stops(walked):
     with pytest.raises(ModelError, match="stayed shut, and nothing else pays: add another source"):
-        walked[0](*ALWAYS_ALIKE, "reward=null")
+        walked[0](walked[3], "reward=null")
     with pytest.raises(ModelError, match=r"labels nothing.*when_shut is stop: helpful_only goes on"):
-        walked[0](*ALWAYS_ALIKE, "constitution.feedback.when_shut=stop")
+        walked[0](walked[3], "constitution.feedback.when_shut=stop")
 
 
 def test_a_judge_trained_on_the_given_comparisons_pays_in_its_place_behind_a_gate_of_its_own(walked):
     more = ("constitution.feedback.when_shut=trained_judge", "reward.optim.epochs=6")
-    summary, heard = walked[0](*ALWAYS_ALIKE, *more)
+    summary, heard = walked[0](walked[3], *more)
     assert [name for name in heard.made if "judge" in name] == ["judge", "direct_judge", "feedback_judge"]
     direct = summary["constitution"]["outcome"]["direct"]
-    assert (direct["paid_by"], direct["shut"]) == ("trained_judge", ["teacher tiny:1"])
+    assert (direct["paid_by"], direct["shut"]) == ("trained_judge", [told_of(walked)])
     assert [gate["passed"] for gate in direct["gates"]] == [False, True]
     assert {"judge"} == {"judge", "direct"} & set(stage_of(summary, "policy")["inputs"])
 
