@@ -21,7 +21,7 @@ from gnomon.constitution.modes import OWN as OWN_WAY
 from gnomon.data.dialects import DIALECTS
 from gnomon.evaluation.reward import scored_report
 from gnomon.evaluation.summary import METRICS
-from gnomon.feedback_settings import FeedbackSettings, SnapshotSettings
+from gnomon.feedback_settings import DirectSettings, FeedbackSettings, SnapshotSettings
 from gnomon.judges.verifiable import KINDS
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel, load
@@ -124,6 +124,11 @@ def test_metrics_of_a_snapshot_are_defined_and_shown():
 def test_settings_of_snapshots_are_listed():
     table = rows(section(read("docs/constitution.md"), "Each snapshot"))
     assert {cell.strip("`") for cell, *_ in table} == set(SnapshotSettings.model_fields)
+
+
+def test_settings_of_direct_reward_are_listed():
+    table = rows(section(read("docs/constitution.md"), "Paid by principles"))
+    assert {cell.strip("`") for cell, *_ in table} == set(DirectSettings.model_fields)
 
 
 def test_settings_and_modes_of_labelling_are_listed():

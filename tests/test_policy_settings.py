@@ -77,6 +77,11 @@ def test_a_reward_is_named_by_its_source():
     own = policy("rewards=[model, 'python:own.rewards:brief', 'path:runs/other']")
     assert own.sources == ("model", "python:own.rewards:brief", "path:runs/other")
     assert [term.called for term in own.rewards] == ["model", "brief", "other"]
+    served = policy("rewards=[constitution, 'judge:endpoint:http://localhost:1/v1#tuned', judge:hub:o/n]")
+    assert [term.called for term in served.rewards] == ["constitution", "tuned", "n"]
+    assert served.by_constitution
+    assert not own.by_constitution
+    assert not served.needs_reward_model
 
 
 def test_what_needs_a_reward_model_is_told():
@@ -100,7 +105,7 @@ def test_a_reward_has_a_weight_or_a_threshold_or_both():
     [
         (
             ["rewards=[modle]"],
-            "source is 'modle'; write model, form, path:DIR, judge:MODEL or python:",
+            "source is 'modle'; write model, form, constitution, path:DIR, judge:MODEL or python:",
         ),
         (["rewards=['python:own.rewards']"], "source is 'python:own.rewards'; write model"),
         (["rewards=[{source: model, wieght: 2}]"], "'policy.rewards.0.wieght'; did you mean 'weight'?"),

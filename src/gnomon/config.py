@@ -11,7 +11,13 @@ from pydantic import (
 )
 
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import FeedbackSettings, HygieneSettings, RoleSettings, SnapshotSettings
+from gnomon.feedback_settings import (
+    DirectSettings,
+    FeedbackSettings,
+    HygieneSettings,
+    RoleSettings,
+    SnapshotSettings,
+)
 from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
 from gnomon.settings import OptimSettings, Settings
@@ -247,6 +253,7 @@ class ConstitutionSettings(Settings):
     )
     gate_comparisons: int = Field(96, ge=1, description="comparisons with known answers it is measured on")
     feedback: FeedbackSettings = FeedbackSettings()
+    direct: DirectSettings = DirectSettings()
     roles: RoleSettings = RoleSettings()
     snapshots: SnapshotSettings | None = Field(
         None, description="measure harmlessness beside helpfulness of every model of the road"
@@ -302,6 +309,28 @@ class Recipe(Settings):
     def optimises(self) -> bool:
         """Whether there is a policy to be optimised, and what pays it."""
         return self.policy is not None and (self.reward is not None or not self.policy.needs_reward_model)
+
+    @property
+    def pays_directly(self) -> bool:
+        """Whether the policy is paid by the constitution itself."""
+        return self.policy is not None and self.policy.by_constitution
+
+    @model_validator(mode="after")
+    def _somebody_scores(self) -> Self:
+        if not self.pays_directly:
+            return self
+        if self.constitution is None:
+            raise ValueError(
+                "policy.rewards: constitution is a source, and the recipe has none; set `constitution`, or "
+                "name another source"
+            )
+        if self.constitution.roles.noise is not None:
+            raise ValueError(
+                f"constitution.roles.labeller is {self.constitution.roles.labeller}, which labels pairs and "
+                "scores no single answer; name a model, an endpoint or trained_judge, or take the source "
+                "constitution out of policy.rewards"
+            )
+        return self
 
     @model_validator(mode="after")
     def _bodies_are_whole(self) -> Self:

@@ -61,6 +61,19 @@ class RoleSettings(Settings):
         return float(str(self.labeller).removeprefix(TRUTH)) if found else None
 
 
+class DirectSettings(Settings):
+    """How whoever labels scores single answers, where a policy is paid by the constitution itself."""
+
+    method: Literal["contrast", "rating"] = Field(
+        "contrast",
+        description="contrast: nats by which an answer is likelier where a principle is asked for than where "
+        "its breach is; rating: the mean of 1 to 10 by their likelihoods as the reply, from -1 to 1",
+    )
+    ensemble: int = Field(
+        1, ge=1, description="principles drawn for each prompt of a batch, whose mean its samples are paid"
+    )
+
+
 class FeedbackSettings(Settings):
     """How comparisons are labelled, and where known answers to the very pairs come from."""
 

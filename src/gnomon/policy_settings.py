@@ -15,7 +15,10 @@ Algorithm = Literal["rloo", "grpo", "dr_grpo", "dapo", "reinforce_pp", "ppo", "r
 Average = Literal["tokens", "sequences", "constant", "sums"]
 Estimator = Literal["k1", "k2", "k3"]
 
-SOURCE = re.compile(r"model|form|path:.+|judge:.+|python:(?:\w+\.)*\w+:\w+")
+CONSTITUTION = "constitution"
+"""The source of rewards by principles, from whoever labels under the constitution."""
+
+SOURCE = re.compile(rf"model|form|{CONSTITUTION}|path:.+|judge:.+|python:(?:\w+\.)*\w+:\w+")
 """Where a reward comes from."""
 
 
@@ -97,18 +100,23 @@ class MultiplierSettings(Settings):
 class RewardTerm(Settings):
     """One thing a sample is paid for, or is to keep to."""
 
-    source: str = Field(description="model, form, path:DIR, judge:MODEL or python:PACKAGE.MODULE:FUNCTION")
+    source: str = Field(
+        description="model, form, constitution, path:DIR, judge:MODEL or python:PACKAGE.MODULE:FUNCTION"
+    )
     name: str = Field("", pattern=r"^[\w-]*$", description="in metrics; empty: from its source")
     weight: float | None = Field(None, description="in the score; null: 1, and 0 where there is a threshold")
     at_most: float | None = Field(None, description="what its mean is to stay below, by a multiplier")
     at_least: float | None = Field(None, description="what its mean is to stay above, by a multiplier")
-    timeout: float = Field(60.0, gt=0, description="seconds a python function may take for one call")
+    timeout: float = Field(
+        60.0, gt=0, description="seconds a python function may take for one call, a server for one reply"
+    )
     batch: int = Field(64, ge=1, description="samples given to a python function in one call")
+    concurrency: int = Field(16, ge=1, description="requests that a server is asked at a time")
 
     @property
     def called(self) -> str:
         """Its name in metrics."""
-        return self.name or re.split(r"[:/]", self.source.rstrip("/"))[-1]
+        return self.name or re.split(r"[:/#]", self.source.rstrip("/"))[-1]
 
     @property
     def weighs(self) -> float:
@@ -124,7 +132,7 @@ class RewardTerm(Settings):
     def _sound(self) -> Self:
         if not SOURCE.fullmatch(self.source):
             raise ValueError(
-                f"source is {self.source!r}; write model, form, path:DIR, judge:MODEL or "
+                f"source is {self.source!r}; write model, form, constitution, path:DIR, judge:MODEL or "
                 "python:PACKAGE.MODULE:FUNCTION"
             )
         if self.at_most is not None and self.at_least is not None:
@@ -258,6 +266,11 @@ class PolicySettings(Settings):
     def needs_reward_model(self) -> bool:
         """Whether these settings speak of the trained reward model."""
         return "model" in self.sources or (self.algorithm == "ppo" and self.critic.start == "reward")
+
+    @property
+    def by_constitution(self) -> bool:
+        """Whether samples are scored by principles, with no reward model between."""
+        return CONSTITUTION in self.sources
 
     @property
     def limits(self) -> tuple[RewardTerm, ...]:

@@ -10,7 +10,7 @@ from gnomon.pipeline.plan import Counted, stage_costs
 from gnomon.pipeline.walk import names
 from gnomon.policy_settings import PolicySettings
 from gnomon.preference_settings import PreferenceSettings
-from gnomon.recipe import load_recipe
+from gnomon.recipe import changed, load_recipe
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +90,24 @@ def test_there_is_an_expectation_of_every_stage_of_the_published_road(data, labe
     assert {"judge", "feedback_judge", "snapshot_policy", "snapshots"} <= set(found)
     longer = recipe.model_copy(update={"constitution": recipe.constitution.model_copy(update={"repeats": 9})})
     assert expected(longer, data)["constitutional"] > found["constitutional"]
+
+
+@pytest.mark.parametrize("labeller", ["self", "trained_judge"])
+@pytest.mark.parametrize("learns", ["reward", "preference", None])
+def test_there_is_an_expectation_of_every_stage_where_principles_pay(data, labeller, learns):
+    """Pairs are labelled only where something learns from labels."""
+    own = [f"constitution.roles.labeller={labeller}", "policy.rewards=[constitution]"]
+    own += [] if learns == "reward" else ["reward=null"]
+    own += ["preference={}"] if learns == "preference" else []
+    recipe = load_recipe(ROOT / "recipes" / "constitution.yaml", own)
+    found = expected(recipe, data)
+    assert tuple(found) == names(recipe)
+    assert ("direct" in found) == (labeller == "self")
+    assert {"judge", "direct_judge", "policy"} <= set(found)
+    assert ("feedback_judge" in found) == (learns is not None)
+    twice = recipe.model_copy(update={"constitution": changed(recipe.constitution, direct={"ensemble": 2})})
+    assert expected(twice, data)["direct_judge"] > found["direct_judge"]
+    assert expected(twice, data)["policy"] > found["policy"]
 
 
 def test_a_loss_that_reads_more_is_expected_to_take_longer():

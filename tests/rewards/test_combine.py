@@ -159,6 +159,29 @@ def test_the_spread_of_a_sum_is_by_weights_of_ensembles_that_err_apart():
     assert len(said.values) == 4
 
 
+def test_a_reward_that_draws_is_told_of_its_batch_and_others_are_left_alone():
+    class Draws:
+        def __init__(self, drawn=""):
+            self.drawn = drawn
+
+        def at(self, drawn):
+            return Draws(drawn)
+
+        def __call__(self, samples):
+            return [float(len(self.drawn))] * len(samples)
+
+    own = Terms(
+        (
+            Term(RewardTerm(source="constitution"), Draws()),
+            Term(RewardTerm(source="model"), lambda samples: [7.0] * len(samples)),
+        )
+    )
+    assert own([sample()])[0].values == (0.0, 7.0)
+    assert own.at("12/3")([sample()])[0].values == (4.0, 7.0)
+    assert own([sample()])[0].values == (0.0, 7.0)
+    assert own.told_apart
+
+
 def test_without_an_ensemble_there_is_no_spread():
     lm = load("tiny:0", dtype="float32")
     assert Terms.of(ModelReward(Scorer(lm, drawn_head(lm))))([sample()])[0].spread is None

@@ -1,5 +1,6 @@
 import pytest
 
+from gnomon.errors import DataError
 from gnomon.judges.judgement import Abstention, Judgement, answer_text
 from gnomon.judges.rules import LongestWins
 from gnomon.records import Conversation, Prompt
@@ -19,7 +20,7 @@ def test_a_sample_is_worth_the_share_of_its_prompt_s_others_that_it_beats():
     assert found == pytest.approx([0.0, 1.0, 0.5, 0.5, 0.5])
 
 
-def test_probabilities_are_averaged_and_what_is_not_said_is_a_half():
+def test_probabilities_are_averaged():
     class Judge:
         ordered, probabilistic = True, True
 
@@ -34,16 +35,33 @@ def test_probabilities_are_averaged_and_what_is_not_said_is_a_half():
             said = {
                 ("a", "b"): Judgement.of(0.9, 0.7, "quality"),
                 ("a", "c"): Judgement.of(0.4, 0.4, "quality"),
+                ("b", "c"): Judgement.of(0.5, 0.5, "quality"),
             }
-            return [
-                said.get((answer_text(c.first), answer_text(c.second)), Abstention("none"))
-                for c in comparisons
-            ]
+            return [said[answer_text(c.first), answer_text(c.second)] for c in comparisons]
 
     judge = Judge()
     assert JudgeReward(judge, PROMPTS)(samples(1, "a", "b", "c")) == pytest.approx([0.6, 0.35, 0.55])
     assert judge.asked[0] == ("p1", "Say 1", "a", "b")
     assert len(judge.asked) == 3
+
+
+def test_what_a_judge_gives_no_verdict_on_stops_and_is_never_scored():
+    class Silent(LongestWins):
+        def prefer(self, comparisons):
+            said = super().prefer(comparisons)
+            return [
+                Abstention("unparsable", ("Verdict: A", "Both are nice.")) if c.id == "p1" else one
+                for c, one in zip(comparisons, said, strict=True)
+            ]
+
+    reward = JudgeReward(Silent(), PROMPTS, "judge:endpoint:http://h/v1#m")
+    with pytest.raises(
+        DataError,
+        match=r"judge:endpoint:http://h/v1#m gives no verdict \(unparsable\), for answers to the prompts p1: "
+        r"it said 'Verdict: A' and 'Both are nice.'",
+    ):
+        reward([*samples(0, "a", "ab"), *samples(1, "a", "ab", "abc")])
+    assert reward(samples(0, "a", "ab")) == [0.0, 1.0]
 
 
 def test_one_that_is_alone_is_a_half():

@@ -32,7 +32,8 @@ class Server(ThreadingHTTPServer):
 
     The first requests each meet one of `faults`; after `limit` answers every request is refused. Where it
     `says` something of a conversation's last turn, that is the answer, and the model is not asked; where it
-    has `odds` of A over B for it, those are the likelihoods it tells of both letters.
+    has `odds` of A over B for it, those are the likelihoods it tells of both letters; where it has a number
+    from 1 to 10 it `rates` by, that is the likeliest.
     """
 
     def __init__(self, local: LocalEngine) -> None:
@@ -45,6 +46,7 @@ class Server(ThreadingHTTPServer):
         self.limit = math.inf
         self.says: Callable[[str], str] | None = None
         self.odds: Callable[[str], float] | None = None
+        self.rates: Callable[[str], int] | None = None
         self.name, self.pause, self.at_once, self.most = "tiny", 0.0, 0, 0
 
     @property
@@ -57,6 +59,8 @@ class Server(ThreadingHTTPServer):
     def reply(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if self.odds is not None and body.get("top_logprobs"):
             return {"model": self.name, "choices": [lettered(self.odds(body["messages"][-1]["content"]))]}
+        if self.rates is not None and body.get("top_logprobs"):
+            return {"model": self.name, "choices": [rated(self.rates(body["messages"][-1]["content"]))]}
         if self.says is not None:
             message = {"role": "assistant", "content": self.says(body["messages"][-1]["content"])}
             choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": message}
@@ -130,6 +134,15 @@ def lettered(odds: float) -> dict[str, Any]:
     message = {"role": "assistant", "content": f"({said}"}
     content = {"content": [bracket, letter]}
     return {"index": 0, "finish_reason": "length", "message": message, "logprobs": content}
+
+
+def rated(number: int) -> dict[str, Any]:
+    """A choice of a number from 1 to 10, a token each, every step away from it half as likely."""
+    logps = {str(n): -abs(n - number) * math.log(2) for n in range(1, 11)}
+    tops = [{"token": token, "logprob": logp} for token, logp in logps.items()]
+    content = [{"token": str(number), "logprob": 0.0, "top_logprobs": tops}]
+    message = {"role": "assistant", "content": str(number)}
+    return {"index": 0, "finish_reason": "stop", "message": message, "logprobs": {"content": content}}
 
 
 def status(code: int, message: str = "", **headers: str) -> Fault:

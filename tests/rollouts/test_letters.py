@@ -47,6 +47,39 @@ def test_an_answer_of_no_letter_is_read_where_letters_were_likely_first():
     assert read_letters(reply(place("Well", Well=-0.3, so=-2.0)), AB, REF).logps == ()
 
 
+TEN = tuple(str(number) for number in range(1, 11))
+
+
+def numbers(said, **logps):
+    """A place of numbers, n1 for 1 and so on."""
+    tops = [{"token": name.strip("n_"), "logprob": logp} for name, logp in logps.items()]
+    return {"token": said, "logprob": 0.0, "top_logprobs": tops}
+
+
+def test_ten_is_read_where_it_is_a_token():
+    found = read_letters(reply(numbers("10", n10=-0.2, n1=-2.0, n9=-3.0)), TEN, REF).logps
+    assert (found[0], found[8], found[9]) == (-2.0, -3.0, -0.2)
+    assert found[3] == -3.0
+
+
+def test_ten_of_two_tokens_is_told_from_one_by_what_comes_after():
+    """Of what begins with 1 nine tenths go on with 0: a server that says 10 is not read as saying 1."""
+    told = reply(numbers("1", n1=math.log(0.5), n9=-3.0), numbers("0", n0=math.log(0.9), end=math.log(0.1)))
+    found = read_letters(told, TEN, REF).logps
+    assert (found[0], found[9]) == pytest.approx((math.log(0.05), math.log(0.45)))
+    told = reply(numbers("1", n1=math.log(0.5), n9=-3.0), numbers(".", dot=-0.1))
+    one, ten = read_letters(told, TEN, REF).logps[::9]
+    assert one == pytest.approx(math.log(0.5))
+    assert ten < -20
+
+
+def test_where_nobody_knows_what_comes_after_one_it_is_as_much_ten():
+    told = reply(numbers("7", n7=math.log(0.6), n1=math.log(0.2)))
+    found = read_letters(told, TEN, REF).logps
+    assert (found[0], found[9]) == pytest.approx((math.log(0.1), math.log(0.1)))
+    assert found[6] == pytest.approx(math.log(0.6))
+
+
 def test_a_server_that_tells_no_likelihoods_is_named():
     for choice in ({"message": {"content": "A"}}, {"message": {"content": "A"}, "logprobs": None}):
         with pytest.raises(ModelError, match=r"http://localhost/v1#m does not tell the log-probs"):

@@ -74,11 +74,22 @@ class ContrastJudge:
             for answer in (c.first, c.second)
             for affirm in (True, False)
         ]
-        logps = self.logps([prompt for prompt, _ in rows], [answer for _, answer in rows])
-        totals = torch.tensor([float(sum(row)) for row in logps]).view(-1, 2, 2)  # [pair, answer, framing]
-        ratios = totals[..., 0] - totals[..., 1]
-        first = [sigmoid(float(x)) for x in ratios[:, 0] - ratios[:, 1]]
+        ratios = framing_ratios(rows, self.logps)
+        first = [sigmoid(one - other) for one, other in zip(ratios[::2], ratios[1::2], strict=True)]
         return [Judgement.of(p, p, criterion.id) for p, criterion in zip(first, criteria, strict=True)]
+
+
+def framing_ratios(
+    rows: Sequence[tuple[Ids, Ids]], logps: Callable[[Sequence[Ids], Sequence[Ids]], Rows]
+) -> list[float]:
+    """In nats, how much likelier an answer is under the first of two framings than under the second.
+
+    `rows` are a prompt and an answer, each answer under both framings in turn; `logps` as `ContrastJudge`
+    has it.
+    """
+    told = logps([prompt for prompt, _ in rows], [answer for _, answer in rows])
+    totals = [float(sum(row)) for row in told]
+    return [kept - broken for kept, broken in zip(totals[::2], totals[1::2], strict=True)]
 
 
 def multiple_choice_judge(

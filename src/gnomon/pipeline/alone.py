@@ -14,8 +14,10 @@ from gnomon.models.reward_model import HEAD_FILE
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.averaging import average_stage
 from gnomon.pipeline.constitutional import kept_revisions, revise_stage
+from gnomon.pipeline.direct import direct_stage
 from gnomon.pipeline.feedback import ROWS, Given, feedback_stage
 from gnomon.pipeline.optimisation import policy_stage
+from gnomon.pipeline.paying import Payers
 from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
@@ -53,15 +55,17 @@ def train(
     Its figures are `out`/report.json. A reward model may be the `average` of others instead, whose folders
     these are.
     """
-    given = _reward(reward, recipe.policy or PolicySettings()) if kind == "policy" else None
+    paid = recipe.policy or PolicySettings()
+    given = _reward(reward, paid) if kind == "policy" else None
     with opened(recipe, out, reporter) as road:
-        mixed = kind == "policy" and recipe.policy is not None and recipe.policy.ptx_coef > 0
-        rows = _rows(road, READS[kind], *(["demonstrations"] if mixed else []))
+        beside = {"demonstrations": paid.ptx_coef > 0, "comparisons": paid.by_constitution}
+        rows = _rows(road, READS[kind], *(name for name, read in beside.items() if kind == "policy" and read))
         if average:
             models = [_scoring(folder) for folder in average]
             stage = average_stage(recipe, recipe.reward or RewardSettings(), rows, models)
         else:
-            stage = _stage(kind, recipe, rows, given)
+            direct = _measured(road, rows) if kind == "policy" and paid.by_constitution else None
+            stage = _stage(kind, recipe, rows, Payers(given, direct=direct))
         artefact = road.make(stage)
         if leads():
             with storing(out):
@@ -138,7 +142,18 @@ def _rows(road: Road, *wanted: str) -> Artefact:
     return road.make(data_stage(recipe, read_rows(data, recipe.seed)))
 
 
-def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> Stage:
+def _measured(road: Road, rows: Artefact) -> Artefact:
+    """Whoever is to score by the constitution; ModelError where the gate stays shut, as nobody is here who
+    could pay in their place."""
+    settings = road.recipe.constitution or ConstitutionSettings()
+    made = road.make(direct_stage(road.recipe, settings, rows, Start(road.recipe.model.ref)))
+    report = read_json(made.path / "report.json")
+    if report["gate_held"]:
+        raise ModelError(f"{report['gate']['message']}; or pay by other policy.rewards")
+    return made
+
+
+def _stage(kind: Kind, recipe: Recipe, data: Artefact, payers: Payers) -> Stage:
     start = Start(recipe.model.ref)
     if kind == "sft":
         return sft_stage(recipe, data, start)
@@ -147,7 +162,7 @@ def _stage(kind: Kind, recipe: Recipe, data: Artefact, reward: Start | None) -> 
     if kind == "preference":
         settings = recipe.preference or PreferenceSettings()
         return preference_stage(recipe, settings, data, start, ("reward", "second"))
-    return policy_stage(recipe, recipe.policy or PolicySettings(), data, start, reward)
+    return policy_stage(recipe, recipe.policy or PolicySettings(), data, start, payers)
 
 
 def _reward(folder: Path | None, settings: PolicySettings) -> Start | None:

@@ -11,7 +11,7 @@ import numpy as np
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.constitution.examples import load_examples
 from gnomon.constitution.feedback import label
-from gnomon.constitution.gate import GateReport, measure, with_sample
+from gnomon.constitution.gate import GateReport, Labels, measure, with_sample
 from gnomon.constitution.labeller import Labelling
 from gnomon.constitution.principles import Constitution
 from gnomon.data.formats import load as load_file
@@ -118,14 +118,14 @@ UNSEEN_BY_LABELS: dict[str, Any] = {
     **dict.fromkeys(
         ("optim", "revisions", "critiques", "hygiene", "helpful", "repeats", "roles", "snapshots"), True
     ),
-    **dict.fromkeys(("sl_start", "rl_start", "red_team_share"), True),
+    **dict.fromkeys(("sl_start", "rl_start", "red_team_share", "direct"), True),
     "feedback": {"share", "sample", "examples", "when_shut"},
 }
 """Settings that change no label, or are there by content."""
 
 
 def passed(
-    labeller: Labelling,
+    labeller: Labels,
     known: Sequence[Comparison],
     sample: Sequence[Comparison],
     settings: ConstitutionSettings,

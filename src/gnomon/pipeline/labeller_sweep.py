@@ -22,11 +22,16 @@ def sweep(recipe: Recipe, labellers: Sequence[str], out: Path, reporter: Reporte
     """Walk the road with each labeller, all in one folder, so that what they have in common is made once.
 
     Each labels alone: where its gate stays shut, its road goes on without AI labels. A row says what the gate
-    found and what the last model is like. ConfigError for a recipe without a constitution, or a labeller that
-    is named twice.
+    found and what the last model is like. ConfigError for a recipe without a constitution or one that
+    pays by it directly, or a labeller that is named twice.
     """
     if recipe.constitution is None:
         raise ConfigError("constitution is null in this recipe, and nothing in it labels; leave that out")
+    if recipe.pays_directly:
+        raise ConfigError(
+            "policy.rewards: constitution scores samples without labels, and labellers are compared by what "
+            "a policy learns from theirs; set policy.rewards to [model]"
+        )
     names = {name: re.sub(r"[^\w.-]+", "-", name) for name in labellers}
     if len(set(names.values())) < len(labellers):
         raise ConfigError("a labeller is named twice; name each once")

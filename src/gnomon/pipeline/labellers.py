@@ -18,6 +18,9 @@ from gnomon.pipeline.stages import Start
 FEEDBACK, FEEDBACK_JUDGE = "feedback", "feedback_judge"
 """The stages of labels: by whom the roles name, and by the judge that was trained."""
 
+DIRECT, DIRECT_JUDGE = "direct", "direct_judge"
+"""The stages that measure these as who scores single answers, where a policy is paid by the constitution."""
+
 
 def labeller_of(
     cast: Cast,
@@ -52,17 +55,41 @@ def is_model(ref: str | None) -> bool:
     return ref is None or not (ref == TRAINED_JUDGE or ref.startswith(TRUTH))
 
 
-def labels_by_reference(recipe: Recipe) -> bool:
-    """Whether somebody labels who is there before the road."""
-    return recipe.constitution is not None and recipe.constitution.roles.labeller != TRAINED_JUDGE
+def wants_feedback(recipe: Recipe) -> bool:
+    """Whether somebody labels pairs who is there before the road."""
+    return _by_reference(recipe) and _learns_labels(recipe)
+
+
+def wants_direct(recipe: Recipe) -> bool:
+    """Whether such a one scores the policy's samples."""
+    return _by_reference(recipe) and recipe.pays_directly
 
 
 def wants_judge(recipe: Recipe) -> bool:
-    """Whether a judge may have to be trained for labels."""
+    """Whether a judge may have to be trained, to label or to score."""
     settings = recipe.constitution
     return settings is not None and (
         settings.roles.labeller == TRAINED_JUDGE or settings.feedback.when_shut == "trained_judge"
     )
+
+
+def wants_feedback_judge(recipe: Recipe) -> bool:
+    """Whether it may have to label."""
+    return wants_judge(recipe) and _learns_labels(recipe)
+
+
+def wants_direct_judge(recipe: Recipe) -> bool:
+    """Whether it may have to score the policy's samples."""
+    return wants_judge(recipe) and recipe.pays_directly
+
+
+def _by_reference(recipe: Recipe) -> bool:
+    return recipe.constitution is not None and recipe.constitution.roles.labeller != TRAINED_JUDGE
+
+
+def _learns_labels(recipe: Recipe) -> bool:
+    """Pairs are left alone where samples are scored without them, and nothing else learns from labels."""
+    return not recipe.pays_directly or recipe.reward is not None or recipe.preference is not None
 
 
 def deciding(made: Mapping[str, Artefact]) -> Artefact | None:

@@ -9,7 +9,10 @@ from typing import Any, Self
 from gnomon.runs import RunFolder, read_json, write_json
 from gnomon.store import Store
 
-READS_TEST = ("answers_", "suites_", "preference", "reward", "judge", "feedback_judge", "snapshot_")
+READS_TEST = (
+    *("answers_", "suites_", "preference", "reward", "judge", "feedback_judge", "direct_judge"),
+    "snapshot_",
+)
 """Beginnings of the names of stages that read held-out rows."""
 
 DEV = "builtin:dev"

@@ -1,24 +1,22 @@
 """The stage of policy optimisation: its rewards, its critic, and what it says of itself."""
 
-import inspect
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from statistics import fmean
 
 from torch import nn
 
 from gnomon.config import Recipe
-from gnomon.errors import ConfigError, DataError, ModelError
-from gnomon.judges.judgement import QUALITY
-from gnomon.judges.pairwise import multiple_choice_judge
+from gnomon.errors import ConfigError, DataError
 from gnomon.models.critic import Critic, ValueModel
-from gnomon.models.load import LanguageModel, load, reads_alike
+from gnomon.models.load import LanguageModel
 from gnomon.models.lora import has_adapters, interpolate
-from gnomon.models.reward_model import Scorer, load_scorer
+from gnomon.models.reward_model import Scorer
 from gnomon.models.save import save_model
 from gnomon.pipeline.card import model_card
 from gnomon.pipeline.constitutional import mixed_prompts
 from gnomon.pipeline.guards import best_by, evaluation_of, set_aside, told_alarms, warning
+from gnomon.pipeline.paying import Payers, Paying, digests, frozen_scorer
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
@@ -26,21 +24,16 @@ from gnomon.pipeline.stages import (
     Start,
     reference_of,
     seen,
-    shared_out,
     stage_settings,
     trainable,
     trained_on,
 )
-from gnomon.policy_settings import EnsembleSettings, PolicySettings, RewardTerm
+from gnomon.policy_settings import PolicySettings
 from gnomon.records import Demonstration, Prompt
-from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
-from gnomon.rewards.form import FormReward
-from gnomon.rewards.functions import FunctionReward, find_function
-from gnomon.rewards.judged import JudgeReward
+from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
 from gnomon.settings import AdamSettings
-from gnomon.store import file_digest
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.samples import PolicyPrompts
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
@@ -54,8 +47,7 @@ def policy_stage(
     settings: PolicySettings,
     data: Artefact,
     start: Start,
-    reward: Start | None,
-    second: Start | None = None,
+    payers: Payers,
     red_team: float = 0.0,
 ) -> Stage:
     """Optimise the start model against its rewards, staying near it, watched by the second reward model, or
@@ -63,9 +55,10 @@ def policy_stage(
 
     `red_team` is the share of prompts that ask for harm; at 0 the policy's own prompts are asked alone.
     """
-    _check(recipe, settings, reward)
+    _check(recipe, settings, payers)
     if settings.guards.second is not None:
-        second = Start(settings.guards.second)
+        payers = replace(payers, second=Start(settings.guards.second))
+    reward, second = payers.reward, payers.second
     asked = ["policy.jsonl", *(["red_team.jsonl"] if red_team else [])]
     given = data.only(*asked, *(["sft.jsonl"] if settings.ptx_coef else []))
 
@@ -79,28 +72,23 @@ def policy_stage(
         best = best_by(settings.guards, aside, watched=second is not None)
         lm = trainable(recipe, start, measured=True)
         reference = None if has_adapters(lm.model) else reference_of(recipe, start)
-        scorer = None if reward is None else _scorer(recipe, reward.folder, lm)
+        scorer = None if reward is None else frozen_scorer(recipe, reward.folder, lm)
         longest = recipe.model.max_length - settings.max_new_tokens
         encoded, fitting = policy_prompts(lm, prompts, longest, context)
         points, others = policy_prompts(lm, aside, longest, context) if aside else (None, {})
-        known = fitting | others
+        paying = Paying(recipe, settings, start, payers, lm, fitting | others, context.work)
 
         objective = PolicyOptimisation(
             lm,
             LocalEngine(lm),  # each process asks its own: the objective spreads the prompts
-            Terms(
-                tuple(
-                    Term(it, _reward(recipe, it, settings.ensemble, scorer, lm, known))
-                    for it in settings.rewards
-                )
-            ),
+            paying.terms(scorer),
             encoded,
             settings,
             seed=recipe.seed,
             reference=reference,
         )
         if second is not None:
-            objective.watch = ModelReward(_scorer(recipe, second.folder, lm))
+            objective.watch = ModelReward(frozen_scorer(recipe, second.folder, lm))
         if points is not None:
             objective.set_aside(points)
         if settings.ptx_coef:
@@ -109,18 +97,15 @@ def policy_stage(
         _optimise(context, recipe, settings, objective, critic, best)
 
     chosen = stage_settings(
-        recipe, start, policy=seen(settings), rewards=_digests(settings), red_team=red_team
+        recipe, start, policy=seen(settings), rewards=digests(settings), red_team=red_team
     )
     chosen = dict(chosen) | ({"second": second.digest} if second and not second.artefact else {})
-    scorers = {"reward": reward, "second": second}
-    models = {name: None if it is None else it.artefact for name, it in scorers.items()} | start.inputs
-    inputs = {name: artefact for name, artefact in models.items() if artefact is not None}
-    return Stage("policy", 4, chosen, {"data": given, **inputs}, run)
+    return Stage("policy", 4, chosen, {"data": given, **payers.inputs, **start.inputs}, run)
 
 
-def _check(recipe: Recipe, settings: PolicySettings, reward: Start | None) -> None:
+def _check(recipe: Recipe, settings: PolicySettings, payers: Payers) -> None:
     """ConfigError where the settings ask for what there is not."""
-    if reward is None and settings.needs_reward_model:
+    if payers.reward is None and settings.needs_reward_model:
         raise ConfigError(
             "policy.rewards names the reward model, or the critic begins as it, and there is none: give "
             "--reward DIR, made by gnomon train reward"
@@ -191,44 +176,6 @@ def _critic(
     return Critic(lm, model)
 
 
-def _reward(
-    recipe: Recipe,
-    term: RewardTerm,
-    ensemble: EnsembleSettings,
-    scorer: Scorer | None,
-    lm: LanguageModel,
-    prompts: dict[tuple[int, ...], Prompt],
-) -> Reward:
-    """What a reward's source says of samples."""
-    kind, _, name = term.source.partition(":")
-    if kind == "python":
-        return FunctionReward(term.source, find_function(name), prompts, term.timeout, term.batch)
-    if kind == "form":
-        return FormReward(prompts)
-    if kind == "judge":
-        judge = load(name, dtype=recipe.model.dtype)
-        return JudgeReward(multiple_choice_judge(judge, lambda _: QUALITY), prompts)
-    if kind == "path":
-        return ModelReward(_scorer(recipe, Path(name), lm), ensemble)
-    assert scorer is not None
-    return ModelReward(scorer, ensemble)
-
-
-def _digests(settings: PolicySettings) -> dict[str, str]:
-    """What rewards from elsewhere consist of: other files make another policy."""
-    found = {}
-    for source in settings.sources:
-        kind, _, name = source.partition(":")
-        if kind == "judge":
-            found[source] = Start(name).digest
-        elif kind == "path":
-            found[source] = Start(source).digest
-        elif kind == "python":
-            file = inspect.getsourcefile(inspect.unwrap(find_function(name)))
-            found[source] = file_digest(Path(file)) if file else ""
-    return found
-
-
 def followed(context: StageContext) -> float | None:
     """Agreement of both reward models on the samples, the mean of all steps; little of it is warned of."""
     rows = read_metrics(context.metrics.path)
@@ -266,15 +213,3 @@ def policy_prompts(
         {ids: row.checks for row, ids in fitting if row.checks},
     )
     return prompts, {ids: row for row, ids in fitting}
-
-
-def _scorer(recipe: Recipe, folder: Path, lm: LanguageModel) -> Scorer:
-    """A reward model that is no longer trained, and reads what the policy writes."""
-    scorer = load_scorer(folder, dtype=recipe.model.dtype, device=recipe.model.loaded_to)
-    if not reads_alike(lm, scorer.lm):
-        raise ModelError(
-            f"the reward model in {folder} reads another vocabulary or chat template than the "
-            "policy; train one that starts from this policy's model"
-        )
-    shared_out(recipe, scorer.model)
-    return scorer

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gnomon.config import ConstitutionSettings
-from gnomon.pipeline.labellers import FEEDBACK, FEEDBACK_JUDGE, deciding
+from gnomon.pipeline.labellers import DIRECT, DIRECT_JUDGE, FEEDBACK, FEEDBACK_JUDGE, deciding
 from gnomon.pipeline.stage import Artefact
 from gnomon.runs import read_json
 
@@ -17,18 +17,15 @@ def outcome(settings: ConstitutionSettings, made: Mapping[str, Artefact]) -> dic
 
     `labels` is who gave the labels that were learnt from: `model`, `trained_judge`, `truth`, or None. `shut`
     names the labellers whose gate stayed shut, `gates` has every gate in turn. `told` is all of it in
-    sentences, `warnings` those of them that say what there was to be and is not.
+    sentences, `warnings` those of them that say what there was to be and is not. `direct`, where a policy was
+    to be paid by the constitution itself, says the same of whoever scores.
     """
-    reports = {
-        stage: read_json(made[stage].path / "report.json")
-        for stage in (FEEDBACK, FEEDBACK_JUDGE)
-        if stage in made
-    }
+    reports = _reports(made, FEEDBACK, FEEDBACK_JUDGE)
     shut = [report["labeller"] for report in reports.values() if report["gate_held"]]
     last = deciding(made)
     learnt = reports[last.stage] if last is not None and reports[last.stage]["ai_comparisons"] else None
     labels = None if last is None or learnt is None else _kind(settings, last.stage)
-    found = {
+    found: dict[str, Any] = {
         "labels": labels,
         "shut": shut,
         "gates": [{"labeller": report["labeller"], **report["gate"]} for report in reports.values()],
@@ -36,8 +33,58 @@ def outcome(settings: ConstitutionSettings, made: Mapping[str, Artefact]) -> dic
         "rl_start": settings.rl_start if "constitutional" in made else "sft",
     }
     warnings = [*_lost(settings, made), *_shut(settings, shut, labels), *_below(learnt)]
-    told = [*warnings, *_learnt(labels, learnt)]
-    return found | {"warnings": warnings, "told": told}
+    told = _learnt(labels, learnt)
+    if scored := _reports(made, DIRECT, DIRECT_JUDGE):
+        found["direct"] = direct = _direct(scored)
+        warnings += _unpaid(settings, direct)
+        told += _paid(settings, direct)
+    return found | {"warnings": warnings, "told": [*warnings, *told]}
+
+
+def _reports(made: Mapping[str, Artefact], *stages: str) -> dict[str, Any]:
+    return {stage: read_json(made[stage].path / "report.json") for stage in stages if stage in made}
+
+
+def _direct(reports: Mapping[str, Any]) -> dict[str, Any]:
+    """Who scores the policy's samples by the constitution: `model`, `trained_judge`, or None where every gate
+    stayed shut."""
+    in_ = [(stage, report) for stage, report in reports.items() if not report["gate_held"]]
+    return {
+        "paid_by": None if not in_ else "model" if in_[-1][0] == DIRECT else "trained_judge",
+        "scorer": in_[-1][1]["labeller"] if in_ else None,
+        "below": [report["labeller"] for _, report in in_ if not report["gate"]["passed"]],
+        "shut": [report["labeller"] for report in reports.values() if report["gate_held"]],
+        "gates": [{"labeller": report["labeller"], **report["gate"]} for report in reports.values()],
+    }
+
+
+def _unpaid(settings: ConstitutionSettings, direct: Mapping[str, Any]) -> list[str]:
+    """What pays where whoever was to score stayed outside, and who pays though below the bar."""
+    told = [
+        f"the scores of {name} are below the bar of the gate and paid the policy all the same, as "
+        "constitution.feedback.gate says (warns)"
+        for name in direct["below"]
+    ]
+    if not direct["shut"]:
+        return told
+    pays = {
+        "trained_judge": "a judge trained on the given comparisons, which reads no principle, paid instead",
+        None: "nothing was paid by principles: what paid are the other rewards, or the reward model",
+    }
+    return [
+        f"the gate stayed shut for {' and '.join(direct['shut'])} as who scores answers; as "
+        f"constitution.feedback.when_shut says ({settings.feedback.when_shut}), {pays[direct['paid_by']]}",
+        *told,
+    ]
+
+
+def _paid(settings: ConstitutionSettings, direct: Mapping[str, Any]) -> list[str]:
+    if direct["paid_by"] != "model":
+        return []
+    return [
+        f"the policy was paid by principles: {direct['scorer']} scored its answers by "
+        f"{settings.direct.method}, with no reward model between"
+    ]
 
 
 def titles(found: Mapping[str, Any]) -> dict[str, str]:
@@ -49,7 +96,9 @@ def titles(found: Mapping[str, Any]) -> dict[str, str]:
         "trained_judge": f"{name}, trained judge",
         "truth": f"{name}, planted labels",
     }
-    return SNAPSHOTS | {"policy": called[found["labels"]]}
+    paid = found.get("direct", {}).get("paid_by")
+    direct = {"model": f"{name}, direct", "trained_judge": called["trained_judge"]}
+    return SNAPSHOTS | {"policy": direct.get(paid, called[found["labels"]])}
 
 
 def _kind(settings: ConstitutionSettings, stage: str) -> str:

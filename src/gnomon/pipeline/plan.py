@@ -11,7 +11,16 @@ from gnomon.data.sources import Data
 from gnomon.models.branches import groups_of, shares
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import load_trainable
-from gnomon.pipeline.labellers import FEEDBACK, FEEDBACK_JUDGE, labels_by_reference, wants_judge
+from gnomon.pipeline.labellers import (
+    DIRECT,
+    DIRECT_JUDGE,
+    FEEDBACK,
+    FEEDBACK_JUDGE,
+    wants_direct,
+    wants_feedback,
+    wants_feedback_judge,
+    wants_judge,
+)
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.snapshots import SNAPSHOT, snapshot_suites
@@ -136,7 +145,7 @@ def stage_costs(recipe: Recipe, counted: Counted, rates: Rates) -> tuple[Cost, .
     if recipe.reward is not None:
         costs += _rewards(recipe.reward, counted, rates)
     if recipe.policy is not None and recipe.optimises:
-        costs.append(_policy(recipe.policy, counted, rates))
+        costs.append(_policy(recipe, recipe.policy, counted, rates))
     examined = [*_suites(recipe, counted, rates), *_snapshots(recipe, counted, rates)]
     return (*costs, *_answers(recipe, counted, rates), *examined)
 
@@ -214,7 +223,7 @@ def _preference(recipe: Recipe, settings: PreferenceSettings, counted: Counted, 
     return _cost("preference", seconds, tokens, rates, held=held, trains=True)
 
 
-def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
+def _policy(recipe: Recipe, settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     rows, cap = settings.optim.batch_size, settings.max_new_tokens
     response = min(counted.response, cap)
     labels = rows * response
@@ -222,6 +231,8 @@ def _policy(settings: PolicySettings, counted: Counted, rates: Rates) -> Cost:
     tokens = prompts * _mean(counted.policy) + labels
     # sampled, read by the reference, scored by both reward models; then learnt from
     sampled = rates.decode(rows, labels, cap) + tokens * (rates.forward_token + 2 / 3 * rates.train_token)
+    if recipe.pays_directly and recipe.constitution is not None:  # read under two framings of each principle
+        sampled += 2 * recipe.constitution.direct.ensemble * tokens * rates.train_token / 3
     learnt = settings.form.epochs * (tokens * rates.train_token + labels * rates.train_label)
     if settings.ptx_coef:
         learnt += settings.ptx_rows / max(1, counted.demonstrations) * _epoch(counted, rates)
@@ -250,9 +261,17 @@ def _constitution(
     judged = 2 * asked_for * settings.gate_comparisons * (2 * response + CHOICE_TOKENS)
     tuned = share * counted.sft_tokens
     costs = [revise, _cost("constitutional", share * _epoch(counted, rates), tuned, rates, trains=True)]
-    if labels_by_reference(recipe):
+    if wants_feedback(recipe):
         costs.append(_cost(FEEDBACK, judged * rates.train_token / 3, judged, rates))
+    if wants_direct(recipe):
+        costs.append(_direct(DIRECT, settings, response, rates))
     return costs
+
+
+def _direct(stage: str, settings: ConstitutionSettings, response: float, rates: Rates) -> Cost:
+    """Both answers of known comparisons, each under the framings of a few principles."""
+    tokens = 4 * settings.direct.ensemble * settings.gate_comparisons * (response + CHOICE_TOKENS)
+    return _cost(stage, tokens * rates.train_token / 3, tokens, rates)
 
 
 def _judge(recipe: Recipe, settings: ConstitutionSettings, counted: Counted, rates: Rates) -> list[Cost]:
@@ -262,7 +281,12 @@ def _judge(recipe: Recipe, settings: ConstitutionSettings, counted: Counted, rat
     labels = rows * min(counted.response, cap)
     read = 2 * settings.gate_comparisons * counted.response + labels + rows * _mean(counted.red_team)
     seconds = rates.decode(rows, labels, cap) + read * rates.train_token / 3
-    return [replace(judge, stage="judge"), _cost(FEEDBACK_JUDGE, seconds, read + labels, rates)]
+    costs = [replace(judge, stage="judge")]
+    if recipe.pays_directly:
+        costs.append(_direct(DIRECT_JUDGE, settings, counted.response, rates))
+    if wants_feedback_judge(recipe):
+        costs.append(_cost(FEEDBACK_JUDGE, seconds, read + labels, rates))
+    return costs
 
 
 def _snapshots(recipe: Recipe, counted: Counted, rates: Rates) -> list[Cost]:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gnomon.constitution.labeller import Who
-from gnomon.distributed import agreed, leads
+from gnomon.distributed import agreed, leads, rank, size
 from gnomon.errors import ConfigError
 from gnomon.judges.choosing import Backend, endpoint_backend, local_backend
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
 from gnomon.pipeline.stages import Start
+from gnomon.policy_settings import RewardTerm
 from gnomon.records import Conversation
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.rollouts.letters import Letters
@@ -124,11 +125,22 @@ def asked_once(ref: str, kept: Path | None, budget: int | None = None) -> AskedO
     return AskedOnce(_endpoint(ref, kept, budget))
 
 
-def _endpoint(ref: str, kept: Path | None, budget: int | None) -> "EndpointEngine":
+def asked_by_each(ref: str, kept: Path, term: RewardTerm, budget: int | None = None) -> "EndpointEngine":
+    """A server that each of several processes asks about samples of its own, as a reward's settings say: each
+    keeps what it was told in a file of its own, and has an equal part of the budget."""
+    own = kept.with_name(f"{kept.stem}-{rank()}{kept.suffix}")
+    return _endpoint(ref, own, None if budget is None else max(1, budget // size()), term)
+
+
+def _endpoint(
+    ref: str, kept: Path | None, budget: int | None, term: RewardTerm | None = None
+) -> "EndpointEngine":
     try:
         from gnomon.rollouts.endpoint import EndpointEngine  # noqa: PLC0415  only here is its extra needed
+        from gnomon.rollouts.server import Patience  # noqa: PLC0415  the same extra
     except ImportError as problem:
         raise ConfigError(
             f"{ref} needs a package that is missing ({problem}): pip install 'gnomon[endpoint]'"
         ) from problem
-    return EndpointEngine(parse_endpoint_ref(ref), kept, budget=budget)
+    patience = None if term is None else Patience(requests=term.concurrency, timeout=term.timeout)
+    return EndpointEngine(parse_endpoint_ref(ref), kept, patience, budget=budget)

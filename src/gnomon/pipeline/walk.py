@@ -15,16 +15,23 @@ from gnomon.models.load import resolve
 from gnomon.models.reference import parse_model_ref
 from gnomon.pipeline.answers import answers_stage
 from gnomon.pipeline.constitutional import ENOUGH, constitutional_stage, revise_stage
+from gnomon.pipeline.direct import direct_stage, without_constitution
 from gnomon.pipeline.feedback import feedback_stage
 from gnomon.pipeline.labellers import (
+    DIRECT,
+    DIRECT_JUDGE,
     FEEDBACK,
     FEEDBACK_JUDGE,
     deciding,
-    labels_by_reference,
+    wants_direct,
+    wants_direct_judge,
+    wants_feedback,
+    wants_feedback_judge,
     wants_judge,
 )
 from gnomon.pipeline.openings import Opening, of_stages, record
 from gnomon.pipeline.optimisation import policy_stage
+from gnomon.pipeline.paying import Payers
 from gnomon.pipeline.preference import preference_stage
 from gnomon.pipeline.reporter import Reporter, SilentReporter
 from gnomon.pipeline.snapshots import SNAPSHOT, measures, snapshot_stage, snapshots_stage
@@ -118,14 +125,14 @@ def names(recipe: Recipe, until: Until | None = None) -> tuple[str, ...]:
 
 
 def walk(road: Road, stages: Sequence[str]) -> None:
-    """Make the stages of these names; ModelError where the gate of AI labels stays shut and the recipe says
-    to stop then."""
+    """Make the stages of these names; ModelError where the gate of AI labels, or of whoever scores answers,
+    stays shut and the recipe says to stop then."""
     for name in stages:
         stage = WALK[name].build(road)
         if stage is None:
             continue
         made = road.make(stage)
-        if name in (FEEDBACK, FEEDBACK_JUDGE):
+        if name in GATED:
             _stop_where_shut(road.recipe, read_json(made.path / "report.json"))
 
 
@@ -186,10 +193,28 @@ def _feedback(road: Road) -> Stage:
     return feedback_stage(road.recipe, settings, road.principles, data, road.start(rl_start(road)))
 
 
+def _shut_out(road: Road, stage: str) -> bool:
+    """Whether whoever the roles name was measured in a stage, and may not go on."""
+    return stage in road.made and bool(road.figure(stage, "gate_held", unmade=0))
+
+
+def _let_in(road: Road, stage: str) -> bool:
+    """Whether somebody was measured in a stage, and goes on."""
+    return stage in road.made and not _shut_out(road, stage)
+
+
+def _direct(road: Road) -> Stage:
+    """Whoever the roles name, as who scores single answers."""
+    settings = road.recipe.constitution
+    assert settings is not None
+    return direct_stage(road.recipe, settings, road.made["data"], road.start(rl_start(road)))
+
+
 def _judge(road: Road) -> Stage | None:
-    """A reward model of the given comparisons alone, where it is to label."""
+    """A reward model of the given comparisons alone, where it is to label, or to pay."""
     made = road.made
-    if FEEDBACK in made and not road.figure(FEEDBACK, "gate_held", unmade=0):
+    measured = [stage for stage in (FEEDBACK, DIRECT) if stage in made]
+    if measured and not any(_shut_out(road, stage) for stage in measured):
         return None
     own = (road.recipe.reward or RewardSettings()).model_copy(update={"without": ()})
     return replace(reward_stage(road.recipe, own, made["data"], road.start("sft")), name="judge")
@@ -198,10 +223,18 @@ def _judge(road: Road) -> Stage | None:
 def _feedback_judge(road: Road) -> Stage | None:
     settings, made = road.recipe.constitution, road.made
     assert settings is not None
-    if "judge" not in made:
+    if "judge" not in made or _let_in(road, FEEDBACK):
         return None
     start = road.start(rl_start(road))
     return feedback_stage(road.recipe, settings, road.principles, made["data"], start, judge=made["judge"])
+
+
+def _direct_judge(road: Road) -> Stage | None:
+    settings, made = road.recipe.constitution, road.made
+    assert settings is not None
+    if "judge" not in made or _let_in(road, DIRECT):
+        return None
+    return direct_stage(road.recipe, settings, made["data"], road.start(rl_start(road)), made["judge"])
 
 
 def _reward(road: Road, roles: Sequence[str], extra: Artefact | None = None) -> Stage:
@@ -235,7 +268,12 @@ def _policy(road: Road) -> Stage:
     own, start = road.recipe.constitution, rl_start(road)
     share = own.red_team_share if own is not None and start == "constitutional" else 0.0
     reward, second = (road.start(name) if name in made else None for name in ("reward", "reward_second"))
-    return policy_stage(road.recipe, settings, made["data"], road.start(start), reward, second, share)
+    direct = made[DIRECT] if _let_in(road, DIRECT) else None
+    judge = road.start("judge") if _let_in(road, DIRECT_JUDGE) else None
+    if settings.by_constitution and direct is None and judge is None:
+        settings = without_constitution(settings, model=reward is not None)
+    payers = Payers(reward, second, direct, judge)
+    return policy_stage(road.recipe, settings, made["data"], road.start(start), payers, share)
 
 
 def _answers(name: str) -> Callable[[Road], Stage | None]:
@@ -306,9 +344,11 @@ WALK: Mapping[str, Step] = MappingProxyType(
         "sft": Step(_sft),
         "revise": Step(_revise, ("constitution",)),
         "constitutional": Step(_constitutional, ("constitution",)),
-        FEEDBACK: Step(_feedback, ("constitution",), labels_by_reference),
+        FEEDBACK: Step(_feedback, ("constitution",), wants_feedback),
+        DIRECT: Step(_direct, ("constitution", "policy"), wants_direct),
         "judge": Step(_judge, ("constitution",), wants_judge),
-        FEEDBACK_JUDGE: Step(_feedback_judge, ("constitution",), wants_judge),
+        DIRECT_JUDGE: Step(_direct_judge, ("constitution", "policy"), wants_direct_judge),
+        FEEDBACK_JUDGE: Step(_feedback_judge, ("constitution",), wants_feedback_judge),
         "preference": Step(_preference, ("preference",)),
         "reward": Step(_first_reward, ("reward",)),
         "reward_second": Step(lambda road: _reward(road, ("second",)), ("reward",)),
@@ -331,6 +371,9 @@ WALK: Mapping[str, Step] = MappingProxyType(
     }
 )
 """After the rows, in order."""
+
+GATED = (FEEDBACK, FEEDBACK_JUDGE, DIRECT, DIRECT_JUDGE)
+"""Those that measure whoever is to teach."""
 
 LAST: Mapping[Until, str] = {
     "sft": "sft",

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from gnomon.judges.verifiable import Check, run_checks
 from gnomon.models.reward_model import Score, Scorer
-from gnomon.policy_settings import EnsembleSettings, PolicySettings, RewardTerm
+from gnomon.policy_settings import CONSTITUTION, EnsembleSettings, PolicySettings, RewardTerm
 from gnomon.rollouts.engine import Sample
 from gnomon.stats.within import slope_within
 
@@ -20,6 +20,15 @@ class Reward(Protocol):
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """One number for each sample, of which one of many processes may have none."""
+        ...
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A reward that draws what it judges by, anew for each batch."""
+
+    def at(self, drawn: str) -> Reward:
+        """The reward of a batch, by what tells it from others: the same for the same batch and seed."""
         ...
 
 
@@ -75,6 +84,10 @@ class Term:
         assert limit.at_least is not None
         return limit.at_least - value
 
+    def at(self, drawn: str) -> "Term":
+        """The same in a batch, where the reward draws what it judges by."""
+        return replace(self, reward=self.reward.at(drawn)) if isinstance(self.reward, Drawing) else self
+
     def judged(self, samples: Sequence[Sample]) -> list[tuple[float, float | None]]:
         """What it says of each sample; and by how much the members of an ensemble differ, where it is one."""
         if isinstance(self.reward, ModelReward):
@@ -115,8 +128,14 @@ class Terms:
 
     @property
     def told_apart(self) -> bool:
-        """Whether one of them has to be seen by itself: it has a threshold, or is a rule of form."""
-        return any(term.settings.bounded or term.settings.source == "form" for term in self.terms)
+        """Whether one of them has to be seen by itself: it has a threshold, is a rule of form, or the
+        constitution's."""
+        alone = ("form", CONSTITUTION)
+        return any(term.settings.bounded or term.settings.source in alone for term in self.terms)
+
+    def at(self, drawn: str) -> "Terms":
+        """The rewards of a batch, by what tells it from others."""
+        return Terms(tuple(term.at(drawn) for term in self.terms))
 
     def __call__(self, samples: Sequence[Sample]) -> list[Said]:
         """Of each sample what each reward says."""

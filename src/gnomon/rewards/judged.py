@@ -3,22 +3,29 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NoReturn
 
-from gnomon.judges.judgement import Judgement, PairwiseJudge
+from gnomon.errors import DataError
+from gnomon.judges.judgement import Abstention, Judgement, PairwiseJudge
 from gnomon.records import Comparison, Message, Prompt
 from gnomon.rollouts.engine import Sample
+
+SHOWN = 80
+"""The last characters of a reply that an error shows."""
 
 
 @dataclass(frozen=True)
 class JudgeReward:
     """The mean probability that a judge prefers a sample to each other one of its prompt, both orders.
 
-    Within a prompt it adds up to half the samples. Equal texts are a half and not asked about, and so is what
-    a judge abstains from. `prompts` are found by the ids that were sampled from.
+    Within a prompt it adds up to half the samples. Equal texts are a half and not asked about. `prompts` are
+    found by the ids that were sampled from. DataError, with the prompts and what was said, where the judge
+    `name` gives no verdict.
     """
 
     judge: PairwiseJudge
     prompts: Mapping[tuple[int, ...], Prompt]
+    name: str = "judge"
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """One number from 0 to 1 for each sample; a half for one that is alone."""
@@ -31,14 +38,29 @@ class JudgeReward:
             for pair in combinations(group, 2)
             if samples[pair[0]].text != samples[pair[1]].text
         ]
-        said = self.judge.prefer([self._comparison(samples[i], samples[j]) for i, j in asked])
         ahead = [0.0] * len(samples)
-        for (i, j), judgement in zip(asked, said, strict=True):
-            if isinstance(judgement, Judgement):
-                ahead[i] += judgement.preference - 0.5
-                ahead[j] -= judgement.preference - 0.5
+        pairs = [self._comparison(samples[i], samples[j]) for i, j in asked]
+        for (i, j), judgement in zip(asked, self._judged(pairs), strict=True):
+            ahead[i] += judgement.preference - 0.5
+            ahead[j] -= judgement.preference - 0.5
         others = [len(groups[sample.prompt_ids]) - 1 for sample in samples]
         return [0.5 + own / max(1, count) for own, count in zip(ahead, others, strict=True)]
+
+    def _judged(self, pairs: Sequence[Comparison]) -> list[Judgement]:
+        said = self.judge.prefer(pairs) if pairs else ()
+        found = [one for one in said if isinstance(one, Judgement)]
+        if len(found) < len(pairs):
+            self._refuse([(p.id, s) for p, s in zip(pairs, said, strict=True) if isinstance(s, Abstention)])
+        return found
+
+    def _refuse(self, silent: Sequence[tuple[str, Abstention]]) -> NoReturn:
+        prompts, first = ", ".join(dict.fromkeys(prompt for prompt, _ in silent)), silent[0][1]
+        told = " and ".join(repr(text[-SHOWN:]) for text in first.said)
+        raise DataError(
+            f"reward {self.name} gives no verdict ({first.reason}), for answers to the prompts {prompts}"
+            f"{f': it said {told}' if told else ''}; nothing was learnt from this batch. Name a judge that "
+            "keeps to the form it is asked for"
+        )
 
     def _comparison(self, first: Sample, second: Sample) -> Comparison:
         prompt = self.prompts[first.prompt_ids]

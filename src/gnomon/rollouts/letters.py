@@ -1,7 +1,7 @@
 """What a server tells of the letter that an answer begins with: the log-prob of each of some letters."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,8 @@ def read_letters(reply: Mapping[str, Any], letters: Sequence[str], ref: Endpoint
     """The letters' log-probs where the answer has its letter, or else at the first place that knows any.
 
     A letter that is not among the tokens told there is as likely as the last that is: an upper bound. Tokens
-    that differ by brackets, quotes and space are one letter. ModelError where no likelihoods are told.
+    that differ by brackets, quotes and space are one letter. Of numbers, 10 may be told as 1 and then 0: see
+    `_split`. ModelError where no likelihoods are told.
     """
     choice = reply["choices"][0]
     text, told = choice["message"]["content"] or "", (choice.get("logprobs") or {}).get("content")
@@ -41,9 +42,9 @@ def read_letters(reply: Mapping[str, Any], letters: Sequence[str], ref: Endpoint
             "model with vLLM, which does, or name another labeller"
         )
     found: tuple[float, ...] = ()
-    for place in told:
-        here = _at(place["top_logprobs"], letters)
-        if place["token"].strip(_OPENING).rstrip(_CLOSING) in letters:
+    for place, following in zip(told, [*told[1:], None], strict=True):
+        here = _at(place, following, letters)
+        if _bare(place["token"]) in letters:
             return Letters(here, text)
         found = found or here
         if place["token"].strip(_OPENING):
@@ -51,14 +52,48 @@ def read_letters(reply: Mapping[str, Any], letters: Sequence[str], ref: Endpoint
     return Letters(found, text)
 
 
-def _at(tokens: Iterable[Mapping[str, Any]], letters: Sequence[str]) -> tuple[float, ...]:
+def _at(
+    place: Mapping[str, Any], following: Mapping[str, Any] | None, letters: Sequence[str]
+) -> tuple[float, ...]:
     """The log-prob of each letter at one place; nothing where none is told."""
-    listed = [(token["token"].strip(_OPENING).rstrip(_CLOSING), float(token["logprob"])) for token in tokens]
+    listed = _listed(place)
     own = {letter: [logp for text, logp in listed if text == letter] for letter in letters}
     if not any(own.values()):
         return ()
     least = min(logp for _, logp in listed)
-    return tuple(_log_sum(logps) if logps else least for logps in own.values())
+    logps = {letter: _log_sum(told) if told else least for letter, told in own.items()}
+    for letter in letters:
+        if len(letter) > 1 and not own[letter] and own.get(letter[0]):
+            said = following if _bare(place["token"]) == letter[0] else None
+            logps[letter[0]], logps[letter] = _split(logps[letter[0]], letter[1:], said)
+    return tuple(logps.values())
+
+
+def _split(logp: float, rest: str, following: Mapping[str, Any] | None) -> tuple[float, float]:
+    """The log-probs of 1 and of 10, from that of the token 1, which begins both.
+
+    How likely a 0 follows is told where the answer went on from that 1; where it did not, nobody knows, and
+    the two halves are alike, which leaves their mean in the middle.
+    """
+    if following is None:
+        return logp - math.log(2), logp - math.log(2)
+    found = [own for text, own in _listed(following) if text == rest]
+    goes_on = min(math.exp(_log_sum(found)), 1.0) if found else 0.0
+    return logp + _log(1 - goes_on), logp + _log(goes_on)
+
+
+def _listed(place: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The tokens told at a place, bare of what stands around letters, with their log-probs."""
+    return [(_bare(token["token"]), float(token["logprob"])) for token in place["top_logprobs"]]
+
+
+def _bare(token: str) -> str:
+    return token.strip(_OPENING).rstrip(_CLOSING)
+
+
+def _log(share: float) -> float:
+    """The logarithm, and what no reply is as unlikely as where the share is 0."""
+    return math.log(max(share, 1e-12))
 
 
 def _log_sum(logps: Sequence[float]) -> float:

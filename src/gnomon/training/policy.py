@@ -215,23 +215,24 @@ class PolicyOptimisation:
         state = np.random.SeedSequence(entropy).generate_state(len(prompts) * n, dtype=np.uint64)
         seeds = [int(seed) for seed in state]
         costs = [len(ids) + n * self.settings.max_new_tokens for ids in prompts]
+        terms = self.terms.at("/".join(map(str, entropy[1:])))  # rewards know the seed themselves
 
         def draw(places: list[int]) -> list[list[Drawn]]:
             own = [seed for k in places for seed in seeds[k * n : (k + 1) * n]]
-            drawn = self._drawn([prompts[k] for k in places for _ in range(n)], own, taught=taught)
+            drawn = self._drawn([prompts[k] for k in places for _ in range(n)], own, terms, taught=taught)
             return [drawn[k * n : (k + 1) * n] for k in range(len(places))]
 
         return spread(costs, draw)
 
     def _drawn(
-        self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], *, taught: bool
+        self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], terms: Terms, *, taught: bool
     ) -> list[Drawn]:
         """A sample for each of the prompts with what is known of it alone, and what it takes to learn from it
         where it is `taught`."""
         sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
         samples = self.engine.sample(prompts, sampling, seeds)
         release()  # decoding, scoring and reading need buffers of other sizes: each leaves holes in the heap
-        said = self.terms(samples)
+        said = terms(samples)
         release()
         passed = self.verified(samples)
         with reference_of(self.lm, self.reference) as reference:

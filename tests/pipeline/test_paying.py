@@ -1,0 +1,131 @@
+"""Rewards opened by their sources, with a server on this machine that answers, fails, and says nothing."""
+
+import math
+
+import pytest
+from serving import body, cut, hang, local_engine, running, status
+
+from gnomon.config import ConstitutionSettings, Recipe
+from gnomon.errors import ConfigError, DataError
+from gnomon.feedback_settings import DirectSettings, RoleSettings
+from gnomon.models.load import load
+from gnomon.pipeline.direct import direct_scorer
+from gnomon.pipeline.paying import Payers, Paying, digests
+from gnomon.pipeline.stage import Artefact
+from gnomon.pipeline.stages import Start
+from gnomon.policy_settings import PolicySettings
+from gnomon.records import Conversation, Prompt
+from gnomon.rollouts.engine import Sample
+
+PROMPTS = {(2, k): Prompt(f"p{k}", Conversation.of(f"Say {k}")) for k in range(4)}
+START = Start("tiny:0")
+SAMPLES = [
+    Sample((2, k), (60, 1), (-1.0, -1.0), text, ended=True)
+    for k in range(4)
+    for text in ("yes", "no", "yes!")
+]
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return load("tiny:0", dtype="float32")
+
+
+@pytest.fixture
+def server():
+    with running(local_engine()) as it:
+        yield it
+
+
+def opened(lm, folder, source, *, budget=None, **term):
+    """The reward of a source, as a policy stage opens it."""
+    labeller = term.pop("labeller", None)
+    roles = RoleSettings(labeller=labeller, budget=budget)
+    own = ConstitutionSettings(roles=roles, direct=DirectSettings(method="rating"))
+    settings = PolicySettings(rewards=({"source": source, **term},))
+    recipe = Recipe(policy=settings, constitution=own)
+    payers = Payers(direct=Artefact("abc", "direct", folder))
+    (only,) = Paying(recipe, settings, START, payers, lm, PROMPTS, folder).terms(None).terms
+    return only.reward
+
+
+def judge(lm, folder, server, **more):
+    return opened(lm, folder, f"judge:{server.ref}", **more)
+
+
+def shorter(text):
+    """The verdict of who prefers the shorter answer."""
+    first, second = (text.split(f"({letter}) ", 1)[1].split("\n", 1)[0] for letter in "AB")
+    return f"It is brief.\n\nVerdict: {'A' if len(first) < len(second) else 'B'}"
+
+
+def test_a_judge_on_a_server_pays_what_it_says_whatever_goes_wrong_on_the_way(lm, server, tmp_path):
+    server.says, server.pause = shorter, 0.01
+    server.faults = [status(429, Retry_After="0"), cut, body("not json"), status(500)]
+    reward = judge(lm, tmp_path, server, concurrency=3)
+    assert reward(SAMPLES) == pytest.approx([0.5, 1.0, 0.0] * 4)
+    assert server.most <= 3
+    assert len(server.answered) == 4 * 3 * 2
+    assert judge(lm, tmp_path, server)(SAMPLES) == pytest.approx([0.5, 1.0, 0.0] * 4)
+    assert server.answered.total() == 4 * 3 * 2  # what was paid for is kept
+
+
+def test_a_reply_that_does_not_come_in_time_is_asked_for_again(lm, server, tmp_path):
+    server.says, server.faults = shorter, [hang]
+    assert judge(lm, tmp_path, server, timeout=0.3)(SAMPLES[:2]) == [0.0, 1.0]
+    assert len(server.seen) == 3
+
+
+def test_a_reply_without_a_verdict_is_an_error_with_its_prompts_and_no_score(lm, server, tmp_path):
+    server.says = lambda text: "Both have charm." if "Say 2" in text else shorter(text)
+    with pytest.raises(
+        DataError, match=r"judge:endpoint:.*gives no verdict \(unparsable\).* prompts p2: it said"
+    ):
+        judge(lm, tmp_path, server)(SAMPLES)
+
+
+def test_a_server_that_refuses_or_is_asked_for_too_much_is_an_error(lm, server, tmp_path):
+    server.says, server.limit = shorter, 0
+    with pytest.raises(ConfigError, match="HTTP 400 no more"):
+        judge(lm, tmp_path, server)(SAMPLES)
+    server.limit = math.inf
+    with pytest.raises(ConfigError, match=r"beyond the budget of 5; raise constitution\.roles"):
+        judge(lm, tmp_path, server, budget=5)(SAMPLES)
+    assert server.answered.total() == 0
+
+
+def test_an_endpoint_is_named_by_its_reference_alone_and_a_wrong_one_refused_before_anything_loads():
+    source = "judge:endpoint:http://localhost:1/v1#m"
+    assert digests(PolicySettings(rewards=(source,))) == {source: ""}
+    with pytest.raises(ConfigError, match="write endpoint:URL#MODEL"):
+        digests(PolicySettings(rewards=("judge:endpoint:nowhere",)))
+
+
+def test_a_server_rates_by_the_rule_and_is_asked_no_more_than_once(lm, server, tmp_path):
+    server.rates = lambda text: 10 if "Answer: no\n" in text else 1
+    server.faults = [status(503), cut]
+    reward = opened(lm, tmp_path, "constitution", labeller=str(server.ref), concurrency=2)
+    weights = [2.0**-k for k in range(10)]
+    low = 2 * sum(k * w for k, w in enumerate(weights)) / sum(weights) / 9 - 1
+    assert reward.at("0")(SAMPLES) == pytest.approx([low, -low, low] * 4)
+    asked = server.answered.total()
+    again = opened(lm, tmp_path, "constitution", labeller=str(server.ref))
+    assert again.at("0")(SAMPLES) == pytest.approx([low, -low, low] * 4)
+    assert server.answered.total() == asked
+    assert again.at("1")(SAMPLES) == pytest.approx([low, -low, low] * 4)
+    assert server.answered.total() > asked  # another batch, other principles
+
+
+def test_a_server_that_says_no_number_is_an_error(lm, server, tmp_path):
+    server.odds = lambda text: 1.0  # it chooses between letters that nobody asked for
+    with pytest.raises(DataError, match="says no number from 1 to 10 of answers to the prompts p0, p1,"):
+        opened(lm, tmp_path, "constitution", labeller=str(server.ref))(SAMPLES)
+
+
+def test_whoever_labels_scores_and_not_the_policy(lm, tmp_path):
+    """Another model in the role gives other scores; the policy, whatever became of it, none."""
+    own, other = (opened(lm, tmp_path, "constitution", labeller=ref)(SAMPLES) for ref in (None, "tiny:1"))
+    assert max(abs(a - b) for a, b in zip(own, other, strict=True)) > 1e-3
+    recipe = Recipe(constitution=ConstitutionSettings(direct=DirectSettings(method="rating")))
+    scorer = direct_scorer(recipe, recipe.constitution, START, None)
+    assert str(scorer.who) == "self tiny:0"
