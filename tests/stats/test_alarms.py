@@ -8,6 +8,7 @@ from scipy.stats import t as student
 
 from gnomon.errors import DataError
 from gnomon.stats.alarms import FEWEST, RULES, Alarm, Point, alarms, follows, judged, pooled
+from gnomon.stats.following import following
 
 LOOKS = 10
 FAST = 2_000
@@ -315,3 +316,41 @@ def test_a_run_that_turns_is_told_after_its_turn():
     found = [alarm for alarm in runs if alarm is not None]
     assert len(found) >= 0.9 * len(runs)
     assert all(isinstance(it, Alarm) and it.name == "turn" and it.step > 4 for it in found)
+
+
+def parting(rng, correlations, second, *, prompts=24, samples=8):
+    """Points whose scores have these correlations within prompts; the first rises, the second as told."""
+    points = []
+    for k, (rho, height) in enumerate(zip(correlations, second, strict=True)):
+        one, own = rng.normal(size=(2, prompts, samples))
+        other = rho * one + sqrt(1 - rho**2) * own + height
+        told = following(one + k, other)
+        scores = {"proxy": one.mean(axis=1) + k, "second": other.mean(axis=1)}
+        points.append(point(k, **scores, agreement=told.agreement, slope=told.slope))
+    return points
+
+
+def named(points, name, **more):
+    """Whether a run that is looked at after each point has an alarm of this name at any."""
+    return any(
+        name in [alarm.name for alarm in alarms(points[:k], looks=len(points), **more)]
+        for k in range(2, len(points) + 1)
+    )
+
+
+def test_while_two_thirds_of_the_agreement_are_left_one_run_in_twenty_has_a_peak_at_most():
+    """The second score does not follow at all, so that all hangs on the agreement."""
+    rng = np.random.default_rng(7)
+    rho = [0.6, *[0.4] * (LOOKS - 1)]
+    runs = [named(parting(rng, rho, [0] * LOOKS), "peak", resamples=500) for _ in range(120)]
+    assert sum(runs) <= 0.05 * len(runs)
+
+
+def test_a_peak_is_found_where_models_part():
+    rng = np.random.default_rng(8)
+    rho = np.linspace(0.7, 0.0, LOOKS)
+    level = np.minimum(np.arange(LOOKS), 5)
+    runs = [named(parting(rng, rho, level), "peak", resamples=500) for _ in range(40)]
+    assert sum(runs) >= 0.95 * len(runs)
+    following_on = [named(parting(rng, rho, range(LOOKS)), "peak", resamples=500) for _ in range(20)]
+    assert sum(following_on) == 0
