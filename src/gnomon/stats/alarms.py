@@ -64,19 +64,21 @@ class Rule:
 
 BACK = 2
 """Looks over which it is asked whether the second score still follows the first."""
+RISEN = 0.01
+"""The chance at which a score that has not risen is taken to have: where all is learnt, nothing is followed."""
 
 
 def follows(points: Sequence[Point]) -> bool:
     """Whether nothing says that the second score has ceased to follow the one that is optimised.
 
-    It has where, since `BACK` looks ago, the first rose, beyond one chance in twenty, and the second by less
-    than such a rise was worth among the samples of the first point.
+    It has where, since `BACK` looks ago, the first rose, at the level `RISEN`, and the second by less than
+    such a rise was worth among the samples of the first point.
     """
     start, then, now = points[0], points[max(0, len(points) - 1 - BACK)], points[-1]
     if not {"proxy", "second", "slope"} <= set(start.figures) & set(then.figures) & set(now.figures):
         return True
     worth = start.mean("slope")
-    if worth <= 0 or _Test("", Sign("proxy", 1), then, now).p > 0.05:
+    if worth <= 0 or _Test("", Sign("proxy", 1), then, now).p > RISEN:
         return True
     rise, other = (now.mean(figure) - then.mean(figure) for figure in ("proxy", "second"))
     return other >= worth * rise
