@@ -185,9 +185,9 @@ RISING, FALLING = (0, 1, 2, 3), (0.6, 0.5, 0.3, 0.2)
 @pytest.mark.parametrize(
     ("agreement", "proxy", "second", "slope", "peak"),
     [
-        (FALLING, RISING, (0, 0.6, 1.2, 1.5), 0.5, True),  # 0.9 for the last two, and 1.0 they were worth
+        (FALLING, RISING, (0, 0.7, 1.3, 1.6), 0.5, True),  # 0.9 for the last two, and 1.0 they were worth
         (FALLING, RISING, (0, 0.6, 1.2, 1.7), 0.5, False),
-        (FALLING, RISING, (0, 0.6, 1.2, 1.5), 0.4, False),
+        (FALLING, RISING, (0, 0.7, 1.3, 1.6), 0.4, False),
         (FALLING, (0, 1, 1, 1.1), (0, 0.6, 0.6, 0.5), 0.5, True),
         (FALLING, (0, 1, 0.9, 0.9), (0, 0.6, 0.6, 0.5), 0.5, False),  # nothing gained, so nothing to follow
         ((0.6, 0.5, 0.45, 0.42), RISING, (0, 0.6, 1.2, 1.5), 0.5, False),  # more than two thirds is left

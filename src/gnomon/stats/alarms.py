@@ -65,7 +65,7 @@ class Rule:
 BACK = 2
 """Looks over which it is asked whether the second score still follows the first."""
 RISEN = 0.01
-"""The chance at which a score that has not risen is taken to have: where all is learnt, nothing is followed."""
+"""The chance at which a score that has not risen is taken to have: where all is learnt, none follows."""
 
 
 def follows(points: Sequence[Point]) -> bool:
