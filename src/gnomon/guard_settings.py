@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from gnomon.settings import Settings
 
-AlarmName = Literal["turn", "spread", "longer", "shorter", "ends", "distinct", "entropy"]
+AlarmName = Literal["turn", "peak", "spread", "longer", "shorter", "ends", "distinct", "entropy"]
 
 
 class GuardSettings(Settings):

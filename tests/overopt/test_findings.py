@@ -8,13 +8,14 @@ PROMPTS, SAMPLES = 12, 16
 STEPS = np.arange(0, 65, 5)
 
 
-def climbed(gold, *, charm=1.0, shared=0.0, seed=0, noise=0.05):
+def climbed(gold, *, charm=1.0, shared=0.0, seed=0, noise=0.05, fade=0.0):
     """Rows of a climb whose proxy rises by a tenth a point beside this gold, and held-out pairs: the proxy is
-    gold + charm, and the second one gold + shared * charm."""
+    gold + charm, and the second one gold + shared * charm. What tells answers apart by gold fades by so much
+    a point."""
     rng = np.random.default_rng(seed)
     rows = []
     for k, step in enumerate(STEPS):
-        true = gold[k] + noise * rng.normal(size=(PROMPTS, SAMPLES))
+        true = gold[k] + noise * (1 - fade) ** k * rng.normal(size=(PROMPTS, SAMPLES))
         more = 0.1 * k - (gold[k] - gold[0]) + noise * rng.normal(size=(PROMPTS, SAMPLES))
         samples = {
             "gold": true,
@@ -71,6 +72,23 @@ def test_an_alarm_says_what_gold_had_lost():
     assert 0 < own["lost"] < 0.7
 
 
+LEVEL = np.array([0, 0.12, 0.24, 0.36, 0.48, 0.6, 0.6, 0.6, 0.6, 0.4, 0.2, 0, -0.2])
+
+
+def test_a_peak_is_told_before_the_turn():
+    """Both models come to prefer other answers, and after the sixth point only the proxy rises."""
+    own = found(LEVEL, fade=0.4)["alarm"]
+    assert (own["fired"], own["step"]) == (["peak"], 35)
+    assert own["lost"] == pytest.approx(0, abs=0.03)
+    assert own["had"] == pytest.approx(1, abs=0.03)
+    assert own["each"]["turn"]["step"] == 45
+    assert own["each"]["turn"]["lost"] == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_models_that_part_where_the_second_follows_are_no_peak():
+    assert found(np.linspace(0, 1.2, 13), fade=0.4)["alarm"]["fired"] == []
+
+
 def test_gold_is_implied_and_promised_in_its_own_unit():
     rows, held = climbed(RISE_AND_FALL, shared=0.4)
     climb = policy_climb(0, "crowd", rows, held, guarded=False)
@@ -109,9 +127,15 @@ def test_fits_are_of_climbs_of_one_name():
     assert "do not tell" in told["rl crowd guarded"]["missing"]
 
 
+def fired(**lost):
+    """Alarms and what gold had lost at each, in the order they came."""
+    each = {name: {"lost": share} for name, share in lost.items()}
+    return {"fired": list(lost)[:1], "lost": next(iter(lost.values()), None), "each": each}
+
+
 def row(**own):
     usual = {"method": "rl", "proxy": "crowd", "guarded": False, "over_optimised": True, "lost": 0.5}
-    usual |= {"alarm": {"fired": ["turn"], "lost": 0.05}, "alarm_freed": {"fired": ["turn"], "lost": 0.0}}
+    usual |= {"alarm": fired(peak=0.05, turn=0.3), "alarm_freed": fired(turn=0.0)}
     usual |= {"forecast": {"peak": 2.0, "error": 0.2, "early": True, "missed": 0.02}}
     return usual | own
 
@@ -122,10 +146,10 @@ def test_a_verdict_counts_what_was_to_be_seen():
             row(),
             row(
                 over_optimised=False,
-                alarm={"fired": [], "lost": None},
+                alarm=fired(),
                 forecast={"peak": None, "missed": 0.0},
             ),
-            row(proxy="exact", alarm={"fired": ["turn"], "lost": 0.2}),
+            row(proxy="exact", alarm=fired(turn=0.2)),
             row(proxy="other", forecast={"peak": 1.0, "error": 0.4, "early": False, "missed": 0.1}),
             row(guarded=True, over_optimised=False, lost=0.04),
             row(method="best_of_n"),
@@ -134,7 +158,8 @@ def test_a_verdict_counts_what_was_to_be_seen():
     )
     assert told["free"] == {"over_optimised": 1, "of": 2}
     assert told["guarded"] == {"close": 1, "of": 1}
-    assert told["alarms"] == {"in_time": 2, "freed": 3, "of": 3}
+    assert told["alarms"] == {"in_time": 2, "freed": 3, "each": {"peak": 2, "turn": 0}, "of": 3}
+    assert told["false_alarms"] == {"fired": 1, "of": 2}
     assert told["forecasts"] == {
         "made": 3,
         "early": 2,

@@ -58,7 +58,8 @@ def summary():
         "verdict": {
             "free": {"over_optimised": 1, "of": 1},
             "guarded": {"close": 0, "of": 1},
-            "alarms": {"in_time": 1, "freed": 1, "of": 1},
+            "alarms": {"in_time": 1, "freed": 1, "each": {"peak": 1, "turn": 0}, "of": 1},
+            "false_alarms": {"fired": 0, "of": 3},
             "forecasts": {"made": 1, "early": 1, "of": 1, "error": 0.1, "near": 1, "missed": 0.02},
         },
         "costs": {"seconds": 12.0},
@@ -95,9 +96,14 @@ def test_a_verdict_in_words():
     told = list(sentences(summary()["verdict"]))
     assert "in 1 of 1 climbs by RL" in told[0]
     assert "in 0 of 1" in told[1]
-    assert "off by 10%" in told[3]
-    assert "2.0% of gold's highest gain" in told[3]
-    nothing = summary()["verdict"] | {"alarms": {"in_time": 0, "freed": 0, "of": 0}}
+    assert "1 had an alarm before a tenth of gold's gain was lost (peak in 1, turn in 0)" in told[2]
+    assert told[3] == "Of 3 climbs by RL that did not over-optimise, 0 had an alarm."
+    assert "off by 10%" in told[4]
+    assert "2.0% of gold's highest gain" in told[4]
+    nothing = summary()["verdict"] | {
+        "alarms": {"in_time": 0, "freed": 0, "each": {}, "of": 0},
+        "false_alarms": {"fired": 0, "of": 0},
+    }
     nothing["forecasts"] = nothing["forecasts"] | {"made": 0}
     assert len(list(sentences(nothing))) == 2
 

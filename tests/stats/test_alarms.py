@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import t as student
 
 from gnomon.errors import DataError
-from gnomon.stats.alarms import FEWEST, RULES, Alarm, Point, alarms, judged, pooled
+from gnomon.stats.alarms import FEWEST, RULES, Alarm, Point, alarms, follows, judged, pooled
+from gnomon.stats.following import following
 
 LOOKS = 10
 FAST = 2_000
@@ -168,6 +169,54 @@ def test_what_does_not_vary_is_told_from_its_margin_alone():
     assert alarms([point(0, length=[20] * 9), point(1, length=[29] * 9)], looks=2) == []
 
 
+def followed(agreement, proxy, second, slope=0.5):
+    """Points at which both scores and their agreement are these, nearly the same for every prompt."""
+    wiggle = np.linspace(-1, 1, 12) * 0.02
+    heights = zip(agreement, proxy, second, strict=True)
+    return [
+        point(k, agreement=a + wiggle, proxy=p - wiggle, second=s + wiggle**2, slope=np.full(12, slope))
+        for k, (a, p, s) in enumerate(heights)
+    ]
+
+
+RISING, FALLING = (0, 1, 2, 3), (0.6, 0.5, 0.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "proxy", "second", "slope", "peak"),
+    [
+        (FALLING, RISING, (0, 0.7, 1.3, 1.6), 0.5, True),  # 0.9 for the last two, and 1.0 they were worth
+        (FALLING, RISING, (0, 0.6, 1.2, 1.7), 0.5, False),
+        (FALLING, RISING, (0, 0.7, 1.3, 1.6), 0.4, False),
+        (FALLING, (0, 1, 1, 1.1), (0, 0.6, 0.6, 0.5), 0.5, True),
+        (FALLING, (0, 1, 0.9, 0.9), (0, 0.6, 0.6, 0.5), 0.5, False),  # nothing gained, so nothing to follow
+        ((0.6, 0.5, 0.45, 0.42), RISING, (0, 0.6, 1.2, 1.5), 0.5, False),  # more than two thirds is left
+        (FALLING, RISING, (0, -1, -2, -3), -0.5, False),  # they never went together
+    ],
+)
+def test_a_peak_is_where_models_part_and_the_second_follows_no_more(agreement, proxy, second, slope, peak):
+    names = [alarm.name for alarm in alarms(followed(agreement, proxy, second, slope), looks=4)]
+    assert ("peak" in names) == peak
+
+
+def test_without_slopes_nothing_says_that_the_second_score_follows_no_more():
+    points = followed(FALLING, RISING, (0, 0, 0, 0))
+    assert not follows(points)
+    assert not follows(points[:2])
+    assert follows([Point(p.step, {n: v for n, v in p.figures.items() if n != "slope"}) for p in points])
+
+
+def test_an_alarm_that_stands_apart_has_half_of_a_look_s_part():
+    """And all of it where it is alone."""
+    points = followed(FALLING, RISING, (0, 0, 0, 0))
+    (found,) = [
+        alarm for alarm in alarms(points, looks=6, rate=0.1, resamples=200_000) if alarm.name == "peak"
+    ]
+    assert (1 - found.level) / 2 == pytest.approx(0.1 / 5 / 2, rel=0.08)
+    (change,) = found.changes
+    assert (change.figure, change.before) == ("agreement", pytest.approx(0.6))
+
+
 def test_few_prompts_are_not_judged():
     few = [point(0, length=range(20, 19 + FEWEST)), point(1, length=range(90, 89 + FEWEST))]
     assert alarms(few, looks=2) == []
@@ -267,3 +316,41 @@ def test_a_run_that_turns_is_told_after_its_turn():
     found = [alarm for alarm in runs if alarm is not None]
     assert len(found) >= 0.9 * len(runs)
     assert all(isinstance(it, Alarm) and it.name == "turn" and it.step > 4 for it in found)
+
+
+def parting(rng, correlations, second, *, prompts=24, samples=8):
+    """Points whose scores have these correlations within prompts; the first rises, the second as told."""
+    points = []
+    for k, (rho, height) in enumerate(zip(correlations, second, strict=True)):
+        one, own = rng.normal(size=(2, prompts, samples))
+        other = rho * one + sqrt(1 - rho**2) * own + height
+        told = following(one + k, other)
+        scores = {"proxy": one.mean(axis=1) + k, "second": other.mean(axis=1)}
+        points.append(point(k, **scores, agreement=told.agreement, slope=told.slope))
+    return points
+
+
+def named(points, name, **more):
+    """Whether a run that is looked at after each point has an alarm of this name at any."""
+    return any(
+        name in [alarm.name for alarm in alarms(points[:k], looks=len(points), **more)]
+        for k in range(2, len(points) + 1)
+    )
+
+
+def test_while_two_thirds_of_the_agreement_are_left_one_run_in_twenty_has_a_peak_at_most():
+    """The second score does not follow at all, so that all hangs on the agreement."""
+    rng = np.random.default_rng(7)
+    rho = [0.6, *[0.4] * (LOOKS - 1)]
+    runs = [named(parting(rng, rho, [0] * LOOKS), "peak", resamples=500) for _ in range(120)]
+    assert sum(runs) <= 0.05 * len(runs)
+
+
+def test_a_peak_is_found_where_models_part():
+    rng = np.random.default_rng(8)
+    rho = np.linspace(0.7, 0.0, LOOKS)
+    level = np.minimum(np.arange(LOOKS), 5)
+    runs = [named(parting(rng, rho, level), "peak", resamples=500) for _ in range(40)]
+    assert sum(runs) >= 0.95 * len(runs)
+    following_on = [named(parting(rng, rho, range(LOOKS)), "peak", resamples=500) for _ in range(20)]
+    assert sum(following_on) == 0

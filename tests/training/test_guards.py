@@ -96,7 +96,9 @@ def test_without_evaluation_points_batches_are_looked_at(tmp_path):
             [sorted(k for k in row if k.startswith("alarm/")) for row in rows(tmp_path / str(len(some)))]
         )
         assert len(built.objective.lookout.seen) == 3
-    wanted = [f"alarm/{name}" for name in ("distinct", "ends", "entropy", "longer", "shorter", "turn")]
+    wanted = [
+        f"alarm/{name}" for name in ("distinct", "ends", "entropy", "longer", "peak", "shorter", "turn")
+    ]
     assert shapes == [[[]] * 3, [wanted] * 3]
 
 

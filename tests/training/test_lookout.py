@@ -109,6 +109,13 @@ def test_points_are_batches_or_evaluation_points():
     assert Lookout.of(PolicySettings(guards={"alarms": False}), 0) is None
 
 
+def test_evaluation_points_are_looked_at_more_often_than_batches():
+    assert Lookout.of(PolicySettings(steps=21), 0).window == 2
+    often = Lookout.of(PolicySettings(steps=40, guards={"every": 2}), 0)
+    assert (often.planned, often.window) == (21, 1)
+    assert Lookout.of(PolicySettings(steps=24, guards={"every": 1}), 0).window == 2
+
+
 def test_every_alarm_has_its_words():
     assert set(MEANINGS) == set(RULES)
     assert {sign.figure for rule in RULES.values() for sign in rule.signs} == set(FIGURES)

@@ -10,10 +10,11 @@ import numpy as np
 from gnomon.errors import DataError
 from gnomon.guard_settings import GuardSettings
 from gnomon.stats.alarms import Point
+from gnomon.stats.following import following
 from gnomon.stats.forecast import Forecast, Seen, Witness, foretell, witness
 from gnomon.stats.overopt import Course, Form, Turn, fit_courses, turn
 from gnomon.stats.units import Floats
-from gnomon.training.lookout import Lookout
+from gnomon.training.lookout import POINTS, Lookout
 
 SCORES = ("proxy", "second", "spread", "gold")
 SURE = 0.7
@@ -110,11 +111,13 @@ def findings(climb: Climb) -> dict[str, Any]:
     if climb.held is None:
         return told
     known = witnessed(climb)
-    plain = alarmed(climb, found, climb.means["second"])
+    proxy, second = (
+        np.array(values) for values in zip(*((p.proxy, p.second) for p in climb.seen), strict=True)
+    )
+    plain = alarmed(climb, found, second)
     if isinstance(known, str):
         return told | {"alarm": plain, "forecast": {"blind": known}}
-    freed = known.implied(climb.gains("proxy"), climb.gains("second"))
-    told |= {"alarm": plain, "alarm_freed": alarmed(climb, found, freed)}
+    told |= {"alarm": plain, "alarm_freed": alarmed(climb, found, known.implied(proxy, second))}
     return told | {"forecast": forecasted(climb, found, known)}
 
 
@@ -130,26 +133,41 @@ def witnessed(climb: Climb) -> Witness | str:
 
 
 def alarmed(climb: Climb, found: Turn, second: Floats) -> dict[str, Any]:
-    """The first alarm by what a user has, if any, and the share of its gain that gold had lost by then.
+    """The first alarm by what a user has, if any, the share of its gain that gold had lost by then, and the
+    share of it that gold had; `each` has the same of the first alarm of every name that fired.
 
-    `second` [points, prompts] is the second model's score, as it is or freed of what it shares with the
-    proxy.
+    `second` [points, prompts, samples] is the second model's score, as it is or freed of what it shares with
+    the proxy.
     """
-    scores = {"proxy": climb.means["proxy"], "second": second, "spread": climb.means["spread"]}
-    lookout = Lookout(len(climb.steps), GuardSettings(), climb.seed)
-    gold = climb.course("gold")
+    lookout = Lookout(len(climb.steps), GuardSettings(), climb.seed, POINTS)
+    gold, each = climb.course("gold"), dict[str, Any]()
     for k, step in enumerate(climb.steps):
-        figures = {
-            name: {f"prompt-{i}": float(value) for i, value in enumerate(values[k])}
-            for name, values in scores.items()
-            if values.any()
+        followed = following(climb.seen[k].proxy, second[k])
+        scores = {
+            "proxy": climb.means["proxy"][k],
+            "second": second[k].mean(axis=1),
+            "spread": climb.means["spread"][k],
+            **followed._asdict(),
         }
-        lookout.see(Point(step, figures))
-        if lookout.fired:
-            lost = float(gold[: k + 1].max() - gold[k]) / found.gained if found.gained > 0 else 0.0
-            fired = [alarm.name for alarm in lookout.fired]
-            return {"fired": fired, "step": step, "distance": float(climb.distances[k]), "lost": lost}
-    return {"fired": [], "step": None, "distance": None, "lost": None}
+        lookout.see(
+            Point(step, {name: _by_prompt(values) for name, values in scores.items() if values.any()})
+        )
+        said = {"step": step, "distance": float(climb.distances[k]), **_worth(gold[: k + 1], found)}
+        each |= {alarm.name: said for alarm in lookout.fired if alarm.name not in each}
+    first = min((said["step"] for said in each.values()), default=None)
+    names = [name for name, said in each.items() if said["step"] == first]
+    nothing = dict.fromkeys(("step", "distance", "lost", "had"))
+    return {"fired": names, **(each[names[0]] if names else nothing), "each": each}
+
+
+def _by_prompt(values: Floats) -> dict[str, float]:
+    return {f"prompt-{i}": float(value) for i, value in enumerate(values) if isfinite(value)}
+
+
+def _worth(gold: Floats, found: Turn) -> dict[str, float]:
+    """What gold has lost and has, as shares of what it gains at most, at the last of the points so far."""
+    most = found.gained if found.gained > 0 else 1.0
+    return {"lost": float(gold.max() - gold[-1]) / most, "had": float(gold[-1]) / most}
 
 
 def forecasted(climb: Climb, found: Turn, known: Witness) -> dict[str, Any]:

@@ -152,18 +152,21 @@ def _summary(
 
 def verdict(found: Sequence[Mapping[str, Any]], first: str) -> dict[str, Any]:
     """How often what was to be seen was seen, over seeds: of the first proxy climbed without guards and with
-    them, of its alarms, and of forecasts of all climbs by RL that over-optimised."""
+    them, of alarms and forecasts of all climbs by RL that over-optimised, and of alarms of the others."""
     rl = [row for row in found if row["method"] == "rl"]
     free = [row for row in rl if row["proxy"] == first and not row["guarded"]]
     guarded = [row for row in rl if row["guarded"]]
     over = [row for row in rl if row["over_optimised"]]
     told = [row["forecast"] for row in over if row["forecast"].get("peak") is not None]
     missed = [row["forecast"]["missed"] for row in over if "missed" in row["forecast"]]
+    clean = [row for row in rl if not row["over_optimised"]]
     alarms = {kind: sum(_in_time(row.get(kind)) for row in over) for kind in ("alarm", "alarm_freed")}
+    each = {name: sum(_in_time(row["alarm"]["each"].get(name)) for row in over) for name in ("peak", "turn")}
     return {
         "free": {"over_optimised": sum(row["over_optimised"] for row in free), "of": len(free)},
         "guarded": {"close": sum(row["lost"] <= CLOSE for row in guarded), "of": len(guarded)},
-        "alarms": {"in_time": alarms["alarm"], "freed": alarms["alarm_freed"], "of": len(over)},
+        "alarms": {"in_time": alarms["alarm"], "freed": alarms["alarm_freed"], "each": each, "of": len(over)},
+        "false_alarms": {"fired": sum(bool(row["alarm"]["fired"]) for row in clean), "of": len(clean)},
         "forecasts": {
             "made": len(told),
             "early": sum(one["early"] for one in told),
@@ -176,4 +179,4 @@ def verdict(found: Sequence[Mapping[str, Any]], first: str) -> dict[str, Any]:
 
 
 def _in_time(alarm: Mapping[str, Any] | None) -> bool:
-    return alarm is not None and bool(alarm["fired"]) and alarm["lost"] < LOST
+    return alarm is not None and alarm["lost"] is not None and bool(alarm["lost"] < LOST)

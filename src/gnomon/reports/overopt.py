@@ -66,11 +66,14 @@ def sentences(verdict: Mapping[str, Any]) -> Iterator[str]:
             f"{guarded['close']} of {guarded['of']}."
         )
     if alarms["of"]:
+        each = ", ".join(f"{name} in {count}" for name, count in alarms["each"].items())
         yield (
             f"Of all {alarms['of']} climbs that over-optimised, {alarms['in_time']} had an alarm before a "
-            f"tenth of gold's gain was lost, and {alarms['freed']} where the second score was freed of what "
-            "it shares with the proxy."
+            f"tenth of gold's gain was lost ({each}), and {alarms['freed']} where the second score was freed "
+            "of what it shares with the proxy."
         )
+    if (false := verdict["false_alarms"])["of"]:
+        yield f"Of {false['of']} climbs by RL that did not over-optimise, {false['fired']} had an alarm."
     told = verdict["forecasts"]
     if told["made"]:
         yield (

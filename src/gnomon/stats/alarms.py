@@ -1,6 +1,6 @@
 """Alarms over a run of policy optimisation: what a user's own figures say went wrong, beyond chance."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -24,8 +24,9 @@ class Point:
 
     Figures are `proxy` (the score that is optimised), `second` (that of a model which nothing is optimised
     against), `spread` (standard deviation of an ensemble's members), `length` (tokens), `ends` (share that
-    end their turn), `distinct` (share of two-token runs that are distinct), `entropy` (nats a token) and
-    `kl` (nats a sequence); any may be missing. What a prompt is called says what is paired with what.
+    end their turn), `distinct` (share of two-token runs that are distinct), `entropy` (nats a token), `kl`
+    (nats a sequence), `agreement` and `slope` (of `second` and `proxy` among a prompt's samples, as
+    `stats.following` has them); any may be missing. What a prompt is called says what is paired with what.
     """
 
     step: int
@@ -49,15 +50,44 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An alarm is all of its signs together, against the first point or against whichever one before."""
+    """An alarm is all of its signs together, against the first point or against whichever one before.
+
+    It is silent where `unless` holds of the points so far, which is no test: it can only make an alarm rarer.
+    One that stands `apart` has half of each look's part of the rate to itself.
+    """
 
     signs: tuple[Sign, ...]
     anywhere: bool = False
+    unless: Callable[[Sequence[Point]], bool] | None = None
+    apart: bool = False
+
+
+BACK = 2
+"""Looks over which it is asked whether the second score still follows the first."""
+RISEN = 0.01
+"""The chance at which a score that has not risen is taken to have: where all is learnt, none follows."""
+
+
+def follows(points: Sequence[Point]) -> bool:
+    """Whether nothing says that the second score has ceased to follow the one that is optimised.
+
+    It has where, since `BACK` looks ago, the first rose, at the level `RISEN`, and the second by less than
+    such a rise was worth among the samples of the first point.
+    """
+    start, then, now = points[0], points[max(0, len(points) - 1 - BACK)], points[-1]
+    if not {"proxy", "second", "slope"} <= set(start.figures) & set(then.figures) & set(now.figures):
+        return True
+    worth = start.mean("slope")
+    if worth <= 0 or _Test("", Sign("proxy", 1), then, now).p > RISEN:
+        return True
+    rise, other = (now.mean(figure) - then.mean(figure) for figure in ("proxy", "second"))
+    return other >= worth * rise
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "turn": Rule((Sign("proxy", 1), Sign("second", -1)), anywhere=True),
+        "peak": Rule((Sign("agreement", -1, factor=2 / 3),), unless=follows, apart=True),
         "spread": Rule((Sign("spread", 1, factor=1.5),)),
         "longer": Rule((Sign("length", 1, factor=1.5),)),
         "shorter": Rule((Sign("length", -1, factor=1 / 1.5),)),
@@ -67,7 +97,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     }
 )
 """What each alarm is. A turn is over-optimisation itself: the proxy rose and the second score fell since the
-same moment. The others have a margin, as some of each comes with any learning."""
+same moment. A peak comes before it: both models no longer prefer the same answers, and the second score no
+longer follows the proxy. All but a turn have a margin, as some of each comes with any learning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +137,10 @@ def alarms(
     an equal part of it (Bonferroni). Within a look every comparison is a one-sided test of prompts' means,
     paired where both points asked the same prompt, and all share one critical level: the quantile, at the
     look's part, of their smallest p-value under a Gaussian multiplier bootstrap over prompts (Chernozhukov
-    et al., arXiv:1212.6906), never below Bonferroni's. An alarm with several signs fires where each is beyond
-    that level: where it should not, one of them is at least there by chance. DataError where more points
-    are given than looks planned.
+    et al., arXiv:1212.6906), never below Bonferroni's. Alarms that stand apart and the others are two such
+    families, with half of the look's part each, where there are both. An alarm with several signs fires where
+    each is beyond that level: where it should not, one of them is at least there by chance. DataError where
+    more points are given than looks planned.
     """
     if len(points) > looks:
         raise DataError(f"alarms: {len(points)} points, and {looks} looks were planned; plan as many")
@@ -122,8 +154,10 @@ def alarms(
         if _comparable(rule, then, now)
         for sign in rule.signs
     ]
-    critical = _critical([test.influence for test in tests], rate / (looks - 1), resamples, seed)
-    fired = (_fired(name, tests, critical, now) for name in RULES)
+    families = [[test for test in tests if RULES[test.name].apart is apart] for apart in (False, True)]
+    part = rate / (looks - 1) / max(1, sum(map(bool, families)))
+    levels = [_critical([test.influence for test in own], part, resamples, seed) for own in families]
+    fired = (_fired(name, tests, levels[rule.apart], points) for name, rule in RULES.items())
     return [alarm for alarm in fired if alarm is not None]
 
 
@@ -232,13 +266,14 @@ def _normal(correlations: Floats, rows: int, seed: int) -> Floats:
     return drawn
 
 
-def _fired(name: str, tests: Sequence[_Test], critical: float, now: Point) -> Alarm | None:
+def _fired(name: str, tests: Sequence[_Test], critical: float, points: Sequence[Point]) -> Alarm | None:
     """The alarm of this name since the moment that speaks most clearly, if it fires since any."""
-    signs = len(RULES[name].signs)
+    rule, now = RULES[name], points[-1]
+    signs = len(rule.signs)
     own = [test for test in tests if test.name == name]
     groups = [own[k : k + signs] for k in range(0, len(own), signs)]
     clear = [group for group in groups if all(test.p < critical for test in group)]
-    if not clear:
+    if not clear or (rule.unless is not None and rule.unless(points)):
         return None
     strongest = min(clear, key=lambda group: (group[-1].p, -group[-1].beyond))
     changes = tuple(test.change(critical) for test in strongest)

@@ -12,6 +12,8 @@ from gnomon.stats.alarms import Alarm, Change, Point, alarms, judged, pooled
 
 LOOKS = 12
 """Looks at one run: the more there are, the more each alarm has to prove."""
+POINTS = 24
+"""Looks at evaluation points, which ask the same prompts: of few samples they tell more, and sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ MEANINGS: Mapping[str, Told] = MappingProxyType(
         "turn": Told(
             "over-optimisation",
             "take an earlier policy (policy.guards.keep=best), or lower policy.kl_budget",
+        ),
+        "peak": Told(
+            "what the score stands for is about at its best",
+            "see whether to go on: policy.guards.stop=[peak], or lower policy.kl_budget",
         ),
         "spread": Told(
             "the ensemble is of several minds",
@@ -52,6 +58,7 @@ FIGURES: Mapping[str, tuple[str, int]] = MappingProxyType(
     {
         "proxy": ("the score that is optimised", 2),
         "second": ("the second reward model's score", 2),
+        "agreement": ("the correlation of both models' scores of a prompt's answers", 2),
         "spread": ("the spread of the members' scores", 2),
         "length": ("tokens an answer", 1),
         "ends": ("the share of answers that end", 2),
@@ -63,12 +70,12 @@ FIGURES: Mapping[str, tuple[str, int]] = MappingProxyType(
 
 
 class Lookout:
-    """Pools the `planned` points of a run into `LOOKS` at most, looks at each for alarms, and tells of each
-    alarm once. Points after those are not looked at."""
+    """Pools the `planned` points of a run into so many looks at most, looks at each for alarms, and tells of
+    each alarm once. Points after those are not looked at."""
 
-    def __init__(self, planned: int, settings: GuardSettings, seed: int) -> None:
+    def __init__(self, planned: int, settings: GuardSettings, seed: int, most: int = LOOKS) -> None:
         self.planned, self.settings, self.seed = planned, settings, seed
-        self.window = math.ceil(planned / LOOKS)
+        self.window = math.ceil(planned / most)
         self.looks = math.ceil(planned / self.window)
         self.count = 0
         self.seen: list[Point] = []
@@ -84,7 +91,9 @@ class Lookout:
         guards, steps = settings.guards, settings.steps
         if not guards.alarms:
             return None
-        return cls(steps if guards.every is None else 1 + math.ceil(steps / guards.every), guards, seed)
+        if guards.every is None:
+            return cls(steps, guards, seed)
+        return cls(1 + math.ceil(steps / guards.every), guards, seed, POINTS)
 
     @property
     def stop(self) -> str | None:
