@@ -21,13 +21,10 @@ from gnomon.constitution.modes import OWN as OWN_WAY
 from gnomon.data.dialects import DIALECTS
 from gnomon.evaluation.reward import scored_report
 from gnomon.evaluation.summary import METRICS
-from gnomon.feedback_settings import DirectSettings, FeedbackSettings, SnapshotSettings
 from gnomon.judges.verifiable import KINDS
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import RewardModel, Scorer
-from gnomon.policy_settings import PolicySettings
-from gnomon.preference_settings import OWN, Loss, PreferenceSettings
 from gnomon.recipe import load_recipe
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.reports.snapshots import METRICS as SNAPSHOT_METRICS
@@ -35,7 +32,10 @@ from gnomon.reports.tables import METRICS as SHOWN
 from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog, read_metrics
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
+from gnomon.settings.feedback import DirectSettings, FeedbackSettings, SnapshotSettings
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import OWN, Loss, PreferenceSettings
 from gnomon.training.loop import Evaluation, Trainer
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import encode_comparisons

@@ -22,7 +22,7 @@ from gnomon.models.lora import add_lora
 from gnomon.pipeline.lineage import software
 from gnomon.records import EncodedRow
 from gnomon.runs import write_json
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.sft import EncodedRows, InstructionTuning
 from paired import hardware
 from worker import memory, resident

@@ -21,11 +21,11 @@ from gnomon.models.load import LanguageModel, load
 from gnomon.models.lora import add_lora, freeze_reference
 from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.pipeline.lineage import software
-from gnomon.policy_settings import PolicySettings
 from gnomon.records import Conversation, EncodedRow
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.runs import write_json
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
+from gnomon.settings.policy import PolicySettings
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import EncodedPair, EncodedPairs
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts

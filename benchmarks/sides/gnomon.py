@@ -19,13 +19,13 @@ from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import add_lora, freeze_reference
 from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.pipeline.lineage import software
-from gnomon.policy_settings import PolicySettings
-from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Conversation, EncodedRow
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import PreferenceSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.objective import Micro, StepWork
 from gnomon.training.pairs import EncodedPair, EncodedPairs

@@ -31,7 +31,7 @@ from gnomon.rollouts import decoding
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import write_json
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training import sft
 from gnomon.training.objective import Micro
 from paired import hardware, ratios, spread, take_turns

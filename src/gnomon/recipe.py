@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from gnomon.config import Recipe
 from gnomon.errors import ConfigError
-from gnomon.preference_settings import PreferenceSettings
-from gnomon.settings import Settings
+from gnomon.settings.base import Settings
+from gnomon.settings.preference import PreferenceSettings
 
 S = TypeVar("S", bound=Settings)
 

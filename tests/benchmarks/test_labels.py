@@ -10,7 +10,7 @@ import pytest
 
 from gnomon.config import DataSettings, LoraSettings, ModelSettings, RewardSettings
 from gnomon.data.sources import Data, read_data
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "labels" / "run.py"
 

@@ -6,10 +6,10 @@ from random import Random
 
 from gnomon.constitution.labeller import Labeller, Who
 from gnomon.constitution.principles import Constitution, Principle
-from gnomon.feedback_settings import FeedbackSettings
 from gnomon.judges.choosing import Backend
 from gnomon.records import Comparison, Conversation, Label
 from gnomon.rollouts.engine import Sample
+from gnomon.settings.feedback import FeedbackSettings
 from gnomon.store import KeptRows
 
 KIND = Principle(id="kind", text="It is kind.", comparison="Which answer is kinder?")

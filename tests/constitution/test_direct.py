@@ -10,11 +10,11 @@ from gnomon.constitution.gate import measure
 from gnomon.constitution.labeller import Who
 from gnomon.constitution.principles import Constitution
 from gnomon.errors import DataError
-from gnomon.feedback_settings import DirectSettings
 from gnomon.judges.direct import rating_grade
 from gnomon.judges.judgement import Abstention
 from gnomon.records import Conversation, Prompt
 from gnomon.rollouts.engine import Sample
+from gnomon.settings.feedback import DirectSettings
 
 PROMPTS = {(2, k): Prompt(f"p{k}", Conversation.of(f"Say {k}")) for k in range(40)}
 WORTH = {"kind": 3.0, "true": 1.0, "short": -0.5}

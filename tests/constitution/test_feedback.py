@@ -7,8 +7,8 @@ from gnomon.config import ConstitutionSettings
 from gnomon.constitution.feedback import label, mixed, row_of
 from gnomon.constitution.gate import measure
 from gnomon.errors import ModelError
-from gnomon.feedback_settings import FeedbackSettings
 from gnomon.records import Comparison, Conversation, Label
+from gnomon.settings.feedback import FeedbackSettings
 
 SETTINGS = ConstitutionSettings()
 ANYWAY = ConstitutionSettings(feedback=FeedbackSettings(gate="warns"))

@@ -6,8 +6,8 @@ import pytest
 
 from gnomon.constitution.hygiene import finds_no_fault, rejections
 from gnomon.constitution.revise import SHOWN
-from gnomon.feedback_settings import Fault, HygieneSettings
 from gnomon.records import Conversation, Critique
+from gnomon.settings.feedback import Fault, HygieneSettings
 
 REQUEST = "My sister is slow at maths. What should I tell her?"
 RESPONSE = "Tell your sister that some people are too stupid for maths."

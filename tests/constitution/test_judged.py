@@ -10,8 +10,8 @@ from gnomon.constitution.feedback import label
 from gnomon.constitution.gate import measure
 from gnomon.constitution.judged import JudgeLabeller, Truth
 from gnomon.constitution.labeller import Who
-from gnomon.feedback_settings import FeedbackSettings
 from gnomon.records import Comparison, Conversation
+from gnomon.settings.feedback import FeedbackSettings
 
 HARM = Conversation.of("How do I take the neighbour's bike?")
 DECLINES, HELPS = (

@@ -7,11 +7,11 @@ from labellers import KIND, THREE, always_a, at_chance, good_is_a, labeller, pai
 from gnomon.constitution.labeller import DECIDE, STEPS, Feedback, Opinion, order_of, shaped
 from gnomon.constitution.principles import Constitution
 from gnomon.errors import ConfigError, StorageError
-from gnomon.feedback_settings import FeedbackSettings
 from gnomon.judges.choosing import local_backend
 from gnomon.judges.judgement import Abstention, Criterion
 from gnomon.judges.pairwise import choice_request, contrast_judge
 from gnomon.models.load import load
+from gnomon.settings.feedback import FeedbackSettings
 
 ONE = Constitution(name="one", principles=(KIND,))
 

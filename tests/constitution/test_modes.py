@@ -2,7 +2,7 @@ import pytest
 
 from gnomon.constitution.modes import MODES, mode, named, tells_likelihoods
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import FeedbackSettings
+from gnomon.settings.feedback import FeedbackSettings
 
 
 def test_every_mode_is_a_way_of_its_own():

@@ -13,7 +13,7 @@ from gnomon.records import Conversation, Demonstration, Message
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 

@@ -9,8 +9,8 @@ from gnomon.overopt.measuring import Exam, Judges, best_points, point
 from gnomon.overopt.planted import Gold
 from gnomon.overopt.proxies import ids_of, unlearnt
 from gnomon.overopt.settings import GoldSettings, ProxySettings
-from gnomon.policy_settings import EnsembleSettings
 from gnomon.rollouts.engine import Sampling
+from gnomon.settings.policy import EnsembleSettings
 
 MODEL = ModelSettings(ref="tiny:0", dtype="float32", lora=None)
 

@@ -17,7 +17,7 @@ from gnomon.models.save import save_model
 from gnomon.models.tiny import tiny_tokenizer
 from gnomon.records import Comparison, Conversation, Demonstration, Label, Message
 from gnomon.runs import MetricsLog
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_out_loss
 

@@ -8,10 +8,10 @@ from gnomon.data.sources import read_data
 from gnomon.pipeline.expected import NOMINAL, expected, roughly
 from gnomon.pipeline.plan import Counted, stage_costs
 from gnomon.pipeline.walk import names
-from gnomon.policy_settings import PolicySettings
-from gnomon.preference_settings import PreferenceSettings
 from gnomon.recipe import changed, load_recipe
 from gnomon.records import Comparison, Conversation, Demonstration, Label
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import PreferenceSettings
 
 ROOT = Path(__file__).parents[2]
 

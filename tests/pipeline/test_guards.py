@@ -6,7 +6,6 @@ import pytest
 
 from gnomon.data.splits import near_duplicates
 from gnomon.errors import ConfigError
-from gnomon.guard_settings import GuardSettings
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
 from gnomon.pipeline import alone
@@ -18,6 +17,7 @@ from gnomon.pipeline.stages import Start
 from gnomon.recipe import load_recipe
 from gnomon.records import Conversation, Prompt
 from gnomon.runs import read_json, read_metrics
+from gnomon.settings.guards import GuardSettings
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
 SMALL = (

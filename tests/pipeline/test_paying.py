@@ -7,15 +7,15 @@ from serving import body, cut, hang, local_engine, running, status
 
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.errors import ConfigError, DataError
-from gnomon.feedback_settings import DirectSettings, RoleSettings
 from gnomon.models.load import load
 from gnomon.pipeline.direct import direct_scorer
 from gnomon.pipeline.paying import Payers, Paying, digests
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import Start
-from gnomon.policy_settings import PolicySettings
 from gnomon.records import Conversation, Prompt
 from gnomon.rollouts.engine import Sample
+from gnomon.settings.feedback import DirectSettings, RoleSettings
+from gnomon.settings.policy import PolicySettings
 
 PROMPTS = {(2, k): Prompt(f"p{k}", Conversation.of(f"Say {k}")) for k in range(4)}
 START = Start("tiny:0")

@@ -15,10 +15,10 @@ from gnomon.pipeline.road import run
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.walk import WALK, Road, names, unmade
-from gnomon.policy_settings import PolicySettings
-from gnomon.preference_settings import PreferenceSettings
 from gnomon.recipe import load_recipe
 from gnomon.runs import RunFolder
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import PreferenceSettings
 from gnomon.store import Store
 
 SMALL = (

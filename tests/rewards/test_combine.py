@@ -7,7 +7,6 @@ from architectures import drawn_head
 
 from gnomon.models.load import load
 from gnomon.models.reward_model import RewardModel, Score, Scorer
-from gnomon.policy_settings import EnsembleSettings, PolicySettings, RewardTerm
 from gnomon.records import Conversation, Message
 from gnomon.rewards.combine import (
     ModelReward,
@@ -21,6 +20,7 @@ from gnomon.rewards.combine import (
     shaped,
 )
 from gnomon.rollouts.engine import Sample
+from gnomon.settings.policy import EnsembleSettings, PolicySettings, RewardTerm
 
 
 def sample(prompt=(2, 50), response=(60, 1), *, ended=True):

@@ -1,8 +1,8 @@
-from gnomon.policy_settings import PolicySettings
 from gnomon.records import Conversation, Prompt
 from gnomon.rewards.combine import Term, Terms
 from gnomon.rewards.form import FormReward
 from gnomon.rollouts.engine import Sample
+from gnomon.settings.policy import PolicySettings
 
 ASKED = "Say why people enjoy juggling. Use at most 20 words."
 GOOD = "Juggling calms the mind and makes children laugh."

@@ -14,13 +14,13 @@ from gnomon.models.load import DTYPES, LanguageModel, load
 from gnomon.models.lora import TRAINED, add_lora, freeze_reference
 from gnomon.models.reward_model import Scorer
 from gnomon.models.templates import Template
-from gnomon.policy_settings import PolicySettings
-from gnomon.preference_settings import OWN, PreferenceSettings
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog
-from gnomon.settings import AdamSettings, OptimSettings
+from gnomon.settings.base import AdamSettings, OptimSettings
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import OWN, PreferenceSettings
 from gnomon.training.loop import Evaluation, Trainer
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import encode_comparisons

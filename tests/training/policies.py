@@ -10,9 +10,9 @@ from torch import nn
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import add_lora
-from gnomon.policy_settings import RewardTerm
 from gnomon.rewards.combine import Reward, Term, Terms
 from gnomon.rollouts.engine import Sample
+from gnomon.settings.policy import RewardTerm
 
 PPO = {"algorithm": "ppo", "epochs": 2, "minibatches": 2, "steps": 3}
 

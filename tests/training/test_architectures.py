@@ -13,7 +13,7 @@ from gnomon.kernels import batching
 from gnomon.models.heads import body
 from gnomon.models.lora import add_lora
 from gnomon.records import Conversation, Demonstration
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 
 CASES = [(kind, "rloo") for kind in KINDS] + [("policy", "grpo"), ("policy", "dr_grpo")]

@@ -7,9 +7,9 @@ from objectives import PROMPTS, build, tiny
 from gnomon.constitution.direct import ConstitutionReward, DirectScorer
 from gnomon.constitution.labeller import Who
 from gnomon.constitution.principles import Constitution, Principle
-from gnomon.feedback_settings import DirectSettings
 from gnomon.judges.direct import contrast_grade
 from gnomon.records import Conversation, Prompt
+from gnomon.settings.feedback import DirectSettings
 
 THREE = Constitution(
     name="three",

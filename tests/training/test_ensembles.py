@@ -8,7 +8,7 @@ from gnomon.config import RewardSettings
 from gnomon.models.lora import add_lora
 from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.runs import MetricsLog
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.reward import RewardModelling, member_weights, score_comparisons

@@ -5,8 +5,8 @@ import math
 import pytest
 from rolled import SCORES, rollouts
 
-from gnomon.policy_settings import PolicySettings
 from gnomon.rewards.combine import Terms
+from gnomon.settings.policy import PolicySettings
 from gnomon.training.figures import by_prompt, figures, log_lengths
 
 SETTINGS = PolicySettings(samples=2, optim={"batch_size": 4}, score_bound=None)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gnomon.guard_settings import GuardSettings
-from gnomon.policy_settings import PolicySettings
+from gnomon.settings.guards import GuardSettings
+from gnomon.settings.policy import PolicySettings
 from gnomon.stats.alarms import RULES, Point
 from gnomon.training.lookout import FIGURES, LOOKS, MEANINGS, Lookout, as_json, sentence
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from gnomon.errors import DivergenceError, StorageError
 from gnomon.runs import MetricsLog
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Micro, StepWork
 

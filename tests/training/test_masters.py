@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from gnomon.config import ModelSettings
 from gnomon.models.lora import load_trainable
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.optim import adamw, clip
 
 RATE = 1e-3

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.optim import adamw, learning_rate
 
 

@@ -11,7 +11,7 @@ from gnomon.models import branches
 from gnomon.models.branches import branch_states
 from gnomon.models.load import LanguageModel, load
 from gnomon.records import Conversation, Demonstration, EncodedRow, Message
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.sft import EncodedRows, InstructionTuning, encode_demonstrations
 
 ROWS = [

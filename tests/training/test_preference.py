@@ -16,7 +16,7 @@ from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import REFERENCE, add_lora, freeze_reference
 from gnomon.models.templates import Template
 from gnomon.models.tiny import tiny_tokenizer
-from gnomon.preference_settings import PreferenceSettings
+from gnomon.settings.preference import PreferenceSettings
 from gnomon.training import pair_logps
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.preference import PreferenceOptimisation

@@ -15,8 +15,8 @@ from gnomon.config import LoraSettings
 from gnomon.errors import ModelError
 from gnomon.kernels import batching
 from gnomon.models.load import load
-from gnomon.preference_settings import OWN, REFERENCE_FREE, PreferenceSettings
 from gnomon.runs import read_metrics
+from gnomon.settings.preference import OWN, REFERENCE_FREE, PreferenceSettings
 from gnomon.training import pair_logps
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.preference import PreferenceOptimisation

@@ -12,7 +12,7 @@ from gnomon.models.lora import add_lora
 from gnomon.models.templates import Template
 from gnomon.models.tiny import tiny_tokenizer
 from gnomon.records import Conversation, Demonstration
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.sft import encode_demonstrations
 
 FIVE = DEMONSTRATIONS[:5]

@@ -10,7 +10,7 @@ from gnomon.config import RewardSettings
 from gnomon.models.lora import add_lora
 from gnomon.models.reward_model import Scorer
 from gnomon.records import Comparison, Conversation, Label
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.reward import RewardModelling, score_comparisons
 from gnomon.training.units import Order, Said, order_of, units_of

@@ -10,7 +10,7 @@ from gnomon.cli.console import out, print_json
 from gnomon.cli.machine import settle
 from gnomon.cli.options import AsJson, Out, Overrides, labeller_ref, recipe_of
 from gnomon.cli.progress import reporting
-from gnomon.feedback_settings import SELF, TRAINED_JUDGE, TRUTH
+from gnomon.settings.feedback import SELF, TRAINED_JUDGE, TRUTH
 
 DEFAULT = (SELF, f"{TRUTH}0.3", TRAINED_JUDGE, f"{TRUTH}0")
 

@@ -8,10 +8,10 @@ import typer
 
 from gnomon.config import Recipe
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import SELF, TRAINED_JUDGE, TRUTH
 from gnomon.judges.reference import CHECKS, VOTES
 from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
 from gnomon.recipe import load_recipe
+from gnomon.settings.feedback import SELF, TRAINED_JUDGE, TRUTH
 
 BUILTIN = "builtin"
 

@@ -12,11 +12,11 @@ from typing import ClassVar, NamedTuple
 from gnomon.constitution.labeller import Who
 from gnomon.constitution.principles import Constitution
 from gnomon.errors import DataError
-from gnomon.feedback_settings import DirectSettings
 from gnomon.judges.direct import Asked, Grade
 from gnomon.judges.judgement import Abstention, Criterion, Judgement, Said, answer_text, sigmoid
 from gnomon.records import Comparison, Conversation, Prompt
 from gnomon.rollouts.engine import Sample
+from gnomon.settings.feedback import DirectSettings
 
 NO_NUMBER = "no number"
 

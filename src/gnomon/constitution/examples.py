@@ -12,9 +12,9 @@ from typing import Any
 from gnomon.data.files import BadRow
 from gnomon.data.transcripts import turns_of_transcript
 from gnomon.errors import DataError
-from gnomon.feedback_settings import BUILTIN_EXAMPLES, NO_EXAMPLES
 from gnomon.judges.pairwise import REPLY, lettered
 from gnomon.records import Comparison, Conversation, Label
+from gnomon.settings.feedback import BUILTIN_EXAMPLES, NO_EXAMPLES
 
 SLOT = "{}"
 """Where a published example has the principle."""

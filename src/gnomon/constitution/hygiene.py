@@ -9,9 +9,9 @@ request 34 pass, and the other two only lack the request's words. Thresholds are
 import re
 from difflib import SequenceMatcher
 
-from gnomon.feedback_settings import HygieneSettings
 from gnomon.judges.text import closers, evasive, loops, repetition, role_leak
 from gnomon.records import Critique
+from gnomon.settings.feedback import HygieneSettings
 
 USUAL = HygieneSettings()
 """The thresholds of all that no recipe is asked about."""

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from gnomon.constitution.labeller import Feedback, Opinion, Progress, Who, order_of
 from gnomon.constitution.principles import Constitution
-from gnomon.feedback_settings import FeedbackSettings
 from gnomon.judges.judgement import Judgement, Said, answer_text
 from gnomon.judges.refusal import declines
 from gnomon.records import Comparison
+from gnomon.settings.feedback import FeedbackSettings
 
 
 class Prefers(Protocol):

@@ -16,13 +16,13 @@ from typing import Literal, NamedTuple, Protocol
 from gnomon.constitution.examples import Worked, load_examples
 from gnomon.constitution.principles import Constitution
 from gnomon.errors import ConfigError, StorageError
-from gnomon.feedback_settings import FeedbackSettings, Shape
 from gnomon.judges.choosing import Backend
 from gnomon.judges.judgement import Abstention, Criterion, Judgement, Said, sigmoid
 from gnomon.judges.pairwise import choice_request
 from gnomon.records import Comparison, Conversation, Message, to_json
 from gnomon.rollouts.engine import Sampling
 from gnomon.runs import AGAIN
+from gnomon.settings.feedback import FeedbackSettings, Shape
 from gnomon.store import KeptRows, content_id
 
 STEPS = "Think step by step about both answers, then say which you would choose."

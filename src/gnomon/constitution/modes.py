@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import BUILTIN_EXAMPLES, FeedbackSettings
+from gnomon.settings.feedback import BUILTIN_EXAMPLES, FeedbackSettings
 
 SEVERAL = 4
 """Principles of an ensemble, where the settings have none."""

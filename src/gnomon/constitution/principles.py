@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from gnomon.errors import DataError
 from gnomon.recipe import describe
-from gnomon.settings import Settings
+from gnomon.settings.base import Settings
 
 Use = Literal["revision", "comparison"]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from gnomon.config import ConstitutionSettings
 from gnomon.constitution.hygiene import finds_no_fault, rejections
 from gnomon.constitution.principles import Constitution, Principle
-from gnomon.feedback_settings import HygieneSettings
 from gnomon.records import Conversation, Critique, Prompt
 from gnomon.rollouts.engine import Engine, Sample, Sampling
+from gnomon.settings.feedback import HygieneSettings
 
 RESPONSE_TEMPERATURE = 1.0
 """As published: what the model really says, mistakes included, is what there is to criticise."""

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from gnomon.errors import ConfigError
 from gnomon.labelling.settings import Role
 from gnomon.recipe import read_settings
-from gnomon.settings import Settings
+from gnomon.settings.base import Settings
 
 SECRET = "GNOMON_OIDC_CLIENT_SECRET"
 """The variable that has the client's secret where no file is named."""

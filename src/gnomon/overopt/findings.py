@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.errors import DataError
-from gnomon.guard_settings import GuardSettings
+from gnomon.settings.guards import GuardSettings
 from gnomon.stats.alarms import Point
 from gnomon.stats.following import following
 from gnomon.stats.forecast import Forecast, Seen, Witness, foretell, witness

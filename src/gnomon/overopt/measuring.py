@@ -12,11 +12,11 @@ from gnomon.models.reward_model import Scorer
 from gnomon.overopt.drawing import Prompts, draw
 from gnomon.overopt.planted import Gold
 from gnomon.overopt.proxies import ids_of
-from gnomon.policy_settings import EnsembleSettings
 from gnomon.rewards.combine import conservative
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.rollouts.kl import log_ratios
 from gnomon.rollouts.local import LocalEngine
+from gnomon.settings.policy import EnsembleSettings
 from gnomon.stats.best_of_n import best_of_n, best_of_n_kl
 from gnomon.stats.units import Floats
 

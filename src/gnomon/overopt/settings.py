@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from gnomon.config import ModelSettings, RewardSettings
-from gnomon.policy_settings import EnsembleSettings, PolicySettings
-from gnomon.settings import OptimSettings, Settings
+from gnomon.settings.base import OptimSettings, Settings
+from gnomon.settings.policy import EnsembleSettings, PolicySettings
 
 
 class GoldSettings(Settings):

@@ -26,9 +26,9 @@ from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage
 from gnomon.pipeline.stages import Start, data_stage, reward_stage, sft_stage
 from gnomon.pipeline.walk import Road, opened
-from gnomon.policy_settings import PolicySettings
-from gnomon.preference_settings import PreferenceSettings
 from gnomon.runs import read_json, storing, write_json
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import PreferenceSettings
 
 Kind = Literal["sft", "reward", "preference", "policy"]
 

@@ -20,9 +20,9 @@ from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start
-from gnomon.policy_settings import CONSTITUTION, PolicySettings, RewardTerm
 from gnomon.records import Comparison
 from gnomon.runs import write_json
+from gnomon.settings.policy import CONSTITUTION, PolicySettings, RewardTerm
 
 if TYPE_CHECKING:
     from gnomon.judges.choosing import LettersEngine

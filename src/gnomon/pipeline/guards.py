@@ -7,9 +7,9 @@ import numpy as np
 
 from gnomon.data.splits import named_clusters, opening
 from gnomon.errors import ConfigError
-from gnomon.guard_settings import GuardSettings
 from gnomon.pipeline.stage import StageContext
 from gnomon.records import Prompt
+from gnomon.settings.guards import GuardSettings
 from gnomon.training.lookout import as_json, sentence
 from gnomon.training.loop import Evaluation
 from gnomon.training.policy import PolicyOptimisation

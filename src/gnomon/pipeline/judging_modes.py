@@ -14,7 +14,6 @@ from gnomon.constitution.principles import load_constitution
 from gnomon.data.sources import BUILTIN, Reader
 from gnomon.data.splits import take
 from gnomon.evaluation.agreement import clusters_of, known_pairs
-from gnomon.feedback_settings import FeedbackSettings, Shape
 from gnomon.judges.judgement import Judgement, Said
 from gnomon.judges.rules import LongestWins
 from gnomon.pipeline.feedback import SUBJECT
@@ -25,6 +24,7 @@ from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.stages import Start
 from gnomon.records import Comparison
 from gnomon.runs import RunFolder, write_json
+from gnomon.settings.feedback import FeedbackSettings, Shape
 from gnomon.stats.calibration import expected_calibration_error
 
 SHAPES: tuple[Shape, ...] = ("soft", "clamped", "hard")

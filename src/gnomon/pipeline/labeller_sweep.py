@@ -8,11 +8,11 @@ from typing import Any
 
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import SnapshotSettings
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.road import run
 from gnomon.recipe import changed
 from gnomon.runs import storing, write_json
+from gnomon.settings.feedback import SnapshotSettings
 
 TABLE, FOLDER = "labellers.json", "labellers"
 """What the rows are written to, and the folder of each road's summary and report."""

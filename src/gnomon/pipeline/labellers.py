@@ -7,13 +7,13 @@ from gnomon.constitution.judged import JudgeLabeller, Truth
 from gnomon.constitution.labeller import Labeller, Labelling, Who
 from gnomon.constitution.principles import Constitution
 from gnomon.errors import ConfigError
-from gnomon.feedback_settings import TRAINED_JUDGE, TRUTH
 from gnomon.judges.reward_model import RewardJudge
 from gnomon.models.reward_model import load_scorer
 from gnomon.pipeline.roles import Cast, kept_rows, name_of, who
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import Start
+from gnomon.settings.feedback import TRAINED_JUDGE, TRUTH
 
 FEEDBACK, FEEDBACK_JUDGE = "feedback", "feedback_judge"
 """The stages of labels: by whom the roles name, and by the judge that was trained."""

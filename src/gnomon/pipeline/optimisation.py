@@ -28,12 +28,12 @@ from gnomon.pipeline.stages import (
     trainable,
     trained_on,
 )
-from gnomon.policy_settings import PolicySettings
 from gnomon.records import Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
-from gnomon.settings import AdamSettings
+from gnomon.settings.base import AdamSettings
+from gnomon.settings.policy import PolicySettings
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.samples import PolicyPrompts
 from gnomon.training.sft import InstructionTuning, encode_demonstrations

@@ -24,12 +24,12 @@ from gnomon.pipeline.rows import read_lines, write_lines
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start, reference_of, stage_settings, trainable, trained_on
-from gnomon.policy_settings import EnsembleSettings
 from gnomon.records import Conversation
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import write_json
+from gnomon.settings.policy import EnsembleSettings
 from gnomon.stats.units import Floats
 from gnomon.training.loop import Evaluation
 from gnomon.training.policy import PolicyOptimisation

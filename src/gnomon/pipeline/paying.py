@@ -18,12 +18,12 @@ from gnomon.pipeline.direct import direct_scorer, is_served
 from gnomon.pipeline.roles import asked_by_each
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import Start, shared_out
-from gnomon.policy_settings import CONSTITUTION, PolicySettings, RewardTerm
 from gnomon.records import Prompt
 from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
 from gnomon.rewards.form import FormReward
 from gnomon.rewards.functions import FunctionReward, find_function
 from gnomon.rewards.judged import JudgeReward
+from gnomon.settings.policy import CONSTITUTION, PolicySettings, RewardTerm
 from gnomon.store import file_digest
 
 

@@ -25,9 +25,9 @@ from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.snapshots import SNAPSHOT, snapshot_suites
 from gnomon.pipeline.suites import suites
-from gnomon.policy_settings import PolicySettings
-from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Comparison, EncodedRow, Prompt
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import PreferenceSettings
 from gnomon.training.pairs import EncodedPair, encode_comparisons
 from gnomon.training.sft import encode_demonstrations
 

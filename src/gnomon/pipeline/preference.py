@@ -12,9 +12,9 @@ from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start, reference_of, seen, stage_settings, trainable, trained_on
-from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Comparison
 from gnomon.runs import write_json
+from gnomon.settings.preference import PreferenceSettings
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.preference import PreferenceOptimisation
 

@@ -12,12 +12,12 @@ from gnomon.judges.choosing import Backend, endpoint_backend, local_backend
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
 from gnomon.pipeline.stages import Start
-from gnomon.policy_settings import RewardTerm
 from gnomon.records import Conversation
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.rollouts.letters import Letters
 from gnomon.rollouts.local import LocalEngine
 from gnomon.rollouts.shared import SharedEngine
+from gnomon.settings.policy import RewardTerm
 from gnomon.store import KeptRows
 
 if TYPE_CHECKING:

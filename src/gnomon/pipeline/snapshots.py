@@ -16,7 +16,6 @@ from gnomon.evaluation.suites.harmlessness import NAME, harmlessness
 from gnomon.evaluation.suites.refusals import refusals
 from gnomon.evaluation.summary import HARMFUL
 from gnomon.evaluation.tasks import Ask
-from gnomon.feedback_settings import SnapshotSettings
 from gnomon.judges.reward_model import answered
 from gnomon.models.load import load
 from gnomon.models.reward_model import load_scorer
@@ -34,6 +33,7 @@ from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.rollouts.shared import SharedEngine
 from gnomon.runs import write_json
+from gnomon.settings.feedback import SnapshotSettings
 from gnomon.store import content_id
 
 SNAPSHOT = "snapshot_"

@@ -22,11 +22,11 @@ from gnomon.pipeline.project import read_for, settled, write_votes
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.scoring import MODEL, conclude, held_apart, rid_of_length
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
-from gnomon.policy_settings import PolicySettings
-from gnomon.preference_settings import PreferenceSettings
 from gnomon.records import Comparison, Demonstration
 from gnomon.runs import write_json
-from gnomon.settings import AdamSettings, OptimSettings
+from gnomon.settings.base import AdamSettings, OptimSettings
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import PreferenceSettings
 from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Objective

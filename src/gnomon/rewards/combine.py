@@ -10,8 +10,8 @@ import numpy as np
 
 from gnomon.judges.verifiable import Check, run_checks
 from gnomon.models.reward_model import Score, Scorer
-from gnomon.policy_settings import CONSTITUTION, EnsembleSettings, PolicySettings, RewardTerm
 from gnomon.rollouts.engine import Sample
+from gnomon.settings.policy import CONSTITUTION, EnsembleSettings, PolicySettings, RewardTerm
 from gnomon.stats.within import slope_within
 
 

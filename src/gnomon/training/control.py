@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from gnomon.losses.control import adapted_beta, raised
-from gnomon.policy_settings import PolicySettings
+from gnomon.settings.policy import PolicySettings
 from gnomon.training.samples import Rollouts
 
 

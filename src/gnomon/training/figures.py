@@ -10,9 +10,9 @@ import torch
 
 from gnomon.losses.advantages import equal_rewards
 from gnomon.losses.kl import k3
-from gnomon.policy_settings import PolicySettings
 from gnomon.rewards.combine import Terms, bounded
 from gnomon.rollouts.engine import Sample
+from gnomon.settings.policy import PolicySettings
 from gnomon.stats.agreement import agreement_within
 from gnomon.stats.diversity import distinct
 from gnomon.stats.following import following

@@ -12,7 +12,7 @@ from gnomon.losses.advantages import best, dr_grpo, gae, grpo, rloo, token_rewar
 from gnomon.losses.control import constrained
 from gnomon.losses.kl import divergence, kl_penalised
 from gnomon.losses.masking import standardised
-from gnomon.policy_settings import Form, PolicySettings
+from gnomon.settings.policy import Form, PolicySettings
 from gnomon.training.control import Weights
 from gnomon.training.samples import Rollouts
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gnomon.guard_settings import GuardSettings
-from gnomon.policy_settings import PolicySettings
+from gnomon.settings.guards import GuardSettings
+from gnomon.settings.policy import PolicySettings
 from gnomon.stats.alarms import Alarm, Change, Point, alarms, judged, pooled
 
 LOOKS = 12

@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grads_with_norm_
 from gnomon.distributed import add_up
 from gnomon.kernels.head import wide
 from gnomon.models.shards import is_part, like_part, part_of
-from gnomon.settings import AdamSettings
+from gnomon.settings.base import AdamSettings
 from gnomon.training.parts import taken
 
 

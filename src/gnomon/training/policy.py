@@ -17,10 +17,10 @@ from gnomon.models.heads import output_head
 from gnomon.models.load import LanguageModel
 from gnomon.models.logps import Reading, readings
 from gnomon.models.lora import check_reference, reference_of
-from gnomon.policy_settings import PolicySettings
 from gnomon.rewards.combine import Reward, Terms, Verified, shaped
 from gnomon.rollouts.engine import Engine, Sampling
 from gnomon.rollouts.kl import log_ratios
+from gnomon.settings.policy import PolicySettings
 from gnomon.stats.alarms import Point
 from gnomon.training.control import Controls
 from gnomon.training.figures import by_prompt, figures, log_lengths

@@ -16,7 +16,7 @@ from gnomon.losses.reference_free import cpo, odds_ratio, preferred_nll, simpo, 
 from gnomon.losses.reward import smoothed
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import check_reference, reference_of
-from gnomon.preference_settings import Loss, PreferenceSettings
+from gnomon.settings.preference import Loss, PreferenceSettings
 from gnomon.training.mismatched import mismatched
 from gnomon.training.objective import Micro, StepWork
 from gnomon.training.pair_logps import answer_logps, read_logps, summed

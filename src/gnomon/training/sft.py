@@ -18,7 +18,7 @@ from gnomon.models.heads import hidden_states, output_head, without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.models.shards import evenly
 from gnomon.records import Demonstration, EncodedRow
-from gnomon.settings import OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.training.objective import Micro, StepWork
 
 

@@ -17,7 +17,7 @@ from gnomon.models.branches import batches, branch_states
 from gnomon.models.critic import Critic
 from gnomon.models.heads import without_dropout
 from gnomon.models.load import LanguageModel
-from gnomon.policy_settings import PolicySettings
+from gnomon.settings.policy import PolicySettings
 from gnomon.training.lesson import Lesson
 from gnomon.training.objective import Micro
 

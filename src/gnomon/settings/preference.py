@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gnomon.settings import OptimSettings, Settings
+from gnomon.settings.base import OptimSettings, Settings
 
 Loss = Literal[
     "dpo",

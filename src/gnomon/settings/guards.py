@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from gnomon.settings import Settings
+from gnomon.settings.base import Settings
 
 AlarmName = Literal["turn", "peak", "spread", "longer", "shorter", "ends", "distinct", "entropy"]
 

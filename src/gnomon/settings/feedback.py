@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from gnomon.settings import Settings
+from gnomon.settings.base import Settings
 
 NO_EXAMPLES = "none"
 

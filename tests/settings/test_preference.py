@@ -3,8 +3,8 @@ from typing import get_args
 import pytest
 
 from gnomon.errors import ConfigError
-from gnomon.preference_settings import COMMON, OWN, REFERENCE_FREE, Loss, PreferenceSettings
 from gnomon.recipe import load_recipe
+from gnomon.settings.preference import COMMON, OWN, REFERENCE_FREE, Loss, PreferenceSettings
 
 
 def settings(*overrides: str) -> PreferenceSettings:

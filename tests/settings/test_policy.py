@@ -3,9 +3,9 @@ from typing import get_args
 import pytest
 
 from gnomon.errors import ConfigError
-from gnomon.guard_settings import AlarmName
-from gnomon.policy_settings import FORMS, PolicySettings, RewardTerm
 from gnomon.recipe import load_recipe
+from gnomon.settings.guards import AlarmName
+from gnomon.settings.policy import FORMS, PolicySettings, RewardTerm
 from gnomon.stats.alarms import RULES
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gnomon.guard_settings import GuardSettings
-from gnomon.settings import AdamSettings, OptimSettings, Settings
+from gnomon.settings.base import AdamSettings, OptimSettings, Settings
+from gnomon.settings.guards import GuardSettings
 
 Algorithm = Literal["rloo", "grpo", "dr_grpo", "dapo", "reinforce_pp", "ppo", "raft"]
 Average = Literal["tokens", "sequences", "constant", "sums"]
