@@ -88,7 +88,7 @@ def test_without_evaluation_points_batches_are_looked_at(tmp_path):
     shapes = []
     for some in (prompts[:4], prompts):
         built = build(
-            "policy", policy={"steps": 3, "samples": 2}, optim={"batch_size": 2 * len(some)}, prompts=some
+            "policy", policy={"steps": 3, "samples": 4}, optim={"batch_size": 4 * len(some)}, prompts=some
         )
         built.objective.watch = enough
         built.trainer(tmp_path / str(len(some))).run()

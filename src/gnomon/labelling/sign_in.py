@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
-from gnomon.errors import GnomonError
 from gnomon.labelling.tokens import new_token
 
 Reason = Literal[
@@ -79,7 +78,7 @@ def compared(email: str) -> str:
     return email.lower() if email.isascii() else email
 
 
-class SignInError(GnomonError):
+class SignInError(Exception):
     """Somebody is not let in; `detail` is for the log, and never says who it is."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
