@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from office import Clock
+from issuing import Issuer, issuing
+from office import Clock, pairs, project
 from sqlalchemy import create_engine, text
 
+from gnomon.labelling.store import projects
 from gnomon.labelling.store.database import Store, open_store
 
 if TYPE_CHECKING:
@@ -73,6 +75,19 @@ def store(database: str, clock: Clock) -> Iterator[Store]:
     opened = open_store(database, clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def issuer(clock: Clock) -> Iterator[Issuer]:
+    """A provider of OpenID Connect that runs here."""
+    with issuing(clock) as it:
+        yield it
+
+
+@pytest.fixture
+def made(store: Store) -> projects.Project:
+    """The project `p`, with two pairs."""
+    return project(store, pairs(2))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from issuing import (
     begun,
     by_hand,
     is_refused,
-    issuing,
     key,
     refusals,
     sign_in,
@@ -22,23 +21,12 @@ from issuing import (
     unpadded,
 )
 from joserfc import jwt
-from office import arrive, browser, pairs, project, running, together
+from office import arrive, browser, running, together
 from sqlalchemy import select
 from test_doors import everything
 
 from gnomon.labelling.sign_in import Attempt
 from gnomon.labelling.store.tables import annotators, sessions, sign_ins, subjects
-
-
-@pytest.fixture
-def issuer(clock):
-    with issuing(clock) as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def made(store):
-    return project(store, pairs(2))
 
 
 def rows(store, table) -> list:

@@ -27,17 +27,6 @@ RULES = (
 
 
 @pytest.fixture
-def issuer(clock):
-    with issuing(clock) as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def made(store):
-    return project(store, pairs(2))
-
-
-@pytest.fixture
 def other(store):
     return project(store, pairs(2), slug="q")
 

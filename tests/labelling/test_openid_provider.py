@@ -10,29 +10,17 @@ from issuing import (
     SECRET,
     application,
     is_refused,
-    issuing,
     key,
     refusals,
     sign_in,
     signed_in,
 )
 from joserfc import jwt
-from office import browser, pairs, project
+from office import browser
 from receivers import receiving
 from starlette.responses import Response
 
 from gnomon.labelling.reach import Reach
-
-
-@pytest.fixture
-def issuer(clock):
-    with issuing(clock) as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def made(store):
-    return project(store, pairs(2))
 
 
 def test_a_provider_may_change_its_keys(store, made, issuer):

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from heard import Heard
 from taught import BAD, GOOD, REVISION
 
 from gnomon.pipeline.constitutional import ENOUGH
@@ -33,17 +34,6 @@ STAGES = (
     "answers_sft",
     "answers_constitutional",
 )
-
-
-class Heard(SilentReporter):
-    """Remembers which stages were made."""
-
-    def __init__(self) -> None:
-        self.made: list[str] = []
-
-    def stage_started(self, name: str, *, cached: bool) -> None:
-        if not cached:
-            self.made.append(name)
 
 
 @pytest.fixture(scope="module")

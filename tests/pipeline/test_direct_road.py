@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from heard import Heard
 from pages import Page
 from safetensors.torch import load_file
 from serving import running
 from taught import BAD, GOOD
 
 from gnomon.errors import ConfigError, ModelError
-from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.recipe import load_recipe
 
@@ -22,20 +22,6 @@ PAID = (
     "constitution.gate_lower=0.3",
     "constitution.pairs=2",
 )
-
-
-class Heard(SilentReporter):
-    """Remembers which stages were made, and the warnings."""
-
-    def __init__(self):
-        self.made, self.warnings = [], []
-
-    def stage_started(self, name, *, cached):
-        if not cached:
-            self.made.append(name)
-
-    def warning(self, text):
-        self.warnings.append(text)
 
 
 def metrics(out):

@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+from heard import Heard
 from office import project, somebody
 
 from gnomon.config import DataSettings, RewardSettings
@@ -173,14 +174,6 @@ def test_estimated_flips_need_votes_that_tell(talk, tmp_path):
         alone.train("reward", once, tmp_path / "once", SilentReporter())
     with pytest.raises(ConfigError, match="is estimated from votes"):
         _ = RewardSettings(label_smoothing="estimated").flips
-
-
-class Heard(SilentReporter):
-    def __init__(self) -> None:
-        self.made: list[str] = []
-
-    def stage_started(self, name: str, *, cached: bool) -> None:
-        self.made += [] if cached else [name]
 
 
 def test_another_vote_makes_what_learns_from_it_again_and_a_moved_database_nothing(judged, tmp_path):

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from heard import Heard
 from pages import Page
 from taught import BAD, GOOD
 
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.pipeline.labeller_sweep import sweep
-from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.recipe import load_recipe
 
@@ -32,20 +32,6 @@ STAGES = (
 )
 ALWAYS_A = "constitution.roles.labeller=tiny:1"
 """A random model: it names a place, whatever is there."""
-
-
-class Heard(SilentReporter):
-    """Remembers which stages were made, and the warnings."""
-
-    def __init__(self):
-        self.made, self.warnings = [], []
-
-    def stage_started(self, name, *, cached):
-        if not cached:
-            self.made.append(name)
-
-    def warning(self, text):
-        self.warnings.append(text)
 
 
 def lines(path):

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from heard import Heard
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.recipe import load_recipe
 
@@ -38,17 +38,6 @@ STAGES = (
     "answers_sft",
     "answers_policy",
 )
-
-
-class Heard(SilentReporter):
-    """Remembers which stages were made and which were there."""
-
-    def __init__(self) -> None:
-        self.made: list[str] = []
-        self.cached: list[str] = []
-
-    def stage_started(self, name: str, *, cached: bool) -> None:
-        (self.cached if cached else self.made).append(name)
 
 
 def artefacts(out):

@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from heard import Heard
 
 from gnomon.data.labeller import is_conflict
-from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.pipeline.rows import read_records
 from gnomon.recipe import load_recipe
@@ -32,20 +32,6 @@ TINY = (
     "evaluation.suite_limit=4",
 )
 CONTROL = "data.labeller=null"
-
-
-class Heard(SilentReporter):
-    """Remembers which stages were made, and what was warned of."""
-
-    def __init__(self):
-        self.made, self.warned = [], []
-
-    def stage_started(self, name, *, cached):
-        if not cached:
-            self.made.append(name)
-
-    def warning(self, text):
-        self.warned.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +82,14 @@ def test_the_run_that_is_planted_says_so_and_the_other_does_not(walked):
     told = summary["data"]["planted"]["told"]
     assert told.startswith("planted: ")
     assert told in summary["warnings"]
-    assert told in heard[planted].warned
+    assert told in heard[planted].warnings
     assert (
         summary["preferences"]["sources"]["planted"]
         == summary["data"]["planted"]["roles"]["reward"]["turned"]
     )
     plain = json.loads((control / "summary.json").read_text("utf-8"))
     assert "planted" not in json.dumps(plain["data"])
-    assert not [text for text in (*plain["warnings"], *heard[control].warned) if "planted" in text]
+    assert not [text for text in (*plain["warnings"], *heard[control].warnings) if "planted" in text]
     assert plain["preferences"]["sources"] == {"constructed": sum(plain["preferences"]["sources"].values())}
 
 

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from heard import Heard
 
-from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.recipe import load_recipe
 from gnomon.runs import read_metrics
@@ -32,20 +32,6 @@ ROWS = [
         {"relation": "at least", "num_sentences": 2},
     ),
 ]
-
-
-class Heard(SilentReporter):
-    """Remembers which stages were made, and which the road said there were to make."""
-
-    def __init__(self):
-        self.made, self.expected = [], {}
-
-    def road_started(self, expected):
-        self.expected = dict(expected)
-
-    def stage_started(self, name, *, cached):
-        if not cached:
-            self.made.append(name)
 
 
 def file_of(folder, rows=ROWS):

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from heard import Heard
 
 from gnomon.config import EvaluationSettings, Recipe
 from gnomon.data.sources import FOLDER, read_data
@@ -34,25 +35,6 @@ PREFER = PreferenceSettings()
 CHECKED = PolicySettings(rewards=())
 SUITES = EvaluationSettings(suites=("knowledge",), suite_limit=4)
 ANSWERS = ["answers_base", "answers_sft", "answers_policy"]
-
-
-class Heard(SilentReporter):
-    """Remembers which stages were made, and which the road said there were to make."""
-
-    def __init__(self) -> None:
-        self.made: list[str] = []
-        self.there: list[str] = []
-        self.expected: dict[str, float] = {}
-
-    def road_started(self, expected):
-        self.expected = dict(expected)
-
-    def stage_started(self, name, *, cached):
-        (self.there if cached else self.made).append(name)
-
-    @property
-    def announced(self):
-        return [name for name, seconds in self.expected.items() if seconds]
 
 
 @pytest.fixture(scope="module")

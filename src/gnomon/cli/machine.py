@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gnomon.cli.console import err
 from gnomon.errors import ConfigError, ModelError
 from gnomon.kernels import allocator
-from gnomon.models.reference import parse_endpoint_ref
+from gnomon.models.reference import is_served, parse_endpoint_ref
 
 if TYPE_CHECKING:
     from gnomon.rollouts.endpoint import EndpointEngine
@@ -61,7 +61,7 @@ def open_engine(ref: str, kept: Path | None = None) -> "LocalEngine | EndpointEn
 
     What a server answers is added to the file `kept`, and not asked for again where it is there.
     """
-    if not ref.startswith("endpoint:"):
+    if not is_served(ref):
         return open_model(ref)
     try:
         from gnomon.rollouts.endpoint import EndpointEngine  # noqa: PLC0415  only here is its extra needed

@@ -9,7 +9,7 @@ import typer
 from gnomon.config import Recipe
 from gnomon.errors import ConfigError
 from gnomon.judges.reference import CHECKS, VOTES
-from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
+from gnomon.models.reference import is_served, parse_endpoint_ref, parse_model_ref
 from gnomon.recipe import load_recipe
 from gnomon.settings.feedback import SELF, TRAINED_JUDGE, TRUTH
 
@@ -48,7 +48,7 @@ def model_ref(text: str) -> str:
 
 def engine_ref(text: str) -> str:
     """A model that only has to answer: like `model_ref`, or a model on a server; ConfigError otherwise."""
-    return str(parse_endpoint_ref(text)) if text.startswith("endpoint:") else model_ref(text)
+    return str(parse_endpoint_ref(text)) if is_served(text) else model_ref(text)
 
 
 def labeller_ref(text: str) -> str:

@@ -53,6 +53,11 @@ class EndpointRef:
         return f"endpoint:{self.url}#{self.model}"
 
 
+def is_served(ref: str | None) -> bool:
+    """Whether a reference names a model on a server; null, the model at hand, is none."""
+    return ref is not None and ref.startswith("endpoint:")
+
+
 def parse_endpoint_ref(text: str) -> EndpointRef:
     """`endpoint:URL#MODEL`; ConfigError for anything else, and for a URL with a password in it."""
     found = _ENDPOINT.fullmatch(text)

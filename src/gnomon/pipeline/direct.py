@@ -12,10 +12,11 @@ from gnomon.errors import ConfigError, ModelError
 from gnomon.judges.direct import Grade, contrast_grade, local_rates, rating_grade, served_rates
 from gnomon.judges.reward_model import RewardJudge
 from gnomon.models.load import load
+from gnomon.models.reference import is_served
 from gnomon.models.reward_model import load_scorer
 from gnomon.pipeline.feedback import gate_comparisons, given_pairs, labelled_sample, may_label, passed
 from gnomon.pipeline.labellers import DIRECT, DIRECT_JUDGE
-from gnomon.pipeline.roles import ENDPOINT, asked_once, name_of, settings_of, who
+from gnomon.pipeline.roles import asked_once, name_of, settings_of, who
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
@@ -107,11 +108,6 @@ def _grade(recipe: Recipe, ref: str, method: str, served: "LettersEngine | None"
             "constitution.direct.method to rating, or name a labeller to load"
         )
     return rating_grade(served_rates(served))
-
-
-def is_served(ref: str) -> bool:
-    """Whether a model is on a server."""
-    return ref.startswith(ENDPOINT)
 
 
 def without_constitution(settings: PolicySettings, *, model: bool) -> PolicySettings:

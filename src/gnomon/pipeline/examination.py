@@ -12,6 +12,7 @@ from gnomon.evaluation.examine import Kept, Progress, Row, Suite, examine
 from gnomon.evaluation.figures import figures
 from gnomon.evaluation.subjects import Answering, Local, Subject
 from gnomon.models.load import load
+from gnomon.models.reference import is_served
 from gnomon.pipeline.account import free_memory, peak_memory_gib
 from gnomon.pipeline.lineage import software
 from gnomon.pipeline.openings import Opening, record
@@ -78,7 +79,7 @@ def examination(
 def subject_of(name: str, ref: str, opened: Opened | None) -> Subject:
     """A model ready to be examined; one called `base` or `elicited` is asked in its own way."""
     how = {"raw": name == "base", "shown": name == "elicited"}
-    if ref.startswith("endpoint:"):
+    if is_served(ref):
         if opened is None:
             raise ConfigError(f"{ref} is on a server; there is nothing here that asks it")
         return Answering(name, ref, opened(ref, None), **how)

@@ -14,6 +14,7 @@ from gnomon.judges.verifiable import Check
 from gnomon.judges.votes import Votes, VotesJudge
 from gnomon.judges.written import WrittenJudge
 from gnomon.models.load import load
+from gnomon.models.reference import is_served
 from gnomon.models.reward_model import HEAD_FILE, load_scorer
 from gnomon.pipeline.examination import Opened
 from gnomon.pipeline.stages import Start
@@ -36,7 +37,7 @@ class Case:
 
 def kind_of(ref: str) -> str:
     """What kind of judge a reference names: `checks`, `votes`, `endpoint`, `reward` or `model`."""
-    if ref == CHECKS or ref.startswith((VOTES, "endpoint:")):
+    if ref == CHECKS or ref.startswith(VOTES) or is_served(ref):
         return ref.partition(":")[0]
     folder = ref.removeprefix("path:")
     return "reward" if ref != folder and (Path(folder) / HEAD_FILE).exists() else "model"

@@ -16,10 +16,11 @@ from gnomon.data.splits import take
 from gnomon.evaluation.agreement import clusters_of, known_pairs
 from gnomon.judges.judgement import Judgement, Said
 from gnomon.judges.rules import LongestWins
+from gnomon.models.reference import is_served
 from gnomon.pipeline.feedback import SUBJECT
 from gnomon.pipeline.lineage import software
 from gnomon.pipeline.reporter import Reporter
-from gnomon.pipeline.roles import ENDPOINT, Cast, kept_rows, who
+from gnomon.pipeline.roles import Cast, kept_rows, who
 from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.stages import Start
 from gnomon.records import Comparison
@@ -45,8 +46,7 @@ def judge_modes(
     known, dropped = known_comparisons(on, limit, recipe.seed)
     clusters = clusters_of(known)
     ref, start = settings.roles.labeller, Start(recipe.model.ref)
-    served = (ref or "").startswith(ENDPOINT)
-    skipped = tells_likelihoods(names, settings.feedback) if served else ()
+    skipped = tells_likelihoods(names, settings.feedback) if is_served(ref) else ()
     out.mkdir(parents=True, exist_ok=True)
     with RunFolder(out).open():
         cast = Cast(start, recipe.model.dtype, out, settings.roles.budget)

@@ -12,9 +12,9 @@ from gnomon.judges.judgement import QUALITY, PairwiseJudge
 from gnomon.judges.pairwise import multiple_choice_judge
 from gnomon.judges.written import WrittenJudge
 from gnomon.models.load import LanguageModel, load, reads_alike
-from gnomon.models.reference import parse_endpoint_ref
+from gnomon.models.reference import is_served, parse_endpoint_ref
 from gnomon.models.reward_model import Scorer, load_scorer
-from gnomon.pipeline.direct import direct_scorer, is_served
+from gnomon.pipeline.direct import direct_scorer
 from gnomon.pipeline.roles import asked_by_each
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import Start, shared_out
@@ -74,11 +74,12 @@ class Paying:
             return FormReward(self.prompts)
         if kind == "judge":
             return JudgeReward(self._judge(term, name), self.prompts, term.source)
-        if kind == CONSTITUTION and self.payers.judge is None:
-            return self._by_constitution(term)
-        if kind in ("path", CONSTITUTION):
-            folder = Path(name) if self.payers.judge is None or name else self.payers.judge.folder
-            scorer = frozen_scorer(self.recipe, folder, self.lm)
+        if kind == "path":
+            scorer = frozen_scorer(self.recipe, Path(name), self.lm)
+        elif kind == CONSTITUTION:
+            if self.payers.judge is None:
+                return self._by_constitution(term)
+            scorer = frozen_scorer(self.recipe, self.payers.judge.folder, self.lm)
         assert scorer is not None
         return ModelReward(scorer, self.settings.ensemble)
 

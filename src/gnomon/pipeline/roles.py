@@ -10,7 +10,7 @@ from gnomon.distributed import agreed, leads, rank, size
 from gnomon.errors import ConfigError
 from gnomon.judges.choosing import Backend, endpoint_backend, local_backend
 from gnomon.models.load import LanguageModel, load
-from gnomon.models.reference import parse_endpoint_ref, parse_model_ref
+from gnomon.models.reference import is_served, parse_endpoint_ref, parse_model_ref
 from gnomon.pipeline.stages import Start
 from gnomon.records import Conversation
 from gnomon.rollouts.engine import Engine, Sample, Sampling
@@ -22,8 +22,6 @@ from gnomon.store import KeptRows
 
 if TYPE_CHECKING:
     from gnomon.rollouts.endpoint import EndpointEngine
-
-ENDPOINT = "endpoint:"
 
 
 @dataclass(frozen=True)
@@ -71,13 +69,13 @@ class Cast:
         """What answers in a role; null is the model at hand."""
         if ref is None:
             return SharedEngine(LocalEngine(self.model))
-        if ref.startswith(ENDPOINT):
+        if is_served(ref):
             return asked_once(ref, self.folder / f"{role}.jsonl", self.budget)
         return SharedEngine(LocalEngine(load(ref, dtype=self.dtype)))
 
     def backend(self, ref: str | None) -> Backend:
         """What labels; null is the model at hand."""
-        if ref is not None and ref.startswith(ENDPOINT):
+        if ref is not None and is_served(ref):
             return endpoint_backend(asked_once(ref, self.folder / "labeller.jsonl", self.budget), ref)
         start = self.own if ref is None else Start(ref)
         lm = self.model if ref is None else load(ref, dtype=self.dtype)
@@ -107,7 +105,7 @@ def name_of(start: Start) -> str:
 def settings_of(*refs: str | None) -> list[str | None]:
     """What tells the models of roles apart in a stage's settings; ConfigError for what names none."""
     for ref in refs:
-        if ref is not None and not ref.startswith(ENDPOINT):
+        if ref is not None and not is_served(ref):
             parse_model_ref(ref)
     return [None if ref is None else name_of(Start(ref)) for ref in refs]
 
