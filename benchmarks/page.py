@@ -14,9 +14,23 @@ PAGE = DOCS / "benchmarks.md"
 ORDER = ("sft_lora", "sft_full", "reward", "dpo", "dpo_long_prompts", "policy", "sampling")
 BEGIN, END = "<!-- made by benchmarks/page.py -->\n", "<!-- end -->"
 HEAD = (
-    "| work | peer | Gnomon | peer | times as fast | memory above weights | system time |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
+    "| work | peer | Gnomon | peer | times as fast | aim | memory above weights | aim | system time |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 )
+AIMS = {
+    "sft_lora": {"untouched": 8, "tuned": 3},
+    "sft_full": {"untouched": 6, "tuned": 2},
+    "reward": {"untouched": 3, "tuned": 2},
+    "dpo": {"untouched": 8, "tuned": 3},
+    "dpo_long_prompts": {"tuned": 5},
+    "policy": {"untouched": 8, "tuned": 4},
+    "sampling": {"untouched": 5, "tuned": 4, "vllm_default": 1.4, "vllm_tuned": 1.2},
+}
+"""Times as fast as each peer that were set as aims before anything was measured."""
+MEMORY_AIM, MEMORY_AIMS = 0.6, {"reward": 0.9}
+"""Share of a peer's memory where a model trains: of all work, and of that for which it is another."""
+SHARED = ("long prompts", "short prompts", "4 samples")
+"""The kinds of rows that share a prompt, by their names in `shared_prompts`."""
 SETTINGS = {
     "untouched": "as it comes",
     "default": "with Gnomon's allocator settings",
@@ -43,15 +57,21 @@ def _row(name: str, unit: str, peer: str, found: Mapping[str, Any]) -> str:
     said = f"{library(name, peer)}, {peer.removeprefix('vllm_')}" if "peer" in found else peer
     cells = [f"`{name}`", said, f"{own['units_per_second']['median']:g} {unit}/s"]
     if "peer" not in found:
-        return "| " + " | ".join([*cells, "", "", f"{own['peak_mib']:,} MiB", _share(own)]) + " |"
-    other, ratio = found["peer"], found["times_as_fast"]
+        return "| " + " | ".join([*cells, "", "", "", f"{own['peak_mib']:,} MiB", "", _share(own)]) + " |"
+    other = found["peer"]
     cells += [
         f"{other['units_per_second']['median']:g} {unit}/s",
-        f"**{ratio['median']:.2f}** ({ratio['low']:.2f} to {ratio['high']:.2f})",
+        _times(found["times_as_fast"]),
+        f"{AIMS.get(name, {}).get(peer, '')}",
         f"{own['peak_mib']:,} of {other['peak_mib']:,} MiB: {found['share_of_memory']:.2f}",
+        "" if name == "sampling" else f"{MEMORY_AIMS.get(name, MEMORY_AIM)}",
         f"{_share(own)}, {_share(other)}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _times(ratio: Mapping[str, Any]) -> str:
+    return f"**{ratio['median']:.2f}** ({ratio['low']:.2f} to {ratio['high']:.2f})"
 
 
 def _share(side: Mapping[str, Any]) -> str:
@@ -60,8 +80,7 @@ def _share(side: Mapping[str, Any]) -> str:
 
 def measured(folder: Path = HERE) -> dict[str, dict[str, Any]]:
     """The committed results of the workloads, in the order of the table."""
-    files = {name: folder / name / "results.json" for name in ORDER}
-    return {name: json.loads(path.read_text()) for name, path in files.items() if path.exists()}
+    return {name: found for name in ORDER if (found := _read(folder, name))}
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -92,24 +111,29 @@ def best(name: str, against: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def techniques(folder: Path = HERE) -> str:
-    """What each technique saves, where that was measured."""
-    path = folder / "techniques" / "results.json"
-    if not path.exists():
+    """What each technique saves, where that was measured; shared prompts have a benchmark of their own."""
+    own, shared = _read(folder, "techniques").get("techniques", {}), _read(folder, "shared_prompts")
+    found = [(name, timed["work"], timed) for name, timed in own.items()]
+    found += [("prompts shared by answers", name, shared[name]) for name in SHARED if name in shared]
+    if not found:
         return ""
     lines = ["", "| technique | in | times as fast with it |", "| --- | --- | --- |"]
-    for name, found in json.loads(path.read_text())["techniques"].items():
-        ratio = found["times_as_fast"]
-        said = f"**{ratio['median']:.2f}** ({ratio['low']:.2f} to {ratio['high']:.2f})"
-        lines.append(f"| {name} | {found['work']} | {said} |")
+    lines += [f"| {name} | {work} | {_times(timed['times_as_fast'])} |" for name, work, timed in found]
     return "\n".join(lines) + "\n"
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    """A benchmark's committed results; empty where it was not run."""
+    path = folder / name / "results.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def labelling(folder: Path = HERE) -> str:
     """How long requests to the labelling application take under load, where that was measured."""
-    path = folder / "labelling" / "results.json"
-    if not path.exists():
+    found = _read(folder, "labelling")
+    if not found:
         return ""
-    found = json.loads(path.read_text())
     lines = [
         "",
         "| labelling under load | requests | median | p95 | p99 |",
@@ -222,9 +246,8 @@ def main() -> None:
     results = measured()
     if any("times_as_fast" in found for r in results.values() for found in r["against"].values()):
         save_speed(results, DOCS / "benchmarks-speed.svg")
-    scaling = HERE / "scaling" / "results.json"
-    if scaling.exists():
-        save_scaling(json.loads(scaling.read_text())["points"], DOCS / "benchmarks-scaling.svg")
+    if scaling := _read(HERE, "scaling"):
+        save_scaling(scaling["points"], DOCS / "benchmarks-scaling.svg")
     PAGE.write_text(page(PAGE.read_text(), made()))
 
 

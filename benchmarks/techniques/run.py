@@ -1,7 +1,8 @@
 """What each technique saves: the same work with it and without it, in turn, in one process.
 
-Training is loss and gradient of one step of instruction tuning, sampling is answers to built-in prompts; both
-of a model with adapters. What is switched off is computed the plain way; the results stay the same.
+Training is loss and gradient of one step of instruction tuning, sampling is answers to built-in prompts,
+sentences are answers that end with their first; all of a model with adapters. What is switched off is
+computed the plain way; the results stay the same.
 """
 
 import argparse
@@ -38,6 +39,8 @@ from paired import hardware, ratios, spread, take_turns
 
 SEED = 0
 ROWS, PROMPTS, NEW_TOKENS = 16, 64, 48
+SENTENCES = 256
+"""Prompts answered by one sentence: more than are read at once, and answers end when they will."""
 WARM_UP = 2
 
 Off = Callable[[], AbstractContextManager[None]]
@@ -123,7 +126,7 @@ TECHNIQUES = {
         "sampling",
         lambda: replaced(decoding, "new_cache", lambda config: DynamicCache(config=config)),
     ),
-    "rows that are done leave": Technique("sampling", lambda: replaced(decoding, "REFILL", 0.0)),
+    "rows that are done leave": Technique("sentences", lambda: replaced(decoding, "REFILL", 0.0)),
     "prompts of like length read together": Technique(
         "sampling", lambda: replaced(decoding, "by_length", lambda lengths, _: [list(range(len(lengths)))])
     ),
@@ -131,10 +134,10 @@ TECHNIQUES = {
 
 
 def works(lm: LanguageModel, data: Data) -> dict[str, Callable[[], float]]:
-    """Both kinds of work; each tells a number that must not change with how it is done."""
+    """Every kind of work; each tells a number that must not change with how it is done."""
     rows = sft.encode_demonstrations(lm, islice(data.sft, ROWS), 512)
     objective = sft.InstructionTuning(lm, rows, OptimSettings(batch_size=len(rows.rows), epochs=1), SEED)
-    prompts = [lm.encode_prompt(row.conversation) for row in data.evaluation[:PROMPTS]]
+    prompts = [lm.encode_prompt(row.conversation) for row in data.evaluation[:SENTENCES]]
 
     def training() -> float:
         lm.model.train()
@@ -147,10 +150,14 @@ def works(lm: LanguageModel, data: Data) -> dict[str, Callable[[], float]]:
         return total
 
     def sampling() -> float:
-        samples = LocalEngine(lm).sample(prompts, Sampling(NEW_TOKENS), range(len(prompts)))
+        samples = LocalEngine(lm).sample(prompts[:PROMPTS], Sampling(NEW_TOKENS), range(PROMPTS))
         return float(sum(len(sample.response_ids) for sample in samples))
 
-    return {"training": training, "sampling": sampling}
+    def sentences() -> float:
+        samples = LocalEngine(lm).sample(prompts, Sampling(NEW_TOKENS), range(len(prompts)), (".",))
+        return float(sum(len(sample.text.split(".")[0]) for sample in samples))
+
+    return {"training": training, "sampling": sampling, "sentences": sentences}
 
 
 def measure(model: str, rounds: int, names: Sequence[str]) -> dict[str, Any]:

@@ -205,10 +205,25 @@ def test_a_row_says_how_many_times_as_fast_and_what_memory():
     other = {"units_per_second": {"median": 50.0}, "peak_mib": 6000, "system_share": 0.31}
     ratio = {"median": 6.0, "low": 5.5, "high": 6.4}
     found = {"gnomon": side, "peer": other, "times_as_fast": ratio, "share_of_memory": 0.25}
-    (row,) = page.row_of("sft_lora", {"unit": "tokens", "against": {"default": found}})
+    (row,) = page.row_of("sft_lora", {"unit": "tokens", "against": {"untouched": found}})
     assert row == (
-        "| `sft_lora` | TRL, default | 300 tokens/s | 50 tokens/s | **6.00** (5.50 to 6.40) | "
-        "1,500 of 6,000 MiB: 0.25 | 4%, 31% |"
+        "| `sft_lora` | TRL, untouched | 300 tokens/s | 50 tokens/s | **6.00** (5.50 to 6.40) | 8 | "
+        "1,500 of 6,000 MiB: 0.25 | 0.6 | 4%, 31% |"
     )
     (row,) = page.row_of("sampling", {"unit": "tokens", "against": {"vllm_default": found}})
     assert row.startswith("| `sampling` | vLLM, default | 300 tokens/s |")
+    assert row.endswith("| 1.4 | 1,500 of 6,000 MiB: 0.25 |  | 4%, 31% |")
+
+
+def test_shared_prompts_stand_beside_the_other_techniques(tmp_path: Path):
+    timed = {"times_as_fast": {"median": 1.7, "low": 1.6, "high": 1.8}}
+    for name, found in (
+        ("techniques", {"techniques": {"norms": {"work": "training", **timed}}}),
+        ("shared_prompts", {"seed": 0, "long prompts": timed}),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps(found))
+    said = page.techniques(tmp_path)
+    assert "| norms | training | **1.70** (1.60 to 1.80) |" in said
+    assert "| prompts shared by answers | long prompts | **1.70** (1.60 to 1.80) |" in said
+    assert page.techniques(tmp_path / "none") == ""

@@ -22,7 +22,7 @@ def run() -> ModuleType:
     module = module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    module.ROWS, module.PROMPTS, module.NEW_TOKENS = 4, 3, 6
+    module.ROWS, module.PROMPTS, module.SENTENCES, module.NEW_TOKENS = 4, 3, 5, 6
     return module
 
 
