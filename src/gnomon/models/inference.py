@@ -45,7 +45,8 @@ def ready(model: Any) -> Iterator[None]:
 def ready_head(model: Any) -> Head:
     """The output head, its weight laid out as it is now; it trains nothing."""
     head = output_head(model)
-    return replace(head, weight=head.weight.detach(), product=linear(head.weight))
+    bias = None if head.bias is None else head.bias.detach()
+    return replace(head, weight=head.weight.detach(), bias=bias, product=linear(head.weight))
 
 
 def _forward(module: nn.Module) -> Callable[..., Tensor] | None:
