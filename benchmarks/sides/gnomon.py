@@ -27,7 +27,7 @@ from gnomon.settings.base import OptimSettings
 from gnomon.settings.policy import PolicySettings
 from gnomon.settings.preference import PreferenceSettings
 from gnomon.training.loop import Trainer
-from gnomon.training.objective import Micro, StepWork
+from gnomon.training.objective import Figures, Micro, StepWork
 from gnomon.training.pairs import EncodedPair, EncodedPairs
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts, Rollouts
 from gnomon.training.preference import PreferenceOptimisation
@@ -63,8 +63,8 @@ class Stepped:
             self.count = size["prompts"] * size["samples"] if kind == "policy" else size["batch"]
         return work
 
-    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
-        found: tuple[Tensor, dict[str, float]] = self.objective.loss(micro)
+    def loss(self, micro: Micro) -> tuple[Tensor, Figures]:
+        found: tuple[Tensor, Figures] = self.objective.loss(micro)
         return found
 
     def state_dict(self) -> dict[str, Any]:

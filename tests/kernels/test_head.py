@@ -40,22 +40,29 @@ def problem(dtype=torch.float64, *, bias=False, scale=1.0, softcap=None, trains=
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
     weight = random(VOCABULARY, WIDTH).requires_grad_(trains)
-    head = Head(weight, random(VOCABULARY) if bias else None, scale, softcap, tile_bytes)
+    shift = random(VOCABULARY).requires_grad_(trains) if bias else None
+    head = Head(weight, shift, scale, softcap, tile_bytes)
     hidden = random(ROWS, WIDTH).requires_grad_()
     targets = torch.randint(VOCABULARY, (ROWS,), generator=generator)
     return hidden, head, targets, random(ROWS)
 
 
 def reference(hidden, head, targets, weights, temperature):
-    """What it should be: float64 log_softmax, and autograd through it."""
+    """What it should be: float64 log_softmax, and autograd through it, by a bias last where there is one."""
     hidden, weight = (t.detach().double().requires_grad_() for t in (hidden, head.weight))
-    bias = None if head.bias is None else head.bias.double()
+    bias = None if head.bias is None else head.bias.detach().double().requires_grad_()
     logits = torch.nn.functional.linear(hidden, weight, bias) * head.scale
     if head.softcap is not None:
         logits = head.softcap * torch.tanh(logits / head.softcap)
     logps = torch.log_softmax(logits / temperature, dim=-1)[torch.arange(ROWS), targets]
     loss = -(weights.double() * logps).sum()
-    return loss, logps, *torch.autograd.grad(loss, (hidden, weight))
+    own = (hidden, weight) if bias is None else (hidden, weight, bias)
+    return loss, logps, *torch.autograd.grad(loss, own)
+
+
+def learnt(head):
+    """Its weight, and its bias where it has one."""
+    return [own for own in (head.weight, head.bias) if own is not None]
 
 
 def test_twenty_rows_take_three_tiles():
@@ -84,17 +91,21 @@ def test_loss_and_gradients_are_those_of_the_plain_head(dtype, shape, temperatur
     assert_close(hidden.grad / 3, wanted[2], **close)
     assert_close(head.weight.grad / 3, wanted[3], **close)
     assert hidden.grad.dtype == head.weight.grad.dtype == dtype
+    if head.bias is not None:
+        assert_close(head.bias.grad / 3, wanted[4], **close)
+        assert head.bias.grad.dtype == dtype
     assert logps.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gradient_equals_finite_differences(shape):
-    hidden, head, targets, weights = problem(**SHAPES[shape])
+    hidden, head, targets, weights = problem(**SHAPES[shape], trains=True)
 
-    def loss(rows, matrix):
-        return weighted_nll(rows, replace(head, weight=matrix), targets, weights, 0.8)[0]
+    def loss(rows, matrix, *shift):
+        own = replace(head, weight=matrix, bias=shift[0] if shift else None)
+        return weighted_nll(rows, own, targets, weights, 0.8)[0]
 
-    assert gradcheck(loss, (hidden, head.weight.detach().requires_grad_()))
+    assert gradcheck(loss, (hidden, *learnt(head)))
 
 
 @pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
@@ -124,10 +135,11 @@ def test_a_frozen_head_keeps_no_logits():
 
 
 def test_a_frozen_head_gets_no_gradient_and_costs_none():
-    hidden, head, targets, weights = problem()
-    assert head_pass(hidden, head, targets, weights).grad_weight is None
+    hidden, head, targets, weights = problem(bias=True)
+    done = head_pass(hidden, head, targets, weights)
+    assert done.grad_weight is done.grad_bias is None
     weighted_nll(hidden, head, targets, weights)[0].backward()
-    assert head.weight.grad is None
+    assert head.weight.grad is head.bias.grad is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -155,7 +167,7 @@ def test_without_weights_there_are_log_probs_alone():
     hidden, head, targets, weights = problem()
     done = head_pass(hidden, head, targets)
     assert_close(done.logps, reference(hidden, head, targets, weights, 1.0)[1])
-    assert done.grad_hidden is done.grad_weight is done.entropy is None
+    assert done.grad_hidden is done.grad_weight is done.grad_bias is done.entropy is None
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
@@ -190,7 +202,7 @@ def test_token_log_probs_and_their_gradients_are_those_of_the_plain_head(dtype, 
     logps = token_logps(hidden, head, targets)
     pair_loss(logps).backward()
     exact = hidden.detach().double().requires_grad_(), head.weight.detach().double().requires_grad_(trains)
-    bias = None if head.bias is None else head.bias.double()
+    bias = None if head.bias is None else head.bias.detach().double().requires_grad_(trains)
     wanted = plain_logps(exact[0], replace(head, weight=exact[1], bias=bias), targets)
     pair_loss(wanted).backward()
     close = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype] * 5, "check_dtype": False}
@@ -203,19 +215,38 @@ def test_token_log_probs_and_their_gradients_are_those_of_the_plain_head(dtype, 
     if trains:
         assert_close(head.weight.grad, exact[1].grad, **close)
         assert head.weight.grad.dtype == dtype
+    if trains and bias is not None:
+        assert_close(head.bias.grad, bias.grad, **close)
+        assert head.bias.grad.dtype == dtype
 
 
 @pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_the_gradient_of_token_log_probs_equals_finite_differences(trains, temperature):
-    hidden, head, targets, _ = problem(**SHAPES["all"])
+    hidden, head, targets, _ = problem(**SHAPES["all"], trains=trains)
 
-    def each(rows, matrix):
-        return token_logps(rows, replace(head, weight=matrix), targets, temperature)
+    def each(rows, matrix, shift):
+        return token_logps(rows, replace(head, weight=matrix, bias=shift), targets, temperature)
 
     plain = kernel.plain_logps(hidden, head, targets, temperature)
-    assert_close(each(hidden, head.weight), plain)
-    assert gradcheck(each, (hidden, head.weight.detach().requires_grad_(trains)))
+    assert_close(each(hidden, *learnt(head)), plain)
+    assert gradcheck(each, (hidden, *learnt(head)))
+
+
+@pytest.mark.parametrize("which", ["weight", "bias"])
+def test_of_weight_and_bias_either_may_be_frozen(which):
+    hidden, head, targets, weights = problem(bias=True, trains=True)
+    wanted = dict(zip(["weight", "bias"], reference(hidden, head, targets, weights, 1.0)[3:], strict=True))
+    getattr(head, which).requires_grad_(requires_grad=False)
+    (other,) = wanted.keys() - {which}
+    for loss in (
+        weighted_nll(hidden, head, targets, weights)[0],
+        -(weights * token_logps(hidden, head, targets)).sum(),
+    ):
+        loss.backward()
+        assert getattr(head, which).grad is None
+        assert_close(getattr(head, other).grad, wanted[other])
+        getattr(head, other).grad = None
 
 
 def test_a_head_that_trains_under_frozen_states_gets_its_gradient():

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from gnomon.kernels.packed import linear, packs
+from gnomon.kernels.packed import added, linear, packs
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
 
@@ -25,9 +25,20 @@ def test_the_product_is_that_of_a_linear_layer(dtype, shape, biased):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 33])
+def test_what_is_added_to_a_product_is_rounded_with_it_once(dtype, rows):
+    weight, x, y = (drawn(*shape, dtype=dtype) for shape in ((24, 40), (rows, 40), (1, rows, 24)))
+    exact = y[0].double() + x.double() @ weight.double().T
+    digits = {torch.float64: 2**-46, torch.float32: 2**-20, torch.bfloat16: 2**-8}[dtype]
+    assert_close(added(weight)(x, y[0]).double(), exact, rtol=1.01 * digits, atol=2**-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_nothing_is_differentiated(dtype):
     weight = drawn(24, 40, dtype=dtype).requires_grad_()
-    assert not linear(weight)(drawn(2, 40, dtype=dtype)).requires_grad
+    x, y = drawn(2, 40, dtype=dtype), drawn(2, 24, dtype=dtype)
+    assert not linear(weight)(x).requires_grad
+    assert not added(weight)(x, y).requires_grad
 
 
 def test_only_bfloat16_on_a_processor_is_laid_out():

@@ -34,7 +34,10 @@ def problem(dtype=torch.float64, layer="plain", *, kind="top", trains=True):
     def random(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
-    more = {k: v.to(dtype) if isinstance(v, torch.Tensor) else v for k, v in LAYERS[layer].items()}
+    more = {
+        k: v.to(dtype, copy=True).requires_grad_(trains) if isinstance(v, torch.Tensor) else v
+        for k, v in LAYERS[layer].items()
+    }
     head = Head(random(VOCABULARY, WIDTH).requires_grad_(trains), tile_bytes=1, **more)
     hidden, weights = random(ROWS, WIDTH).requires_grad_(), random(ROWS)
     probs = torch.softmax(2 * random(ROWS, VOCABULARY).float(), dim=-1)
@@ -45,9 +48,9 @@ def problem(dtype=torch.float64, layer="plain", *, kind="top", trains=True):
 
 def reference(hidden, head, targets, weights, temperature):
     """The whole distribution written out, 0 where nothing is known, in float64."""
-    hidden, weight = (t.detach().double().requires_grad_() for t in (hidden, head.weight))
-    logits = hidden @ weight.T
-    logits = (logits if head.bias is None else logits + head.bias.double()) * head.scale
+    own = [own for own in (hidden, head.weight, head.bias) if own is not None]
+    own = [tensor.detach().double().requires_grad_() for tensor in own]
+    logits = torch.nn.functional.linear(*own) * head.scale
     if head.softcap is not None:
         logits = head.softcap * torch.tanh(logits / head.softcap)
     probs = targets.probs.double()
@@ -55,7 +58,7 @@ def reference(hidden, head, targets, weights, temperature):
         probs = torch.zeros_like(logits).scatter(1, targets.ids, probs)
     each = -(probs * torch.log_softmax(logits / temperature, dim=-1)).sum(dim=1)
     loss = (weights.double() * each).sum()
-    return loss, each, *torch.autograd.grad(loss, (hidden, weight))
+    return loss, each, *torch.autograd.grad(loss, own)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -74,6 +77,9 @@ def test_loss_and_gradients_are_those_of_the_plain_head(dtype, kind, layer, temp
     assert_close(head.weight.grad / 3, wanted[3], **close)
     assert float(wanted[2].abs().max()) > 0.1
     assert hidden.grad.dtype == head.weight.grad.dtype == dtype
+    if head.bias is not None:
+        assert_close(head.bias.grad / 3, wanted[4], **close)
+        assert head.bias.grad.dtype == dtype
 
 
 @pytest.mark.parametrize("kind", ["top", "dense"])
@@ -88,10 +94,10 @@ def test_the_plain_loss_is_the_same(kind):
 def test_gradient_equals_finite_differences():
     hidden, head, targets, weights = problem(layer="all")
 
-    def loss(rows, matrix):
-        return soft_nll(rows, replace(head, weight=matrix), targets, weights, 0.8)[0]
+    def loss(rows, matrix, shift):
+        return soft_nll(rows, replace(head, weight=matrix, bias=shift), targets, weights, 0.8)[0]
 
-    assert gradcheck(loss, (hidden, head.weight.detach().requires_grad_()))
+    assert gradcheck(loss, (hidden, head.weight, head.bias))
 
 
 def test_one_certain_word_is_a_label_bit_by_bit():

@@ -16,6 +16,8 @@ from transformers import (
     MistralForCausalLM,
     Phi3Config,
     Phi3ForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -62,6 +64,7 @@ BUILD = {
     ),
     "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**COMMON, **SLIDING, query_pre_attn_scalar=8)),
     "phi3": lambda: Phi3ForCausalLM(Phi3Config(**COMMON)),
+    "phi": lambda: PhiForCausalLM(PhiConfig(**COMMON)),  # its head has a bias
 }
 NAMES = tuple(BUILD)
 
@@ -74,6 +77,9 @@ def random_model(name: str, *, seed: int = 0, dtype: torch.dtype = torch.float32
         for parameter in model.parameters():
             if parameter.ndim >= 2:
                 torch.nn.init.normal_(parameter, std=0.3)
+        shift = model.get_output_embeddings().bias
+        if shift is not None:
+            torch.nn.init.normal_(shift)
     return settled(model.to(dtype).eval())
 
 

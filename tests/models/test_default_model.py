@@ -20,6 +20,16 @@ from gnomon.training.sft import InstructionTuning, encode_demonstrations
 pytestmark = pytest.mark.slow
 
 BREAD = Conversation.of("How do I make bread?")
+NEAR = 0.03
+"""Nats a token, on average, that bfloat16 may put between two readings of the same text."""
+
+
+def spread(off):
+    """What a reading was off by, in words."""
+    parts = off.abs().quantile(torch.tensor([0.5, 0.9, 1.0])).tolist()
+    return "off by {:.3f} nats on average; median, nine tenths, most: {:.3f}, {:.3f}, {:.3f}".format(
+        float(off.abs().mean()), *parts
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +64,7 @@ def test_answers_to_one_prompt_share_it(lm):
     together = sequence_logps(lm, [prompt] * 2, answers)
     alone = [sequence_logps(lm, [prompt], [answer])[0] for answer in answers]
     off = torch.cat(together) - torch.cat(alone)
-    assert off.abs().mean() < 0.06  # bfloat16
+    assert off.abs().mean() < NEAR, spread(off)
 
 
 def test_it_continues_and_does_not_end_its_turn(lm):
@@ -66,8 +76,8 @@ def test_it_continues_and_does_not_end_its_turn(lm):
 def test_sampling_and_training_read_the_same_log_probs(lm):
     samples = LocalEngine(lm).answer([BREAD] * 4, Sampling(32), raw=True)
     again = sequence_logps(lm, [s.prompt_ids for s in samples], [s.response_ids for s in samples])
-    off = torch.cat([torch.tensor(s.logps) - logps for s, logps in zip(samples, again, strict=True)]).abs()
-    assert off.mean() < 0.06  # bfloat16, in batches of other shapes
+    off = torch.cat([torch.tensor(s.logps) - logps for s, logps in zip(samples, again, strict=True)])
+    assert off.abs().mean() < NEAR, spread(off)
 
 
 @pytest.mark.mistake("untrained-turn-tokens")

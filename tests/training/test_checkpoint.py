@@ -1,3 +1,5 @@
+import os
+import signal
 import threading
 
 import pytest
@@ -81,6 +83,27 @@ def test_what_a_killed_process_left_half_written_is_not_read_and_goes(tmp_path):
     draft.write_bytes(b"half")
     assert newest(tmp_path) == 2
     assert not draft.exists()
+
+
+class Deadly:
+    """Kills the process that writes it down."""
+
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.mistake("resume-differs")
+def test_a_process_killed_while_it_writes_leaves_the_checkpoint_before_and_no_other(tmp_path):
+    save(tmp_path, 2)
+    child = os.fork()
+    if child == 0:
+        checkpoint.save(tmp_path, 4, {"weights": torch.zeros(1000), "tokens": Deadly()})
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    state, damaged = checkpoint.latest(tmp_path)
+    assert (state["step"], damaged) == (2, [])
+    assert stored(tmp_path) == ["checkpoint-00000002.pt"]
 
 
 def test_a_write_that_fails_leaves_the_older_ones(tmp_path):

@@ -56,6 +56,7 @@ def learnt(it):
 
 @pytest.mark.usefixtures("float64_throughout")
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.mistake("mask-ignored")
 def test_loss_log_probs_and_gradients_are_those_of_rows_apart(name):
     packed, apart = tuning(name, packed=True), tuning(name, packed=False)
     packs = [micro.tensors.rows for micro in packed.prepare(0).micros]
@@ -78,6 +79,7 @@ def test_loss_log_probs_and_gradients_are_those_of_rows_apart(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.mistake("mask-ignored")
 def test_another_document_of_the_pack_does_not_move_a_state_by_a_bit(name):
     it = tuning(name, packed=True, dtype=torch.float32)
     rows = it.prepare(0).micros[-1].tensors.rows
@@ -92,6 +94,7 @@ def test_another_document_of_the_pack_does_not_move_a_state_by_a_bit(name):
             assert torch.equal(after[places], before[places]) == (other != changed)
 
 
+@pytest.mark.mistake("mask-ignored")
 def test_labels_that_are_masked_do_not_move_the_loss_by_a_bit():
     """They end a row that lies within a pack, so what comes next belongs to another."""
     it = tuning("llama", packed=True)

@@ -34,7 +34,7 @@ def total(built):
     for micro in built.objective.prepare(0).micros:
         share, metrics = built.objective.loss(micro)
         loss += share.item()
-        sums = {name: sums.get(name, 0.0) + value for name, value in metrics.items()}
+        sums = {name: sums.get(name, 0.0) + float(value) for name, value in metrics.items()}
     return loss, sums
 
 

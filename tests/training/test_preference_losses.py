@@ -126,7 +126,7 @@ def step(it: Built) -> tuple[float, Tensor, dict[str, float], int]:
         share, metrics = it.objective.loss(micro)
         share.backward()
         loss += share.item()
-        totals |= {name: totals.get(name, 0.0) + value for name, value in metrics.items()}
+        totals |= {name: totals.get(name, 0.0) + float(value) for name, value in metrics.items()}
     gradient = torch.cat([p.grad.flatten() for p in it.module.parameters() if p.requires_grad])
     return loss, gradient, totals, len(work.micros)
 

@@ -90,20 +90,28 @@ def same(ours, theirs):
     assert torch.equal(ours[5], theirs[5])
 
 
+def newest(folder):
+    """After how many steps the newest checkpoint in a folder was written, 0 where there is none."""
+    return max((int(path.stem.split("-")[1]) for path in folder.glob("checkpoint-*.pt")), default=0)
+
+
 def uninterrupted(kind, folder):
     trainer = small(kind).trainer(folder)
     assert trainer.run().steps == 6
     return state(trainer, folder)
 
 
-def resumed(kind, folder, *steps):
-    """Another process: whatever the random state was, it is now that of a checkpoint after one of `steps`."""
-    built = small(kind)
+def resumed(kind, folder, *steps, damaged=0):
+    """Another process: whatever the random state was, it is now that of a checkpoint after one of `steps`: of
+    the newest, but for those that are `damaged`."""
+    built, left = small(kind), newest(folder)
     torch.manual_seed(99)
     taken = []
     trainer = built.trainer(folder, lambda done, total, note: taken.append(done))
     assert trainer.run().steps == 6
     assert taken in [list(range(step + 1, 7)) for step in steps]
+    assert len(trainer.warnings) == damaged
+    assert damaged or taken[0] == left + 1
     return state(trainer, folder)
 
 
@@ -133,7 +141,7 @@ def test_cut_with_the_newest_checkpoint_damaged(kind, tmp_path):
     folder = tmp_path / "whole"
     newest = folder / "checkpoint-00000006.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
-    same(resumed(kind, folder, 4, 5), whole)  # 5 was written where it was the best
+    same(resumed(kind, folder, 4, 5, damaged=1), whole)  # 5 was written where it was the best
 
 
 @pytest.mark.mistake("resume-differs")
@@ -155,7 +163,8 @@ def test_killed_outright(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.mistake("resume-differs")
 def test_killed_twenty_times_in_a_row(kind, tmp_path):
-    """At random moments of a step, its checkpoint included: nothing is lost, nothing is done twice."""
+    """While all is loaded, amid steps and checkpoints: nothing is lost, nothing is done twice, and every life
+    finds the newest checkpoint whole."""
     here = Path(__file__).parent
     paths = os.pathsep.join([str(here), *sys.path])
     env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -44,7 +44,7 @@ def built(batching, **settings):
 def total(objective):
     """The step's loss and metrics, summed over its micro-batches."""
     shares = [objective.loss(micro) for micro in objective.prepare(0).micros]
-    sums = {name: sum(metrics[name] for _, metrics in shares) for name in shares[0][1]}
+    sums = {name: sum(float(metrics[name]) for _, metrics in shares) for name in shares[0][1]}
     return sum(share.item() for share, _ in shares), sums
 
 

@@ -96,7 +96,7 @@ def test_a_later_update_is_clipped_against_the_policy_that_sampled(tmp_path):
     for micro in built.objective.prepare(1).micros:
         loss, own = built.objective.loss(micro)
         found += loss
-        figures = {name: figures.get(name, 0.0) + value for name, value in own.items()}
+        figures = {name: figures.get(name, 0.0) + float(value) for name, value in own.items()}
     worth = rloo(torch.tensor(low(samples)).view(-1, 2)).flatten()
     new = [logps_of(lm, sample) for sample in samples]
     each = [

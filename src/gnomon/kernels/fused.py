@@ -39,6 +39,7 @@ class HeadPass:
     entropy: Float[Tensor, "rows"] | None
     grad_hidden: Float[Tensor, "rows width"] | None
     grad_weight: Float[Tensor, "vocab width"] | None
+    grad_bias: Float[Tensor, "vocab"] | None
 
 
 def head_pass(
@@ -57,9 +58,8 @@ def head_pass(
     logps = hidden.new_empty(rows, dtype=wide(hidden.dtype))
     entropies = torch.empty_like(logps) if entropy else None
     grad_hidden = None if weights is None else torch.empty_like(hidden)
-    trains_head = weights is not None and head.weight.requires_grad
-    grad_weight = _sum_of(head.weight, logps.dtype) if trains_head else None
-    size = head.tile if trains_head else ROWS
+    sums = _sums_of(head, logps.dtype) if weights is not None and head.trains else None
+    size = ROWS if sums is None else head.tile
     for start in range(0, rows, size):
         part = slice(start, start + size)
         tile = _Tile(hidden[part], head, soft[part], temperature, slopes=weights is not None, entropy=entropy)
@@ -67,9 +67,11 @@ def head_pass(
         if entropies is not None and tile.entropy is not None:
             entropies[part] = tile.entropy
         if weights is not None and grad_hidden is not None:
-            grad_hidden[part] = tile.gradients(weights[part, None].to(logps.dtype), grad_weight)
-    own = None if grad_weight is None else grad_weight.to(head.weight.dtype)
-    return HeadPass(logps, entropies, grad_hidden, own)
+            grad_hidden[part] = tile.gradients(weights[part, None].to(logps.dtype), sums)
+    if sums is None:
+        return HeadPass(logps, entropies, grad_hidden, None, None)
+    grad_bias = None if sums.bias is None or head.bias is None else sums.bias.to(head.bias.dtype)
+    return HeadPass(logps, entropies, grad_hidden, sums.weight.to(head.weight.dtype), grad_bias)
 
 
 _SUMS = WeakTensorKeyDictionary()
@@ -85,6 +87,18 @@ def _sum_of(weight: Tensor, dtype: torch.dtype) -> Tensor:
         _SUMS[weight] = torch.empty_like(weight, dtype=dtype, requires_grad=False)
     held: Tensor = _SUMS[weight].zero_()
     return held
+
+
+class _HeadSums(NamedTuple):
+    """What the gradients of a head that trains are added up in, that of its bias where it has one."""
+
+    weight: Float[Tensor, "vocab width"]
+    bias: Float[Tensor, "vocab"] | None
+
+
+def _sums_of(head: Head, dtype: torch.dtype) -> _HeadSums:
+    bias = None if head.bias is None else torch.zeros_like(head.bias, dtype=dtype, requires_grad=False)
+    return _HeadSums(_sum_of(head.weight, dtype), bias)
 
 
 class _Tile:
@@ -146,26 +160,30 @@ class _Tile:
         own: Tensor = torch.linalg.vecdot(self.probs, self.own - self.lse)
         return own
 
-    def gradients(self, weights: Tensor, grad_weight: Tensor | None) -> Tensor:
-        """The gradient of sum(weights * -logps) by the hidden states, that by the head's weights added to
-        `grad_weight`."""
+    def gradients(self, weights: Tensor, sums: _HeadSums | None) -> Tensor:
+        """The gradient of sum(weights * -logps) by the hidden states, those by the head's own tensors added
+        to `sums`."""
         weights = weights * (self.head.scale / self.temperature)
         ids, factor = self.targets.ids, weights * self.mass / self.total
         if ids is None or self.own is None or self.pull is None:
-            return self._of_all_words(weights, grad_weight)
+            return self._of_all_words(weights, sums)
         slopes = ((self.own - self.lse).exp() * self.mass - self.probs) * weights
         capped = self._capped(self.own)
         slopes = slopes if capped is None else slopes * capped
-        if grad_weight is not None:
+        if sums is not None:
             for words, each, top in self.kept:
-                rows = self.hidden * (factor * (top - self.top).exp())
-                grad_weight[words] += each.T @ rows.to(self.hidden.dtype)
+                by = factor * (top - self.top).exp()
+                sums.weight[words] += each.T @ (self.hidden * by).to(self.hidden.dtype)
+                if sums.bias is not None:
+                    sums.bias[words] += (each * by).sum(dim=0)
             own = (slopes[:, :, None] * self.hidden[:, None]).flatten(0, 1)
-            grad_weight.index_add_(0, ids.flatten(), own)
+            sums.weight.index_add_(0, ids.flatten(), own)
+            if sums.bias is not None:
+                sums.bias.index_add_(0, ids.flatten(), slopes.flatten())
         grad = self.pull.mul_(factor)
         return grad.add_((slopes[:, None] @ self.head.weight[ids].to(slopes.dtype)).squeeze(1))
 
-    def _of_all_words(self, weights: Tensor, grad_weight: Tensor | None) -> Tensor:
+    def _of_all_words(self, weights: Tensor, sums: _HeadSums | None) -> Tensor:
         """The same where any word may be wanted: the gradient by each is the difference of two numbers, of
         which one is known only now."""
         grad = torch.zeros_like(self.hidden, dtype=weights.dtype)
@@ -173,17 +191,20 @@ class _Tile:
             logits = self._logits(words)
             capped = self._capped(logits)
             slopes = logits.sub_(self.lse).exp_().mul_(self.mass).sub_(self.probs[:, words]).mul_(weights)
-            each = (slopes if capped is None else slopes.mul_(capped)).to(self.hidden.dtype)
+            slopes = slopes if capped is None else slopes.mul_(capped)
+            each = slopes.to(self.hidden.dtype)
             grad += each @ self.head.weight[words]
-            if grad_weight is not None:
-                grad_weight[words] += each.T @ self.hidden
+            if sums is not None:
+                sums.weight[words] += each.T @ self.hidden
+                if sums.bias is not None:
+                    sums.bias[words] += slopes.sum(dim=0)
         return grad
 
     def _pull(self, words: slice, each: Tensor, top: Tensor, shrunk: Tensor) -> None:
         """Add what these words' exponentials below `top` pull the hidden states by."""
         assert self.pull is not None
         self.pull.mul_(shrunk).add_(each @ self.head.weight[words])
-        if self.head.weight.requires_grad:
+        if self.head.trains:
             self.kept.append((words, each, top))
 
     def _capped(self, logits: Tensor) -> Tensor | None:
@@ -221,31 +242,38 @@ class _Named(NamedTuple):
     words: Int[Tensor, "named"]
 
 
+class _Asked(NamedTuple):
+    """What a head is asked of its rows: what should follow each, what each weighs, at which temperature."""
+
+    targets: Tensor | SoftTargets
+    weights: Tensor
+    temperature: float
+
+
 class _WeightedNll(torch.autograd.Function):
     """sum(weights * -logps), its gradient already known when the forward ends."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        head: Head,
-        targets: Tensor | SoftTargets,
-        weights: Tensor,
-        temperature: float,
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, head: Head, asked: _Asked
     ) -> tuple[Tensor, Tensor]:
-        done = head_pass(hidden, head, targets, weights, temperature=temperature)
-        ctx.save_for_backward(done.grad_hidden, done.grad_weight)
+        done = head_pass(hidden, head, asked.targets, asked.weights, temperature=asked.temperature)
+        ctx.save_for_backward(done.grad_hidden, done.grad_weight, done.grad_bias)
         ctx.mark_non_differentiable(done.logps)
-        return -(weights.to(done.logps.dtype) * done.logps).sum(), done.logps
+        return -(asked.weights.to(done.logps.dtype) * done.logps).sum(), done.logps
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         upstream = grads[0]
-        grad_hidden, grad_weight = ctx.saved_tensors
-        if grad_weight is not None:
-            grad_weight = grad_weight * upstream.to(grad_weight.dtype)
-        return grad_hidden * upstream.to(grad_hidden.dtype), grad_weight, None, None, None, None
+        own = [None if grad is None else grad * upstream.to(grad.dtype) for grad in ctx.saved_tensors]
+        return *own, None, None
+
+
+def _weighted(hidden: Tensor, head: Head, asked: _Asked) -> tuple[Tensor, Tensor]:
+    done: tuple[Tensor, Tensor] = _WeightedNll.apply(  # type: ignore[no-untyped-call]
+        hidden, head.weight, head.bias, head, asked
+    )
+    return done
 
 
 def weighted_nll(
@@ -258,12 +286,9 @@ def weighted_nll(
     """sum(weights * -logps) with its gradient, and the log-probs themselves (detached).
 
     With weights 1/N it is the cross-entropy of instruction tuning; with advantage/N it is the policy gradient
-    of samples that are on-policy. The bias of a head, where there is one, is not trained.
+    of samples that are on-policy.
     """
-    loss, logps = _WeightedNll.apply(  # type: ignore[no-untyped-call]
-        hidden, head.weight, head, targets, weights, temperature
-    )
-    return loss, logps
+    return _weighted(hidden, head, _Asked(targets, weights, temperature))
 
 
 def soft_nll(
@@ -277,9 +302,7 @@ def soft_nll(
 
     With a teacher's probabilities it is distillation: the KL to the model plus the teacher's own entropy.
     """
-    loss, logps = _WeightedNll.apply(  # type: ignore[no-untyped-call]
-        hidden, head.weight, head, targets, weights, temperature
-    )
+    loss, logps = _weighted(hidden, head, _Asked(targets, weights, temperature))
     return loss, -logps
 
 
@@ -288,13 +311,19 @@ class _TokenLogps(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, head: Head, targets: Tensor, temperature: float
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        head: Head,
+        targets: Tensor,
+        temperature: float,
     ) -> Tensor:
-        ctx.head, ctx.frozen, ctx.temperature = head, not weight.requires_grad, temperature
+        ctx.head, ctx.frozen, ctx.temperature = head, not head.trains, temperature
         # a row's log-prob depends on that row alone, so the gradient of their sum has each row's own in it
         each = -torch.ones_like(targets, dtype=wide(hidden.dtype)) if ctx.frozen else None
         done = head_pass(hidden, head, targets, each, temperature=temperature)
-        ctx.save_for_backward(*((done.grad_hidden,) if ctx.frozen else (hidden, weight, targets)))
+        ctx.save_for_backward(*((done.grad_hidden,) if ctx.frozen else (hidden, weight, bias, targets)))
         return done.logps
 
     @staticmethod
@@ -302,12 +331,11 @@ class _TokenLogps(torch.autograd.Function):
         (upstream,) = grads
         if ctx.frozen:
             (each,) = ctx.saved_tensors
-            return (each * upstream[:, None]).to(each.dtype), None, None, None, None
-        hidden, weight, targets = ctx.saved_tensors
-        head = replace(ctx.head, weight=weight)
+            return (each * upstream[:, None]).to(each.dtype), None, None, None, None, None
+        hidden, weight, bias, targets = ctx.saved_tensors
+        head = replace(ctx.head, weight=weight, bias=bias)
         done = head_pass(hidden, head, targets, -upstream, temperature=ctx.temperature)
-        assert done.grad_weight is not None
-        return done.grad_hidden, done.grad_weight, None, None, None
+        return done.grad_hidden, done.grad_weight, done.grad_bias, None, None, None
 
 
 def token_logps(
@@ -319,11 +347,11 @@ def token_logps(
     """Log-probs of `targets`, differentiable, for losses that are not a sum of them (preferences, ratios).
 
     A frozen head costs two products a tile and keeps one [rows, width] tensor for the backward pass; a head
-    that trains costs four, its logits being computed again. The bias of a head is not trained.
+    that trains costs four, its logits being computed again.
     """
-    if not torch.is_grad_enabled() or not (hidden.requires_grad or head.weight.requires_grad):
+    if not torch.is_grad_enabled() or not (hidden.requires_grad or head.trains):
         return head_pass(hidden, head, targets, temperature=temperature).logps
     logps: Tensor = _TokenLogps.apply(  # type: ignore[no-untyped-call]
-        hidden, head.weight, head, targets, temperature
+        hidden, head.weight, head.bias, head, targets, temperature
     )
     return logps

@@ -55,6 +55,11 @@ class Head:
         return hidden @ self.weight.T if self.product is None else self.product(hidden)
 
     @property
+    def trains(self) -> bool:
+        """Whether its weight or its bias is to get a gradient."""
+        return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
+
+    @property
     def tile(self) -> int:
         """Rows of float32 logits that fit `tile_bytes`, by default what the memory of the device suggests."""
         held = tile_bytes(_memory(self.weight.device)) if self.tile_bytes is None else self.tile_bytes

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Product = Callable[[Tensor], Tensor]
+Sum = Callable[[Tensor, Tensor], Tensor]
 
 
 def linear(weight: Float[Tensor, "outer inner"], bias: Float[Tensor, "outer"] | None = None) -> Product:
@@ -28,8 +29,18 @@ def linear(weight: Float[Tensor, "outer inner"], bias: Float[Tensor, "outer"] | 
     return lambda x: multiply(x, laid, bias, "none", [], "")
 
 
+def added(weight: Float[Tensor, "outer inner"]) -> Sum:
+    """(x, y) -> y + x W' for x [rows, inner] and y [rows, outer], rounded once; otherwise as `linear`."""
+    weight = weight.detach()
+    if not packs(weight):
+        return lambda x, y: torch.addmm(y, x, weight.T)
+    laid = torch.ops.mkldnn._reorder_linear_weight(weight)
+    multiply = torch.ops.mkldnn._linear_pointwise.binary
+    return lambda x, y: multiply(x, y, laid, None, "add")
+
+
 def packs(weight: Tensor) -> bool:
-    """Whether `linear` lays the weight out."""
+    """Whether `linear` and `added` lay the weight out."""
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.bfloat16

@@ -10,7 +10,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
 from gnomon.kernels.head import Head
-from gnomon.kernels.packed import Product, linear
+from gnomon.kernels.packed import added, linear
 from gnomon.models.heads import body, output_head, without_dropout
 from gnomon.models.lora import only_adapter
 from gnomon.models.shards import whole
@@ -45,7 +45,8 @@ def ready(model: Any) -> Iterator[None]:
 def ready_head(model: Any) -> Head:
     """The output head, its weight laid out as it is now; it trains nothing."""
     head = output_head(model)
-    return replace(head, weight=head.weight.detach(), product=linear(head.weight))
+    bias = None if head.bias is None else head.bias.detach()
+    return replace(head, weight=head.weight.detach(), bias=bias, product=linear(head.weight))
 
 
 def _forward(module: nn.Module) -> Callable[..., Tensor] | None:
@@ -57,16 +58,22 @@ def _forward(module: nn.Module) -> Callable[..., Tensor] | None:
         adapter = only_adapter(module)
         if adapter is not None:
             base = module.get_base_layer()
-            return _adapted(linear(base.weight, base.bias), *adapter, base.weight.dtype)
+            return _adapted(base.weight, base.bias, *adapter)
     return None
 
 
-def _adapted(base: Product, down: Tensor, up: Tensor, scale: float, dtype: torch.dtype) -> Product:
+def _adapted(
+    weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
+) -> Callable[[Tensor], Tensor]:
     """A layer with its low-rank update, rounded as `kernels.lora` rounds it."""
-    first, second = down.to(dtype).T, (up * scale).to(dtype).T
+    first, second = down.to(weight.dtype).T, (up * scale).to(weight.dtype).T
+    multiply = added(weight)
 
     def forward(x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        return base(rows).addmm_(rows @ first, second).view(*x.shape[:-1], -1)
+        output = multiply(rows, rows @ first @ second)
+        if bias is not None:
+            output += bias
+        return output.view(*x.shape[:-1], -1)
 
     return forward

@@ -19,7 +19,7 @@ from gnomon.models.shards import evenly, is_part, part_of, sharded_layers
 from gnomon.runs import MetricsLog
 from gnomon.settings.base import AdamSettings, OptimSettings
 from gnomon.training import checkpoint
-from gnomon.training.objective import Micro, Objective, StepWork
+from gnomon.training.objective import Figures, Micro, Objective, StepWork
 from gnomon.training.optim import adamw, clip, learning_rate
 from gnomon.training.parts import own_part, taken
 
@@ -151,13 +151,14 @@ class Trainer:
 
     def _differentiate(self, micros: Sequence[Micro]) -> dict[str, float]:
         """The gradient of the step, and its figures: the sums over all micro-batches of all processes."""
-        figures: list[Mapping[str, float]] = []
+        passes: list[Figures] = []
         own = share_out([micro.tokens for micro in micros], size())[rank()]
         with evenly(self.module, own) as places:
             for i in _drawing(places):
                 loss, values = self.objective.loss(micros[i])
                 loss.backward()  # type: ignore[no-untyped-call]
-                figures.append({"loss": loss.item(), **values})
+                passes.append({"loss": loss.detach(), **values})
+        figures = [{name: float(value) for name, value in values.items()} for values in passes]
         for i, figure in zip(own, figures, strict=True):  # not before: the others come to as many passes
             if not math.isfinite(figure["loss"]):
                 raise self._diverged([micros[i]], f"loss is {figure['loss']}")

@@ -6,6 +6,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+Figures = dict[str, Tensor]
+"""Of a micro-batch; they add up over the step. Reading one waits for the device: not before the step is
+computed."""
+
 
 @dataclass(frozen=True)
 class Micro:
@@ -38,8 +42,8 @@ class Objective(Protocol):
         """The work of a step (0-based); the same for the same step and weights."""
         ...
 
-    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
-        """A scalar share of the loss, and summed metrics of the micro-batch."""
+    def loss(self, micro: Micro) -> tuple[Tensor, Figures]:
+        """A scalar share of the loss, and figures of the micro-batch, which have no gradient."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

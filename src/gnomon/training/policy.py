@@ -27,7 +27,7 @@ from gnomon.training.figures import by_prompt, figures, log_lengths
 from gnomon.training.first import FirstAnswers
 from gnomon.training.lesson import Lesson, lesson_of
 from gnomon.training.lookout import Lookout
-from gnomon.training.objective import Micro, StepWork
+from gnomon.training.objective import Figures, Micro, StepWork
 from gnomon.training.samples import Drawn, PolicyPrompts, Rollouts, finite
 from gnomon.training.sft import InstructionTuning
 from gnomon.training.updates import RatioBatch, SampleBatch, micros_of, minibatch, policy_loss, value_loss
@@ -142,14 +142,14 @@ class PolicyOptimisation:
         ids = [self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples)]
         return self._paid(drawn, ids, batch, replaced)
 
-    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, micro: Micro) -> tuple[Tensor, Figures]:
         """This micro-batch's part of the policy's loss and the critic's, and how far the sampler's log-probs
         were off; or of the demonstrations' cross-entropy."""
         batch = micro.tensors
         if not isinstance(batch, SampleBatch | RatioBatch):
             assert self.ptx is not None
             loss, _ = self.ptx.loss(micro)
-            return self.settings.ptx_coef * loss, {"loss/ptx": loss.item()}
+            return self.settings.ptx_coef * loss, {"loss/ptx": loss.detach()}
         loss, known = policy_loss(self.lm, self.head, batch, self.settings)
         if batch.targets is None:
             return loss, known

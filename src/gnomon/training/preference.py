@@ -18,7 +18,7 @@ from gnomon.models.load import LanguageModel
 from gnomon.models.lora import check_reference, reference_of
 from gnomon.settings.preference import Loss, PreferenceSettings
 from gnomon.training.mismatched import mismatched
-from gnomon.training.objective import Micro, StepWork
+from gnomon.training.objective import Figures, Micro, StepWork
 from gnomon.training.pair_logps import answer_logps, read_logps, summed
 from gnomon.training.pairs import EncodedPair, EncodedPairs, PairBatch, Pairs, pair_micros
 
@@ -79,7 +79,7 @@ class PreferenceOptimisation:
             micros = [_measured_against(metrics["kl/baseline"], micro) for micro in micros]
         return StepWork(micros, metrics)
 
-    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, micro: Micro) -> tuple[Tensor, Figures]:
         """This micro-batch's part of the step's mean."""
         batch: PairBatch = micro.tensors
         answers, common = answer_logps(self.lm, batch), self.settings.common
@@ -91,8 +91,8 @@ class PreferenceOptimisation:
         if common["sft_weight"]:
             losses = losses + common["sft_weight"] * nll
         metrics = self._metrics(logps, batch) | _log_probs(whole, batch) | {"loss/sft": nll.detach()}
-        means = torch.stack([(batch.weights * value).sum().to(whole.dtype) for value in metrics.values()])
-        return (batch.weights * losses).sum(), dict(zip(metrics, means.tolist(), strict=True))
+        means = {name: (batch.weights * value).sum().to(whole.dtype) for name, value in metrics.items()}
+        return (batch.weights * losses).sum(), means
 
     def rewards(self, pairs: Sequence[EncodedPair]) -> tuple[list[float], list[float]]:
         """Implicit rewards of the first and of the second answers of pairs that need not be trained on."""

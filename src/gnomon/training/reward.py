@@ -14,7 +14,7 @@ from gnomon.losses.reward import bradley_terry, centring, less_lead, mean_varian
 from gnomon.models.branches import branch_states
 from gnomon.models.reward_model import Outputs, Score, Scorer
 from gnomon.records import Comparison
-from gnomon.training.objective import Micro, StepWork
+from gnomon.training.objective import Figures, Micro, StepWork
 from gnomon.training.pairs import EncodedPairs
 from gnomon.training.units import Units, unit_micros, units_of
 
@@ -37,7 +37,7 @@ class RewardModelling:
         micros = unit_micros(lm, self.units, self.order.at(step), optim.micro_tokens, bodies)
         return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
-    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, micro: Micro) -> tuple[Tensor, Figures]:
         """This micro-batch's part of the step's mean."""
         batch: Units = micro.tensors
         models = self.scorer.models
@@ -54,8 +54,8 @@ class RewardModelling:
         share = batch.share / len(models)
         right = ((margin > 0) == (batch.preference > 0.5)).float()
         metrics = {
-            "reward/accuracy": float((share * right).sum()),
-            "reward/margin": float((share * margin * (2 * batch.preference - 1)).sum()),
+            "reward/accuracy": (share * right).sum(),
+            "reward/margin": (share * margin * (2 * batch.preference - 1)).sum(),
         }
         return total / self.draws.shape[1], metrics
 

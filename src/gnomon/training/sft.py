@@ -19,7 +19,7 @@ from gnomon.models.load import LanguageModel
 from gnomon.models.shards import evenly
 from gnomon.records import Demonstration, EncodedRow
 from gnomon.settings.base import OptimSettings
-from gnomon.training.objective import Micro, StepWork
+from gnomon.training.objective import Figures, Micro, StepWork
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class InstructionTuning:
         micros = [self._micro(chosen, [groups[k] for k in picked], labels) for picked in picks]
         return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
-    def loss(self, micro: Micro) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, micro: Micro) -> tuple[Tensor, Figures]:
         """This micro-batch's part of the step's mean."""
         batch: TokenBatch = micro.tensors
         states = branch_states(self.lm.model, batch.rows)[batch.before]

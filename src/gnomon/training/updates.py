@@ -19,7 +19,7 @@ from gnomon.models.heads import without_dropout
 from gnomon.models.load import LanguageModel
 from gnomon.settings.policy import PolicySettings
 from gnomon.training.lesson import Lesson
-from gnomon.training.objective import Micro
+from gnomon.training.objective import Figures, Micro
 
 
 class Targets(NamedTuple):
@@ -104,14 +104,14 @@ def _weights(lesson: Lesson, settings: PolicySettings, i: int, divisor: int) -> 
 
 def policy_loss(
     lm: LanguageModel, head: Head, batch: SampleBatch | RatioBatch, settings: PolicySettings
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, Figures]:
     """A micro-batch's part of the policy's loss, and figures that add up over the step."""
     with without_dropout(lm.model):  # with it, the policy trained is not the one sampled
         states = branch_states(lm.model, batch.rows)[batch.before]
     if isinstance(batch, SampleBatch):
         loss, logps = weighted_nll(states, head, batch.labels, batch.weights, settings.temperature)
         off = (logps - batch.drawn).abs()
-        return loss, {"sampler/logp_error": float(off.sum()) / batch.tokens}
+        return loss, {"sampler/logp_error": off.sum().double() / batch.tokens}
     form, clip = settings.form, settings.clip
     logps = token_logps(states, head, batch.labels, settings.temperature)
     each = -batch.advantages * logps
@@ -123,20 +123,20 @@ def policy_loss(
     return (each / batch.divisors).sum(), _moved(logps.detach(), batch, settings)
 
 
-def _moved(logps: Tensor, batch: RatioBatch, settings: PolicySettings) -> dict[str, float]:
+def _moved(logps: Tensor, batch: RatioBatch, settings: PolicySettings) -> Figures:
     """How far the updates have moved the policy from the one that sampled."""
     ratio = (logps - batch.old_logps).exp()
     over = (ratio > 1 + settings.form.high) & (batch.advantages > 0)
     under = (ratio < 1 - settings.clip.low) & (batch.advantages < 0)
     return {
-        "clip/share": float((over | under).sum()) / batch.tokens,
-        "kl/update": float(k3(batch.old_logps - logps).sum()) / batch.tokens,
+        "clip/share": (over | under).sum().double() / batch.tokens,
+        "kl/update": k3(batch.old_logps - logps).sum().double() / batch.tokens,
     }
 
 
 def value_loss(
     critic: Critic, batch: SampleBatch | RatioBatch, targets: Targets, settings: PolicySettings
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, Figures]:
     """The same of the critic's loss: a mean over the step's tokens, added up over its outputs."""
     with without_dropout(critic.model):
         states = branch_states(critic.lm.model, batch.rows)[batch.before]
@@ -144,4 +144,4 @@ def value_loss(
     old, returns = targets.old_values.to(values.dtype), targets.returns.to(values.dtype)
     each = clipped_value(values, old, returns, clip=settings.critic.clip)
     loss = each.sum() / batch.tokens
-    return settings.critic.coef * loss, {"loss/value": loss.item()}
+    return settings.critic.coef * loss, {"loss/value": loss.detach()}
