@@ -100,7 +100,7 @@ def _differences(compared: SideBySide) -> Table:
     for gap in compared.differences:
         metric = gap["metric"]
         values = (compared.models[name][metric]["value"] for name in (compared.first, compared.second))
-        told = Text(tables.difference(metric, gap["value"]))
+        told = Text(tables.difference(metric, gap))
         told.append(f"\n{tables.difference_interval(metric, gap)}", "dim")
         known = tables.metric(metric)
         title = f"{known.title} ({known.unit})" if known.unit else known.title
