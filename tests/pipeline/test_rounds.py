@@ -9,7 +9,7 @@ from serving import local_engine
 from serving import running as serving
 
 from gnomon.config import DataSettings
-from gnomon.data.sources import LABELS
+from gnomon.data.reader import LABELS
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.labelling.client import LabelClient
 from gnomon.labelling.export import stream

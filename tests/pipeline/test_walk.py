@@ -9,7 +9,8 @@ import pytest
 from heard import Heard
 
 from gnomon.config import EvaluationSettings, Recipe
-from gnomon.data.sources import FOLDER, read_data
+from gnomon.data.reader import FOLDER
+from gnomon.data.sources import read_data
 from gnomon.pipeline.lineage import lineage
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run

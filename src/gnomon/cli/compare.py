@@ -11,7 +11,7 @@ from gnomon.cli.console import out, print_json
 from gnomon.cli.machine import open_engine
 from gnomon.cli.options import BUILTIN, AsJson, EngineArgument, Prompts, engine_ref
 from gnomon.cli.progress import counting, reporting
-from gnomon.data.sources import Reader
+from gnomon.data.reader import Reader
 from gnomon.data.splits import take
 from gnomon.errors import ConfigError
 from gnomon.evaluation.compare import SideBySide

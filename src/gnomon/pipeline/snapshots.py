@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.config import Recipe
-from gnomon.data.sources import BUILTIN, Data
+from gnomon.data.reader import BUILTIN
+from gnomon.data.sources import Data
 from gnomon.data.splits import opening, refuse_overlap, take
 from gnomon.evaluation.examine import Kept, Suite, examine
 from gnomon.evaluation.snapshots import REFERENCE, Snapshot, snapshot_figures
