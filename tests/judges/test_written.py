@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 from pairs import pair
-from serving import Server, engine, local_engine, running
+from serving import Server, engine
 
 from gnomon.judges.judgement import QUALITY, Abstention, flip_rate
 from gnomon.judges.written import WrittenJudge, parse_verdict, written_request
@@ -14,12 +14,6 @@ LETTERED = re.compile(r"\(A\) (.*)\n\n\(B\) (.*)\n\nWhich answer", re.S)
 
 
 PAIRS = [pair("a", "Because it is so.", "No idea."), pair("b", "So.", "It follows from that.")]
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running(local_engine()) as it:
-        yield it
 
 
 def asked(server: Server, says, kept=None):

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 
 import pytest
-from serving import body, cut, hang, lettered, local_engine, running, status
+from serving import body, cut, hang, lettered, status
 
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.errors import ConfigError
@@ -36,12 +36,6 @@ LOW = 2 * sum(k * w for k, w in enumerate(WEIGHTS)) / sum(WEIGHTS) / 9 - 1
 @pytest.fixture(scope="module")
 def lm():
     return load("tiny:0", dtype="float32")
-
-
-@pytest.fixture
-def server():
-    with running(local_engine()) as it:
-        yield it
 
 
 def opened(lm, folder, source, *, budget=None, **term):
