@@ -13,13 +13,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from heard import Heard
+from heard import journey
 from taught import BAD, GOOD, REVISION
 
 from gnomon.pipeline.constitutional import ENOUGH
-from gnomon.pipeline.reporter import SilentReporter
-from gnomon.pipeline.road import run
-from gnomon.recipe import load_recipe
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
 STAGES = (
@@ -38,8 +35,8 @@ STAGES = (
 
 @pytest.fixture(scope="module")
 def undisturbed(taught, tmp_path_factory):
-    out, heard = tmp_path_factory.mktemp("road") / "run", Heard()
-    run(load_recipe(RECIPE, taught), out, heard)
+    out = tmp_path_factory.mktemp("road") / "run"
+    _, heard = journey(RECIPE, taught, out)
     return out, heard, json.loads((out / "summary.json").read_text())
 
 
@@ -121,6 +118,6 @@ def test_killed_with_an_open_gate_it_ends_like_an_undisturbed_run(taught, undist
         assert killed(command, lambda found=partial, trace=trace: any(found.glob(trace))) == -9
         assert partial.exists()
         assert not (out / "artefacts" / name).exists()
-    run(load_recipe(RECIPE, taught), out, SilentReporter())
+    journey(RECIPE, taught, out)
     expected, found = undisturbed[2], json.loads((out / "summary.json").read_text())
     assert {**found, "costs": None} == {**expected, "costs": None}

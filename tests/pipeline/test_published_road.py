@@ -4,24 +4,21 @@ import json
 from pathlib import Path
 
 import pytest
-from heard import Heard
+from heard import Heard, journey, stage_of
 from pages import Page
-from taught import BAD, GOOD
+from taught import BAD, GOOD, OPEN
 
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.pipeline.labeller_sweep import sweep
-from gnomon.pipeline.road import run
 from gnomon.recipe import load_recipe
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
 PUBLISHED = (
-    "data.limit=60",
+    *OPEN,
     "reward.optim.epochs=6",
     "constitution.sl_start=base",
     "constitution.rl_start=constitutional",
     "constitution.optim.lr=1e-5",
-    "constitution.gate_lower=0.3",
-    "constitution.pairs=2",
     "constitution.snapshots={}",
     "policy={steps: 1, max_new_tokens: 8, ptx_coef: 0, optim: {lr: 1e-4, batch_size: 8}}",
 )
@@ -44,16 +41,9 @@ def walked(taught, tmp_path_factory):
     out = tmp_path_factory.mktemp("published") / "run"
 
     def walk(*changes):
-        heard = Heard()
-        summary = run(load_recipe(RECIPE, [*taught, *PUBLISHED, *changes]), out, heard)
-        return summary, heard, out
+        return *journey(RECIPE, [*taught, *PUBLISHED, *changes], out), out
 
     return walk, walk()
-
-
-def stage_of(summary, name):
-    (found,) = [about for about in summary["manifest"].values() if about["stage"] == name]
-    return found
 
 
 def test_every_stage_is_made_and_the_pretrained_model_learns_from_the_revisions(walked):
