@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from heard import journey, stage_of
+from heard import Heard, journey, stage_of
 from pages import Page
 from safetensors.torch import load_file
 from serving import running
 from taught import BAD, GOOD, OPEN
 
 from gnomon.errors import ConfigError, ModelError
+from gnomon.pipeline.labeller_sweep import sweep
 from gnomon.recipe import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -138,6 +139,19 @@ def test_a_judge_trained_on_the_given_comparisons_pays_in_its_place_behind_a_gat
     assert (direct["paid_by"], direct["shut"]) == ("trained_judge", [told_of(walked)])
     assert [gate["passed"] for gate in direct["gates"]] == [False, True]
     assert {"judge"} == {"judge", "direct"} & set(stage_of(summary, "policy")["inputs"])
+
+
+def test_labellers_are_compared_by_what_their_scores_make_of_a_policy(walked, taught):
+    _, server, out, blind = walked
+    names = [str(server.ref), blind.partition("=")[2]]
+    recipe = load_recipe(RECIPES / "tiny.yaml", [*taught, *PAID])
+    rows = sweep(recipe, names, out, Heard())
+    assert [row["labeller"] for row in rows] == names
+    assert [row["passed"] for row in rows] == [True, False]
+    assert rows[0]["accuracy"]["value"] > 0.9
+    assert [row["model"] for row in rows] == ["RL from AI feedback, direct", "RL, no AI labels"]
+    with pytest.raises(ConfigError, match="labels pairs and scores no single answer"):
+        sweep(recipe, ["self", "truth:0"], out, Heard())
 
 
 def test_a_server_cannot_be_asked_for_likelihoods_of_whole_answers(walked):

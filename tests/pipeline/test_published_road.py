@@ -165,5 +165,6 @@ def test_a_sweep_needs_a_constitution_and_each_labeller_once(taught, tmp_path):
         sweep(load_recipe(RECIPE, taught), ["self", "self"], tmp_path, Heard())
     with pytest.raises(ConfigError, match="nothing in it labels"):
         sweep(load_recipe(RECIPE, [*taught, "constitution=null"]), ["self"], tmp_path, Heard())
-    with pytest.raises(ConfigError, match="scores samples without labels"):
-        sweep(load_recipe(RECIPE, [*taught, "policy={rewards: [constitution]}"]), ["self"], tmp_path, Heard())
+    alone = [*taught, "policy={rewards: [constitution]}", "reward=null"]
+    with pytest.raises(ConfigError, match="leave nothing that pays: leave `reward` in"):
+        sweep(load_recipe(RECIPE, alone), ["self"], tmp_path, Heard())
