@@ -9,6 +9,8 @@ from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.road import run
 from gnomon.recipe import load_recipe
 
+RECIPES = Path(__file__).parents[2] / "recipes"
+
 
 class Heard(SilentReporter):
     """Remembers which stages were made and which were there, what was expected of them, and the warnings."""

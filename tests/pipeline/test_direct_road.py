@@ -1,10 +1,7 @@
 """The road whose policy is paid by the constitution itself: whoever scores is measured first."""
 
-import json
-from pathlib import Path
-
 import pytest
-from heard import Heard, journey, stage_of
+from heard import RECIPES, Heard, journey, stage_of
 from pages import Page
 from safetensors.torch import load_file
 from serving import running
@@ -13,8 +10,8 @@ from taught import BAD, GOOD, OPEN
 from gnomon.errors import ConfigError, ModelError
 from gnomon.pipeline.labeller_sweep import sweep
 from gnomon.recipe import load_recipe
+from gnomon.runs import read_metrics
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 DIRECT = RECIPES / "direct-tiny.yaml"
 PAID = (
     *OPEN,
@@ -24,7 +21,7 @@ PAID = (
 
 
 def metrics(out):
-    return [json.loads(line) for line in (out / "metrics" / "policy.jsonl").read_text().splitlines()]
+    return read_metrics(out / "metrics" / "policy.jsonl")
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,18 @@
 """The constitutional road as published, with every labeller, on the small model that was taught it."""
 
 import json
-from pathlib import Path
 
 import pytest
-from heard import Heard, journey, stage_of
+from heard import RECIPES, Heard, journey, stage_of
 from pages import Page
 from taught import BAD, GOOD, OPEN
 
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.pipeline.labeller_sweep import sweep
+from gnomon.pipeline.rows import read_lines
 from gnomon.recipe import load_recipe
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
+RECIPE = RECIPES / "tiny.yaml"
 PUBLISHED = (
     *OPEN,
     "reward.optim.epochs=6",
@@ -29,10 +29,6 @@ STAGES = (
 )
 ALWAYS_A = "constitution.roles.labeller=tiny:1"
 """A random model: it names a place, whatever is there."""
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +81,7 @@ def test_every_snapshot_is_measured_and_told_in_the_report(walked):
     header, *rows = page.tables["every snapshots"]
     assert header == ["Metric", "Base", "Helpful", "SL-CAI", "RL-CAI"]
     assert rows[0][0] == "Harmless"
-    assert {row["model"] for row in lines(out / "snapshots.jsonl")} == set(found["order"])
+    assert {row["model"] for row in read_lines(out / "snapshots.jsonl")} == set(found["order"])
     assert all(set(one["answers"]) == set(found["order"]) for one in found["read"])
     assert found["read"][0]["prompt"] in page.text
     told = [
@@ -134,7 +130,7 @@ def test_a_judge_trained_on_the_given_comparisons_labels_where_the_recipe_says_s
     assert set(summary["reward"]["sources"]) == {"ai"}
     judged = [
         (row["preference"], row["first"][0])
-        for row in lines(out / "labels.jsonl")
+        for row in read_lines(out / "labels.jsonl")
         if {row["first"][0], row["second"][0]} == {GOOD, BAD}
     ]
     assert judged

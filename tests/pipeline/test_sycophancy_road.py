@@ -3,17 +3,16 @@
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from heard import journey
+from heard import RECIPES, journey
 
 from gnomon.data.labeller import is_conflict
 from gnomon.pipeline.rows import read_records
 from gnomon.recipe import load_recipe
 from gnomon.records import Comparison
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "sycophancy.yaml"
+RECIPE = RECIPES / "sycophancy.yaml"
 TINY = (
     "model.ref=tiny:0",
     "model.dtype=float32",

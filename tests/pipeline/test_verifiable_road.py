@@ -2,15 +2,13 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
-from heard import journey
+from heard import RECIPES, journey
 
 from gnomon.recipe import load_recipe
 from gnomon.runs import read_metrics
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 TINY = RECIPES / "verifiable-tiny.yaml"
 STAGES = [
     "data",
