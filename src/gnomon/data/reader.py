@@ -1,7 +1,7 @@
 """The files and projects that data settings list, read into records; an account is kept of what they were."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,14 +76,9 @@ class Reader:
         """
         records: list[R] = []
         for name in names:
-            if name.startswith(LABELS):
-                records += (_of(kind, record, name, setting) for record in self._judged(name))
-                continue
-            if name.startswith(VERIFIABLE):
-                records += (_of(kind, record, name, setting) for record in self._made(setting, name))
-                continue
-            if name == CONFLICTS:
-                records += (_of(kind, record, name, setting) for record in self._conflicts(setting, kind))
+            rows = self._elsewhere(setting, kind, name)
+            if rows is not None:
+                records += (_of(kind, record, name, setting) for record in rows)
                 continue
             for label, path in _files(setting, name):
                 loaded = load(path, on_bad_row=self.on_bad_row)
@@ -91,6 +86,14 @@ class Reader:
                 of_kind = (_of(kind, record, label, setting) for record in _pairwise(loaded.records))
                 records += (_with_family(record, file_stem(path)) for record in of_kind)
         return _distinct(records)
+
+    def _elsewhere(self, setting: str, kind: type[Row], name: str) -> Sequence[Row] | None:
+        """The rows of a name that stand in no file; None where it is a file's."""
+        if name.startswith(LABELS):
+            return self._judged(name)
+        if name.startswith(VERIFIABLE):
+            return self._made(setting, name)
+        return self._conflicts(setting, kind) if name == CONFLICTS else None
 
     def _judged(self, name: str) -> tuple[Comparison, ...]:
         """The comparisons of a labelling project, its votes read once."""
