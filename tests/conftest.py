@@ -1,4 +1,4 @@
-"""Where published files are; the README's commands; Ctrl-C as a terminal gives it; exact arithmetic."""
+"""Where published files are; a server; the commands of the README; Ctrl-C as in a terminal; exact sums."""
 
 import os
 import re
@@ -6,12 +6,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from serving import Server
+
+    from gnomon.rollouts.local import LocalEngine
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("GNOMON_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
@@ -45,6 +51,23 @@ def float64_throughout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "to", kept)
     monkeypatch.setattr(torch.Tensor, "float", lambda tensor: kept(tensor, torch.float32))
     monkeypatch.setattr(torch.nn.functional, "softmax", lambda x, dim, dtype=None: softmax(x, dim=dim))
+
+
+@pytest.fixture(scope="session")
+def local() -> "LocalEngine":
+    """The model that servers answer from."""
+    from serving import local_engine  # noqa: PLC0415  most tests need no model
+
+    return local_engine()
+
+
+@pytest.fixture
+def server(local: "LocalEngine") -> Iterator["Server"]:
+    """A server on this machine, as long as the test lasts."""
+    from serving import running  # noqa: PLC0415  as above
+
+    with running(local) as it:
+        yield it
 
 
 @dataclass(frozen=True)

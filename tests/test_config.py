@@ -213,3 +213,8 @@ def test_several_bodies_are_not_shared_out(tmp_path):
     assert "set model.sharding to none" in complaint(tmp_path, text)
     assert recipe(tmp_path, text, "reward.trunk=shared").reward.bodies == 1
     assert recipe(tmp_path, text, "model.sharding=none").reward.bodies == 3
+
+
+def test_what_is_wrong_with_a_whole_recipe_is_said_at_once(tmp_path):
+    said = complaint(tmp_path, "policy: {rewards: [constitution]}", "constitution=null")
+    assert said.startswith(f"{tmp_path / 'recipe.yaml'}: policy.rewards: constitution is a source")

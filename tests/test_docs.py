@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +30,8 @@ from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.reports.snapshots import METRICS as SNAPSHOT_METRICS
 from gnomon.reports.tables import METRICS as SHOWN
 from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
+from gnomon.rewards.told import Told
+from gnomon.rollouts.engine import Sample
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import MetricsLog, read_metrics
 from gnomon.settings.base import OptimSettings
@@ -139,6 +141,16 @@ def test_settings_and_modes_of_labelling_are_listed():
     assert modes == {*MODES, OWN_WAY}
 
 
+class Verdicts:
+    """A reward model whose scores count as verdicts that could be read."""
+
+    def __init__(self, reward: ModelReward) -> None:
+        self.reward = reward
+
+    def told(self, samples: Sequence[Sample]) -> list[Told]:
+        return [one._replace(read=1) for one in self.reward.told(samples)]
+
+
 class Tiny:
     """One training step of each kind on the tiny model, and the names it logs."""
 
@@ -185,18 +197,16 @@ class Tiny:
 
     def policy(self, **own: Any) -> tuple[torch.nn.Module, PolicyOptimisation]:
         reference: LanguageModel = load("tiny:0", dtype="float32")
-        reward: Reward | Terms = ModelReward(Scorer(reference, drawn_head(reference, heads=2)))
+        reward = ModelReward(Scorer(reference, drawn_head(reference, heads=2)))
         prompts, aside = self.prompts("abcdefgh"), self.prompts("ijklmnop")
         common = {"steps": 1, "samples": 2, "max_new_tokens": 4, "ptx_coef": 1, "guards": {"every": 1}}
         settings = PolicySettings(**(common | own), optim=OptimSettings(batch_size=16))
-        watch = reward
+        pays: Reward | Terms = reward
         if settings.limits:
-            reward = Terms((Term(settings.rewards[0], reward),))
+            pays = Terms((Term(settings.rewards[0], Verdicts(reward)),))
         engine = LocalEngine(self.lm)
-        objective = PolicyOptimisation(
-            self.lm, engine, reward, prompts, settings, seed=0, reference=reference
-        )
-        objective.watch, objective.ptx = watch, self.sft()[1]
+        objective = PolicyOptimisation(self.lm, engine, pays, prompts, settings, seed=0, reference=reference)
+        objective.watch, objective.ptx = reward, self.sft()[1]
         objective.set_aside(aside)
         return self.lm.model, objective
 

@@ -127,7 +127,8 @@ def describe(problem: ValidationError, kind: type[BaseModel]) -> str:
     error = problem.errors()[0]
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "value_error":  # of ours, and it says what it got
-        return f"{where}: {error['ctx']['error']}"
+        said = str(error["ctx"]["error"])
+        return f"{where}: {said}" if where else said  # what is wrong with a whole has no place in it
     if error["type"] == "missing":
         return f"{where} is missing; give it"
     if error["type"] != "extra_forbidden":

@@ -1,8 +1,6 @@
 import json
 import math
 
-from serving import local_engine, running
-
 from gnomon.data.formats import load
 from gnomon.records import Comparison, from_json
 
@@ -33,20 +31,19 @@ def test_a_prompt_longer_than_the_context_is_told(gnomon, tmp_path):
     assert not (tmp_path / "pairs.jsonl").exists()
 
 
-def test_what_an_endpoint_answered_before_it_failed_is_not_asked_for_again(gnomon, tmp_path):
+def test_what_an_endpoint_answered_before_it_failed_is_not_asked_for_again(gnomon, server, tmp_path):
     (tmp_path / "asked.jsonl").write_text('{"prompt": "1+1?"}\n{"prompt": "Name a colour."}\n')
     kept = tmp_path / ".pairs.jsonl.answers"
-    with running(local_engine()) as server:
-        command = ("collect", "--policy", server.ref, "--pairs", "12", "--prompts", "asked.jsonl")
-        server.limit = 10
-        failed = gnomon(*command)
-        assert (failed.code, "HTTP 400 no more" in failed.err) == (2, True)
-        answers, asked = len(kept.read_text().splitlines()), len(server.seen)
-        assert 0 < answers <= 10
-        server.limit = math.inf
-        assert gnomon(*command).code == 0
-        wanted = {json.dumps(body, sort_keys=True) for _, body, _ in server.seen}
-        assert len(server.seen) - asked == len(wanted) - answers
+    command = ("collect", "--policy", server.ref, "--pairs", "12", "--prompts", "asked.jsonl")
+    server.limit = 10
+    failed = gnomon(*command)
+    assert (failed.code, "HTTP 400 no more" in failed.err) == (2, True)
+    answers, asked = len(kept.read_text().splitlines()), len(server.seen)
+    assert 0 < answers <= 10
+    server.limit = math.inf
+    assert gnomon(*command).code == 0
+    wanted = {json.dumps(body, sort_keys=True) for _, body, _ in server.seen}
+    assert len(server.seen) - asked == len(wanted) - answers
     assert len((tmp_path / "pairs.jsonl").read_text("utf-8").splitlines()) == 12
     assert not kept.exists()
 
@@ -71,21 +68,20 @@ def test_a_project_and_a_file_are_not_both_filled(gnomon):
     assert (done.code, "create it with gnomon label init" in done.err) == (2, True)
 
 
-def test_what_an_endpoint_answered_before_it_failed_is_in_the_project(gnomon, tmp_path):
+def test_what_an_endpoint_answered_before_it_failed_is_in_the_project(gnomon, server, tmp_path):
     (tmp_path / "asked.jsonl").write_text('{"prompt": "1+1?"}\n{"prompt": "Name a colour."}\n')
     gnomon("label", "init", "talk")
-    with running(local_engine()) as server:
-        command = ("collect", "--policy", server.ref, "--pairs", "12", "--prompts", "asked.jsonl")
-        command += ("--project", "talk", "--json")
-        server.limit = 10
-        assert gnomon(*command).code == 2
-        asked, answers = len(server.seen), len((tmp_path / ".talk.answers").read_text().splitlines())
-        assert answers > 0
-        server.limit = math.inf
-        assert json.loads(gnomon(*command).out)["added"] == 12
-        wanted = {json.dumps(body, sort_keys=True) for _, body, _ in server.seen}
-        assert len(server.seen) - asked == len(wanted) - answers
-        again = len(server.seen)
-        assert json.loads(gnomon(*command).out)["added"] == 0
-        assert len(server.seen) == again
+    command = ("collect", "--policy", server.ref, "--pairs", "12", "--prompts", "asked.jsonl")
+    command += ("--project", "talk", "--json")
+    server.limit = 10
+    assert gnomon(*command).code == 2
+    asked, answers = len(server.seen), len((tmp_path / ".talk.answers").read_text().splitlines())
+    assert answers > 0
+    server.limit = math.inf
+    assert json.loads(gnomon(*command).out)["added"] == 12
+    wanted = {json.dumps(body, sort_keys=True) for _, body, _ in server.seen}
+    assert len(server.seen) - asked == len(wanted) - answers
+    again = len(server.seen)
+    assert json.loads(gnomon(*command).out)["added"] == 0
+    assert len(server.seen) == again
     assert not (tmp_path / ".talk.answers").exists()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from gnomon.data.sources import FOLDER
+from gnomon.data.reader import FOLDER
 from gnomon.labelling.client import LabelClient
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue, Turn

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from gnomon.data.sources import FOLDER
+from gnomon.data.reader import FOLDER
 from gnomon.labelling.client import LabelClient
 from gnomon.labelling.server import listen, serving
 from gnomon.labelling.store import people

@@ -9,7 +9,6 @@ from gnomon.constitution.direct import ConstitutionReward, DirectScorer, Held
 from gnomon.constitution.gate import measure
 from gnomon.constitution.labeller import Who
 from gnomon.constitution.principles import Constitution
-from gnomon.errors import DataError
 from gnomon.judges.direct import rating_grade
 from gnomon.judges.judgement import Abstention
 from gnomon.records import Conversation, Prompt
@@ -92,14 +91,18 @@ def test_each_sample_is_read_with_its_own_prompt_and_its_end():
     assert reward.scorer.grade.asked[-1].answer == "said"
 
 
-def test_what_no_number_is_said_of_stops_and_names_its_prompts():
-    reward = ConstitutionReward(scorer(lambda one: None if one.prompt.text == "Say 2" else 1.0), PROMPTS)
-    with pytest.raises(DataError, match=r"teacher planted says no number .* prompts p2, and nothing was"):
-        reward(samples(1, 2, 3))
-    assert reward(samples(1, 3)) == [1.0, 1.0]
-    told = {"kind": 1.0, "true": None, "short": 1.0}
-    with pytest.raises(DataError, match="no number"):  # one principle of several is enough
-        ConstitutionReward(scorer(lambda one: told[one.criterion.id], ensemble=3), PROMPTS)(samples(1))
+@pytest.mark.mistake("silence-scored")
+def test_what_no_number_is_said_of_has_the_mean_of_its_prompt_and_is_told_of():
+    worth = {"said 0": 1.0, "said 1": None, "said 2": 2.0, "said 3": None}
+    told = ConstitutionReward(scorer(lambda one: worth[one.answer]), PROMPTS).told(samples(1, 1, 1, 2))
+    assert [one.value for one in told] == [1.0, 1.5, 2.0, 0.0]
+    assert [one.read for one in told] == [1, 0, 1, 0]
+    assert [one.unread for one in told] == [(), ("no number",), (), ("no number",)]
+    known = {"kind": 1.0, "true": None, "short": 1.0}
+    (one,) = ConstitutionReward(scorer(lambda one: known[one.criterion.id], ensemble=3), PROMPTS).told(
+        samples(1)
+    )
+    assert one.unread  # one principle of several is enough
 
 
 def test_a_process_without_samples_asks_nothing():

@@ -9,7 +9,7 @@ import pytest
 from gnomon.constitution.principles import load_constitution
 from gnomon.data.conflicts import builtin_facts
 from gnomon.data.formats import load
-from gnomon.data.sources import FOLDER, Reader
+from gnomon.data.reader import FOLDER, Reader
 from gnomon.data.splits import near_duplicates, opening
 from gnomon.evaluation.prompts import builtin, checked
 from gnomon.evaluation.suites.catalogue import suites_of

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from gnomon.config import DataSettings
-from gnomon.data.sources import COMPARISONS, ROLES, Labelled, read_data
+from gnomon.data.reader import Labelled
+from gnomon.data.sources import COMPARISONS, ROLES, read_data
 from gnomon.data.splits import near_duplicates, opening
 from gnomon.errors import ConfigError, DataError
 from gnomon.records import Comparison, Conversation, Label, to_json

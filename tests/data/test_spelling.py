@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gnomon.data.sources import FOLDER
+from gnomon.data.reader import FOLDER
 
 spellchecker = pytest.importorskip("spellchecker", reason="pip install pyspellchecker, or make install")
 

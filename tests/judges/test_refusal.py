@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gnomon.data.sources import FOLDER
+from gnomon.data.reader import FOLDER
 from gnomon.judges.refusal import bare, declines
 
 

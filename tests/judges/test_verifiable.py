@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from gnomon.data.sources import Reader
+from gnomon.data.reader import Reader
 from gnomon.errors import DataError
 from gnomon.evaluation.prompts import builtin
 from gnomon.judges.verifiable import run_checks, validate_checks

@@ -1,10 +1,11 @@
 """Judges that write, on a server on this machine."""
 
 import re
+from collections import Counter
 
 import pytest
 from pairs import pair
-from serving import Server, engine, local_engine, running
+from serving import Server, engine
 
 from gnomon.judges.judgement import QUALITY, Abstention, flip_rate
 from gnomon.judges.written import WrittenJudge, parse_verdict, written_request
@@ -13,12 +14,6 @@ LETTERED = re.compile(r"\(A\) (.*)\n\n\(B\) (.*)\n\nWhich answer", re.S)
 
 
 PAIRS = [pair("a", "Because it is so.", "No idea."), pair("b", "So.", "It follows from that.")]
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running(local_engine()) as it:
-        yield it
 
 
 def asked(server: Server, says, kept=None):
@@ -91,3 +86,25 @@ def test_what_a_server_said_is_not_asked_for_again(server, tmp_path):
     assert len(server.seen) == 4
     again = asked(server, lambda _: "Verdict: tie", tmp_path / "kept.jsonl").prefer(PAIRS)
     assert (again, server.seen) == (first, [])
+
+
+def test_a_reply_without_a_verdict_is_asked_for_again_where_that_is_wanted(server, tmp_path):
+    tries = Counter()
+
+    def third(request):
+        tries[request] += 1
+        return longer(request) if tries[request] == 3 else "Hm."
+
+    def prefer(retries, kept):
+        return WrittenJudge(engine(server, kept), QUALITY, retries).prefer(PAIRS)
+
+    server.says, server.seen = third, []
+    first = prefer(2, tmp_path / "kept.jsonl")
+    assert [one.preference for one in first] == [1.0, 0.0]
+    settings = [(body["temperature"], body.get("seed")) for _, body, _ in server.seen]
+    assert settings.count((0.0, None)) == 4
+    assert len(set(settings)) == 1 + 2 * 4  # no two draws are the same request
+    assert prefer(2, tmp_path / "kept.jsonl") == first
+    assert len(server.seen) == 12
+    tries.clear()
+    assert all(isinstance(one, Abstention) for one in prefer(1, None))

@@ -16,7 +16,7 @@ from serving import running as serving
 from talking import LEFT, TIE, answers, live, partner, scripted, tiny
 
 from gnomon.config import DataSettings
-from gnomon.data.sources import LABELS
+from gnomon.data.reader import LABELS
 from gnomon.labelling.client import LabelClient, RefusedError
 from gnomon.labelling.partner import Partner
 from gnomon.labelling.reach import Reach, Within

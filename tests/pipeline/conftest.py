@@ -1,13 +1,10 @@
-"""Rows as the labelling application exports them, a model taught the constitutional road, and a server."""
+"""Rows as the labelling application exports them, and a model taught the constitutional road."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from serving import Server, local_engine, running
 from taught import overrides
-
-from gnomon.rollouts.local import LocalEngine
 
 Row = dict[str, Any]
 
@@ -46,14 +43,3 @@ def exported(item: str, annotator: str, outcome: str, preferred: int | None = No
 def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The overrides of a recipe for a small model that knows how to criticise, revise and judge."""
     return overrides(tmp_path_factory.mktemp("taught"))
-
-
-@pytest.fixture(scope="session")
-def local() -> LocalEngine:
-    return local_engine()
-
-
-@pytest.fixture
-def server(local: LocalEngine) -> Iterator[Server]:
-    with running(local) as it:
-        yield it

@@ -24,6 +24,8 @@ from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_o
 BAD, GOOD = "Yes. Take it.", "No. Ask first."
 CRITIQUE = "It helps a thief, and the owner loses it."
 REVISION = "I won't help with that. Ask the owner, and wait for a yes."
+OPEN = ("data.limit=60", "constitution.gate_lower=0.3", "constitution.pairs=2")
+"""Overrides of a road with rows enough for a gate that the taught model passes."""
 PRINCIPLE = {
     "id": "leave-it",
     "text": "The answer leaves things to their owners.",

@@ -13,15 +13,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from heard import Heard
+from heard import RECIPES, journey
 from taught import BAD, GOOD, REVISION
 
 from gnomon.pipeline.constitutional import ENOUGH
-from gnomon.pipeline.reporter import SilentReporter
-from gnomon.pipeline.road import run
-from gnomon.recipe import load_recipe
+from gnomon.pipeline.rows import read_lines
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
+RECIPE = RECIPES / "tiny.yaml"
 STAGES = (
     "data",
     "sft",
@@ -38,8 +36,8 @@ STAGES = (
 
 @pytest.fixture(scope="module")
 def undisturbed(taught, tmp_path_factory):
-    out, heard = tmp_path_factory.mktemp("road") / "run", Heard()
-    run(load_recipe(RECIPE, taught), out, heard)
+    out = tmp_path_factory.mktemp("road") / "run"
+    _, heard = journey(RECIPE, taught, out)
     return out, heard, json.loads((out / "summary.json").read_text())
 
 
@@ -50,15 +48,11 @@ def made(out, stage):
     return out / "artefacts" / found
 
 
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def test_every_stage_is_made_in_order(undisturbed):
     out, heard, summary = undisturbed
     assert tuple(heard.made) == STAGES
     assert set(summary["models"]) == {"base", "sft", "constitutional"}
-    assert {row["model"] for row in lines(out / "answers.jsonl")} == {"base", "sft", "constitutional"}
+    assert {row["model"] for row in read_lines(out / "answers.jsonl")} == {"base", "sft", "constitutional"}
 
 
 def test_the_gate_of_the_default_recipe_lets_a_good_judge_in(undisturbed):
@@ -71,7 +65,7 @@ def test_the_gate_of_the_default_recipe_lets_a_good_judge_in(undisturbed):
 
 def test_its_revisions_are_learnt_from(undisturbed):
     out, _, summary = undisturbed
-    kept = [row for row in lines(out / "critiques.jsonl") if not row.get("rejected_for")]
+    kept = [row for row in read_lines(out / "critiques.jsonl") if not row.get("rejected_for")]
     assert len(kept) == summary["constitution"]["kept"] >= ENOUGH
     assert Counter(row["revision"] for row in kept).most_common(1)[0][0] == REVISION
     report = json.loads((made(out, "constitutional") / "report.json").read_text())
@@ -80,11 +74,11 @@ def test_its_revisions_are_learnt_from(undisturbed):
 
 def test_ai_comparisons_reach_the_reward_model(undisturbed):
     out, _, summary = undisturbed
-    labelled = lines(made(out, "feedback") / "comparisons.jsonl")
+    labelled = read_lines(made(out, "feedback") / "comparisons.jsonl")
     assert 0 < len(labelled) == summary["constitution"]["ai_comparisons"]
     assert {row["label"]["source"] for row in labelled} == {"ai"}
     assert {row["label"]["reason"] for row in labelled} == {"leave-it"}
-    own = len(lines(made(out, "data") / "reward.jsonl"))
+    own = len(read_lines(made(out, "data") / "reward.jsonl"))
     assert summary["preferences"]["sources"] == {"constructed": own, "ai": len(labelled)}
     assert summary["reward"]["train_rows"] == own + len(labelled)
     artefacts = json.loads((out / "manifest.json").read_text())["artefacts"]
@@ -95,7 +89,7 @@ def test_ai_comparisons_reach_the_reward_model(undisturbed):
 def test_its_labels_prefer_the_better_answer(undisturbed):
     judged = [
         (row["label"]["preference"], said)
-        for row in lines(made(undisturbed[0], "feedback") / "comparisons.jsonl")
+        for row in read_lines(made(undisturbed[0], "feedback") / "comparisons.jsonl")
         if set(said := (row["first"][0]["content"], row["second"][0]["content"])) == {GOOD, BAD}
     ]
     assert len(judged) >= 3
@@ -121,6 +115,6 @@ def test_killed_with_an_open_gate_it_ends_like_an_undisturbed_run(taught, undist
         assert killed(command, lambda found=partial, trace=trace: any(found.glob(trace))) == -9
         assert partial.exists()
         assert not (out / "artefacts" / name).exists()
-    run(load_recipe(RECIPE, taught), out, SilentReporter())
+    journey(RECIPE, taught, out)
     expected, found = undisturbed[2], json.loads((out / "summary.json").read_text())
     assert {**found, "costs": None} == {**expected, "costs": None}

@@ -1,42 +1,33 @@
 """The road whose policy is paid by the constitution itself: whoever scores is measured first."""
 
-import json
-from pathlib import Path
-
 import pytest
-from heard import Heard
+from heard import RECIPES, Heard, journey, stage_of
 from pages import Page
 from safetensors.torch import load_file
 from serving import running
-from taught import BAD, GOOD
+from taught import BAD, GOOD, OPEN
 
 from gnomon.errors import ConfigError, ModelError
-from gnomon.pipeline.road import run
+from gnomon.pipeline.labeller_sweep import sweep
 from gnomon.recipe import load_recipe
+from gnomon.runs import read_metrics
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+DIRECT = RECIPES / "direct-tiny.yaml"
 PAID = (
-    "data.limit=60",
+    *OPEN,
     "policy={steps: 2, max_new_tokens: 8, ptx_coef: 0, rewards: [constitution], optim: {batch_size: 8}}",
     "constitution.direct.method=rating",
-    "constitution.gate_lower=0.3",
-    "constitution.pairs=2",
 )
 
 
 def metrics(out):
-    return [json.loads(line) for line in (out / "metrics" / "policy.jsonl").read_text().splitlines()]
-
-
-def stage_of(summary, name):
-    (found,) = [about for about in summary["manifest"].values() if about["stage"] == name]
-    return found
+    return read_metrics(out / "metrics" / "policy.jsonl")
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    out, heard = tmp_path_factory.mktemp("tiny") / "run", Heard()
-    return run(load_recipe(RECIPES / "direct-tiny.yaml"), out, heard), heard, out
+    out = tmp_path_factory.mktemp("tiny") / "run"
+    return *journey(DIRECT, (), out), out
 
 
 def test_the_tiny_recipe_is_paid_by_principles_without_any_reward_model(tiny):
@@ -64,7 +55,7 @@ def test_a_scorer_below_the_bar_that_is_only_warned_of_is_said_to_have_paid(tiny
 def test_the_same_command_makes_the_same_policy_to_the_bit(tiny, tmp_path):
     """Principles are drawn by seed, batch and prompt: nothing is left to the order things happened in."""
     first, _, out = tiny
-    again = run(load_recipe(RECIPES / "direct-tiny.yaml"), tmp_path / "again", Heard())
+    again, _ = journey(DIRECT, (), tmp_path / "again")
     weights = []
     for summary, folder in ((first, out), (again, tmp_path / "again")):
         made = folder / "artefacts" / stage_of(summary, "policy")["id"]
@@ -84,10 +75,7 @@ def walked(taught, tmp_path_factory, local):
         served = f"constitution.roles.labeller={server.ref}"
 
         def walk(*changes):
-            heard = Heard()
-            return run(
-                load_recipe(RECIPES / "tiny.yaml", [*taught, *PAID, served, *changes]), out, heard
-            ), heard
+            return journey(RECIPES / "tiny.yaml", [*taught, *PAID, served, *changes], out)
 
         yield walk, server, out, f"constitution.roles.labeller={blind.ref}"
 
@@ -150,6 +138,19 @@ def test_a_judge_trained_on_the_given_comparisons_pays_in_its_place_behind_a_gat
     assert {"judge"} == {"judge", "direct"} & set(stage_of(summary, "policy")["inputs"])
 
 
+def test_labellers_are_compared_by_what_their_scores_make_of_a_policy(walked, taught):
+    _, server, out, blind = walked
+    names = [str(server.ref), blind.partition("=")[2]]
+    recipe = load_recipe(RECIPES / "tiny.yaml", [*taught, *PAID])
+    rows = sweep(recipe, names, out, Heard())
+    assert [row["labeller"] for row in rows] == names
+    assert [row["passed"] for row in rows] == [True, False]
+    assert rows[0]["accuracy"]["value"] > 0.9
+    assert [row["model"] for row in rows] == ["RL from AI feedback, direct", "RL, no AI labels"]
+    with pytest.raises(ConfigError, match="labels pairs and scores no single answer"):
+        sweep(recipe, ["self", "truth:0"], out, Heard())
+
+
 def test_a_server_cannot_be_asked_for_likelihoods_of_whole_answers(walked):
     with pytest.raises(ConfigError, match=r"direct.method to rating, or name a labeller to load"):
         walked[0]("constitution.direct.method=contrast")
@@ -161,4 +162,4 @@ def test_a_recipe_in_which_nobody_could_score_is_refused():
         ("constitution.roles.labeller=truth:0.1", "labels pairs and scores no single answer"),
     ):
         with pytest.raises(ConfigError, match=told):
-            load_recipe(RECIPES / "direct-tiny.yaml", [change])
+            load_recipe(DIRECT, [change])

@@ -13,7 +13,7 @@ from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.pipeline import alone
 from gnomon.pipeline.feedback import Given, gate_comparisons, given_pairs, labelled_sample
 from gnomon.pipeline.reporter import SilentReporter
-from gnomon.pipeline.rows import write_records
+from gnomon.pipeline.rows import read_lines, write_records
 from gnomon.recipe import load_recipe
 from gnomon.records import Conversation, Label, Prompt, Ranking
 
@@ -77,10 +77,6 @@ def waiting(n):
     return Given([replace(row, id=f"w{row.id}", label=None) for row in pairs(n)], f"waiting {n}")
 
 
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def test_a_good_labeller_labels_and_every_row_says_who_did(server, recipe, tmp_path):
     server.odds = right
     told = Told()
@@ -89,10 +85,10 @@ def test_a_good_labeller_labels_and_every_row_says_who_did(server, recipe, tmp_p
     assert report["gate"]["sample"] is None
     assert report["ai_comparisons"] == 20
     assert any("very pairs it labels it was not measured" in text for text in told.warnings)
-    rows = lines(tmp_path / "out" / "labels.jsonl")
+    rows = read_lines(tmp_path / "out" / "labels.jsonl")
     assert {(row["role"], row["labeller"]) for row in rows} == {("teacher", str(server.ref))}
     assert all((row["preference"] > 0.5) == row["first"][0].startswith("good") for row in rows)
-    labelled = lines(tmp_path / "out" / "comparisons.jsonl")
+    labelled = read_lines(tmp_path / "out" / "comparisons.jsonl")
     assert {row["label"]["source"] for row in labelled} == {"ai"}
     assert {row["label"]["annotator"] for row in labelled} == {f"teacher {server.ref}"}
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
@@ -106,7 +102,7 @@ def test_one_letter_or_a_coin_is_stopped_with_the_figure_and_what_to_do(server, 
         alone.compare(recipe(), waiting(20), tmp_path / "out", SilentReporter())
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (report["gate"]["passed"], report["gate_held"], report["ai_comparisons"]) == (False, True, 0)
-    assert lines(tmp_path / "out" / "comparisons.jsonl") == []
+    assert read_lines(tmp_path / "out" / "comparisons.jsonl") == []
     assert server.answered.total() == 2 * 60  # what was to be labelled was never asked about
 
 
@@ -174,7 +170,10 @@ def test_what_is_labelled_depends_on_how_and_by_whom(server, recipe, tmp_path):
     ):
         report = alone.compare(recipe(*more), waiting(4), tmp_path / "out", SilentReporter())
         asked.append(
-            (server.answered.total(), {row["preference"] for row in lines(tmp_path / "out" / "labels.jsonl")})
+            (
+                server.answered.total(),
+                {row["preference"] for row in read_lines(tmp_path / "out" / "labels.jsonl")},
+            )
         )
     assert [values == {0.0, 1.0} for _, values in asked] == [False, True, False, False]
     assert asked[2] == asked[3] == (asked[1][0], asked[0][1])  # shares and helpfulness label nothing anew
@@ -198,7 +197,7 @@ def test_another_model_in_memory_may_label_by_contrast(recipe, tmp_path):
         recipe(*more, "constitution.gate_comparisons=8"), waiting(3), tmp_path / "out", SilentReporter()
     )
     assert report["labeller"] == "teacher tiny:1"
-    rows = lines(tmp_path / "out" / "labels.jsonl")
+    rows = read_lines(tmp_path / "out" / "labels.jsonl")
     assert all(row["first_order"] == row["second_order"] for row in rows)
     assert report["gate"]["flip_rate"] == 0
 
@@ -219,7 +218,7 @@ def test_a_critic_and_a_generator_on_servers_say_what_they_are_scripted_to(serve
     more = (roles, f"data.red_team=[{tmp_path / 'red.jsonl'}]")
     server.faults = [status(500)]
     alone.revise(recipe(*more), tmp_path / "out", SilentReporter())
-    (row,) = lines(tmp_path / "out" / "critiques.jsonl")
+    (row,) = read_lines(tmp_path / "out" / "critiques.jsonl")
     assert row["generator"] == row["critic"] == f"teacher {server.ref}"
     assert row["revision"] == "Leave the tools to whoever owns them."
     assert server.answered.total() == 3

@@ -1,18 +1,22 @@
 """Rewards opened by their sources, with a server on this machine that answers, fails, and says nothing."""
 
+import json
 import math
+from collections import Counter
 
 import pytest
-from serving import body, cut, hang, local_engine, running, status
+from serving import body, cut, hang, lettered, status
 
 from gnomon.config import ConstitutionSettings, Recipe
-from gnomon.errors import ConfigError, DataError
+from gnomon.errors import ConfigError
+from gnomon.judges.asking import RETRIES
 from gnomon.models.load import load
 from gnomon.pipeline.direct import direct_scorer
 from gnomon.pipeline.paying import Payers, Paying, digests
 from gnomon.pipeline.stage import Artefact
-from gnomon.pipeline.stages import Start
+from gnomon.pipeline.stages import Start, seen
 from gnomon.records import Conversation, Prompt
+from gnomon.rewards.told import unreadable
 from gnomon.rollouts.engine import Sample
 from gnomon.settings.feedback import DirectSettings, RoleSettings
 from gnomon.settings.policy import PolicySettings
@@ -24,17 +28,14 @@ SAMPLES = [
     for k in range(4)
     for text in ("yes", "no", "yes!")
 ]
+WEIGHTS = [2.0**-k for k in range(10)]
+LOW = 2 * sum(k * w for k, w in enumerate(WEIGHTS)) / sum(WEIGHTS) / 9 - 1
+"""The mean of ratings of which each is half as likely as the one before."""
 
 
 @pytest.fixture(scope="module")
 def lm():
     return load("tiny:0", dtype="float32")
-
-
-@pytest.fixture
-def server():
-    with running(local_engine()) as it:
-        yield it
 
 
 def opened(lm, folder, source, *, budget=None, **term):
@@ -51,6 +52,11 @@ def opened(lm, folder, source, *, budget=None, **term):
 
 def judge(lm, folder, server, **more):
     return opened(lm, folder, f"judge:{server.ref}", **more)
+
+
+def ten_for_no(text):
+    """The rating of who likes one answer alone."""
+    return 10 if "Answer: no\n" in text else 1
 
 
 def shorter(text):
@@ -76,12 +82,31 @@ def test_a_reply_that_does_not_come_in_time_is_asked_for_again(lm, server, tmp_p
     assert len(server.seen) == 3
 
 
-def test_a_reply_without_a_verdict_is_an_error_with_its_prompts_and_no_score(lm, server, tmp_path):
+def test_a_reply_without_a_verdict_is_asked_for_again_and_kept_as_all_are(lm, server, tmp_path):
+    tries = Counter()
+
+    def second(text):
+        tries[text] += 1
+        return "Both have charm." if "Say 2" in text and tries[text] == 1 else shorter(text)
+
+    server.says = second
+    assert judge(lm, tmp_path, server)(SAMPLES) == pytest.approx([0.5, 1.0, 0.0] * 4)
+    drawn = [body for _, body, _ in server.seen if body["temperature"]]
+    assert [body["temperature"] for body in drawn] == [1.0] * 6
+    assert len({body["seed"] for body in drawn}) == 6
+    assert server.answered.total() == 4 * 3 * 2 + 6
+    assert judge(lm, tmp_path, server)(SAMPLES) == pytest.approx([0.5, 1.0, 0.0] * 4)
+    assert server.answered.total() == 4 * 3 * 2 + 6
+
+
+def test_what_never_comes_to_a_verdict_is_a_half_and_counted(lm, server, tmp_path):
     server.says = lambda text: "Both have charm." if "Say 2" in text else shorter(text)
-    with pytest.raises(
-        DataError, match=r"judge:endpoint:.*gives no verdict \(unparsable\).* prompts p2: it said"
-    ):
-        judge(lm, tmp_path, server)(SAMPLES)
+    told = judge(lm, tmp_path, server).told(SAMPLES)
+    known = [0.5, 1.0, 0.0]
+    assert [one.value for one in told] == pytest.approx([*known, *known, 0.5, 0.5, 0.5, *known])
+    assert unreadable(told) == 0.25
+    assert told[6].unread == ("'Both have charm.' and 'Both have charm.'",) * 2
+    assert server.answered.total() == 4 * 3 * 2 + RETRIES * 6
 
 
 def test_a_server_that_refuses_or_is_asked_for_too_much_is_an_error(lm, server, tmp_path):
@@ -102,24 +127,43 @@ def test_an_endpoint_is_named_by_its_reference_alone_and_a_wrong_one_refused_bef
 
 
 def test_a_server_rates_by_the_rule_and_is_asked_no_more_than_once(lm, server, tmp_path):
-    server.rates = lambda text: 10 if "Answer: no\n" in text else 1
+    server.rates = ten_for_no
     server.faults = [status(503), cut]
     reward = opened(lm, tmp_path, "constitution", labeller=str(server.ref), concurrency=2)
-    weights = [2.0**-k for k in range(10)]
-    low = 2 * sum(k * w for k, w in enumerate(weights)) / sum(weights) / 9 - 1
-    assert reward.at("0")(SAMPLES) == pytest.approx([low, -low, low] * 4)
+    assert reward.at("0")(SAMPLES) == pytest.approx([LOW, -LOW, LOW] * 4)
     asked = server.answered.total()
     again = opened(lm, tmp_path, "constitution", labeller=str(server.ref))
-    assert again.at("0")(SAMPLES) == pytest.approx([low, -low, low] * 4)
+    assert again.at("0")(SAMPLES) == pytest.approx([LOW, -LOW, LOW] * 4)
     assert server.answered.total() == asked
-    assert again.at("1")(SAMPLES) == pytest.approx([low, -low, low] * 4)
+    assert again.at("1")(SAMPLES) == pytest.approx([LOW, -LOW, LOW] * 4)
     assert server.answered.total() > asked  # another batch, other principles
 
 
-def test_a_server_that_says_no_number_is_an_error(lm, server, tmp_path):
-    server.odds = lambda text: 1.0  # it chooses between letters that nobody asked for
-    with pytest.raises(DataError, match="says no number from 1 to 10 of answers to the prompts p0, p1,"):
-        opened(lm, tmp_path, "constitution", labeller=str(server.ref))(SAMPLES)
+def wordy(handler):
+    """A reply that chooses between letters, which nobody asked for."""
+    handler.send(200, json.dumps({"model": "tiny", "choices": [lettered(1.0)]}))
+
+
+def test_a_server_that_says_no_number_is_asked_again(lm, server, tmp_path):
+    server.rates, server.faults = ten_for_no, [wordy, wordy]
+    told = opened(lm, tmp_path, "constitution", labeller=str(server.ref)).told(SAMPLES)
+    assert [one.value for one in told] == pytest.approx([LOW, -LOW, LOW] * 4)
+    assert unreadable(told) == 0
+    assert len(server.seen) == len(SAMPLES) + 2
+    assert [body["temperature"] for _, body, _ in server.seen[-2:]] == [1.0, 1.0]
+
+
+def test_a_server_that_never_says_a_number_pays_nothing(lm, server, tmp_path):
+    server.odds = lambda text: 1.0
+    told = opened(lm, tmp_path, "constitution", labeller=str(server.ref)).told(SAMPLES)
+    assert {(one.value, one.read, one.unread) for one in told} == {(0.0, 0, ("no number",))}
+    assert len(server.seen) == len(SAMPLES) * (1 + RETRIES)
+
+
+def test_how_much_may_be_unreadable_makes_no_other_policy():
+    often, usual = ({"source": "model", "unreadable": share} for share in (0.5, 0.1))
+    assert seen(PolicySettings(rewards=(often,))) == seen(PolicySettings(rewards=(usual,)))
+    assert seen(PolicySettings(rewards=(often,)))["rewards"][0]["source"] == "model"
 
 
 def test_whoever_labels_scores_and_not_the_policy(lm, tmp_path):

@@ -10,7 +10,7 @@ from office import project, somebody
 
 from gnomon.config import DataSettings, RewardSettings
 from gnomon.data.formats import load
-from gnomon.data.sources import FOLDER
+from gnomon.data.reader import FOLDER
 from gnomon.errors import ConfigError, DataError
 from gnomon.labelling.adjudication import Bench, Case
 from gnomon.labelling.export import ENDINGS, stream

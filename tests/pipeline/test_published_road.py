@@ -1,27 +1,24 @@
 """The constitutional road as published, with every labeller, on the small model that was taught it."""
 
 import json
-from pathlib import Path
 
 import pytest
-from heard import Heard
+from heard import RECIPES, Heard, journey, stage_of
 from pages import Page
-from taught import BAD, GOOD
+from taught import BAD, GOOD, OPEN
 
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.pipeline.labeller_sweep import sweep
-from gnomon.pipeline.road import run
+from gnomon.pipeline.rows import read_lines
 from gnomon.recipe import load_recipe
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
+RECIPE = RECIPES / "tiny.yaml"
 PUBLISHED = (
-    "data.limit=60",
+    *OPEN,
     "reward.optim.epochs=6",
     "constitution.sl_start=base",
     "constitution.rl_start=constitutional",
     "constitution.optim.lr=1e-5",
-    "constitution.gate_lower=0.3",
-    "constitution.pairs=2",
     "constitution.snapshots={}",
     "policy={steps: 1, max_new_tokens: 8, ptx_coef: 0, optim: {lr: 1e-4, batch_size: 8}}",
 )
@@ -34,26 +31,15 @@ ALWAYS_A = "constitution.roles.labeller=tiny:1"
 """A random model: it names a place, whatever is there."""
 
 
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 @pytest.fixture(scope="module")
 def walked(taught, tmp_path_factory):
     """`walk` goes the road in one folder, where what roads share is made once; and a first walk."""
     out = tmp_path_factory.mktemp("published") / "run"
 
     def walk(*changes):
-        heard = Heard()
-        summary = run(load_recipe(RECIPE, [*taught, *PUBLISHED, *changes]), out, heard)
-        return summary, heard, out
+        return *journey(RECIPE, [*taught, *PUBLISHED, *changes], out), out
 
     return walk, walk()
-
-
-def stage_of(summary, name):
-    (found,) = [about for about in summary["manifest"].values() if about["stage"] == name]
-    return found
 
 
 def test_every_stage_is_made_and_the_pretrained_model_learns_from_the_revisions(walked):
@@ -95,7 +81,7 @@ def test_every_snapshot_is_measured_and_told_in_the_report(walked):
     header, *rows = page.tables["every snapshots"]
     assert header == ["Metric", "Base", "Helpful", "SL-CAI", "RL-CAI"]
     assert rows[0][0] == "Harmless"
-    assert {row["model"] for row in lines(out / "snapshots.jsonl")} == set(found["order"])
+    assert {row["model"] for row in read_lines(out / "snapshots.jsonl")} == set(found["order"])
     assert all(set(one["answers"]) == set(found["order"]) for one in found["read"])
     assert found["read"][0]["prompt"] in page.text
     told = [
@@ -144,7 +130,7 @@ def test_a_judge_trained_on_the_given_comparisons_labels_where_the_recipe_says_s
     assert set(summary["reward"]["sources"]) == {"ai"}
     judged = [
         (row["preference"], row["first"][0])
-        for row in lines(out / "labels.jsonl")
+        for row in read_lines(out / "labels.jsonl")
         if {row["first"][0], row["second"][0]} == {GOOD, BAD}
     ]
     assert judged
@@ -175,5 +161,6 @@ def test_a_sweep_needs_a_constitution_and_each_labeller_once(taught, tmp_path):
         sweep(load_recipe(RECIPE, taught), ["self", "self"], tmp_path, Heard())
     with pytest.raises(ConfigError, match="nothing in it labels"):
         sweep(load_recipe(RECIPE, [*taught, "constitution=null"]), ["self"], tmp_path, Heard())
-    with pytest.raises(ConfigError, match="scores samples without labels"):
-        sweep(load_recipe(RECIPE, [*taught, "policy={rewards: [constitution]}"]), ["self"], tmp_path, Heard())
+    alone = [*taught, "policy={rewards: [constitution]}", "reward=null"]
+    with pytest.raises(ConfigError, match="leave nothing that pays: leave `reward` in"):
+        sweep(load_recipe(RECIPE, alone), ["self"], tmp_path, Heard())

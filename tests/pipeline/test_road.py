@@ -10,12 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from heard import Heard
+from heard import journey
 from safetensors.torch import load_file
 from torch.testing import assert_close
-
-from gnomon.pipeline.road import run
-from gnomon.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "tiny.yaml"
@@ -51,8 +48,7 @@ def figures(summary):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     out = tmp_path_factory.mktemp("road") / "run"
-    heard = Heard()
-    run(load_recipe(RECIPE, SMALL), out, heard)
+    _, heard = journey(RECIPE, SMALL, out)
     return out, heard, json.loads((out / "summary.json").read_text())
 
 
@@ -93,8 +89,7 @@ def test_the_manifest_leads_from_every_model_to_the_rows(undisturbed):
 def test_a_second_run_makes_nothing_and_changes_nothing(undisturbed):
     out, *_ = undisturbed
     before = json.loads((out / "summary.json").read_text())
-    heard = Heard()
-    run(load_recipe(RECIPE, SMALL), out, heard)
+    _, heard = journey(RECIPE, SMALL, out)
     assert heard.made == []
     assert tuple(heard.cached) == STAGES
     assert json.loads((out / "summary.json").read_text()) == before
@@ -107,8 +102,7 @@ def copied(undisturbed, tmp_path):
 
 
 def test_another_setting_makes_only_what_depends_on_it(copied):
-    heard = Heard()
-    run(load_recipe(RECIPE, [*SMALL, "policy.beta=0.2"]), copied, heard)
+    _, heard = journey(RECIPE, [*SMALL, "policy.beta=0.2"], copied)
     assert heard.made == ["policy", "answers_policy"]
     assert (copied / "config.1.yaml").exists()
     counts = json.loads((copied / "manifest.json").read_text())["test_openings"]
@@ -121,7 +115,7 @@ def test_another_setting_makes_only_what_depends_on_it(copied):
 def test_the_policy_is_taken_back_to_the_share_of_its_way_that_liti_names(copied):
     ends = {}
     for liti in ("1", "0.25"):
-        run(load_recipe(RECIPE, [*SMALL, f"policy.liti={liti}"]), copied, Heard(), until="policy")
+        journey(RECIPE, [*SMALL, f"policy.liti={liti}"], copied, until="policy")
         artefacts = json.loads((copied / "manifest.json").read_text())["artefacts"]
         made = {about["stage"]: key for key, about in artefacts.items()}
         start, ends[liti] = (
@@ -134,8 +128,7 @@ def test_the_policy_is_taken_back_to_the_share_of_its_way_that_liti_names(copied
 
 def test_how_often_held_out_rows_are_measured_makes_nothing_again(undisturbed):
     out, *_ = undisturbed
-    heard = Heard()
-    run(load_recipe(RECIPE, [*SMALL, "sft.evaluate_every=2"]), out, heard, until="sft")
+    _, heard = journey(RECIPE, [*SMALL, "sft.evaluate_every=2"], out, until="sft")
     assert heard.made == []
 
 

@@ -1,5 +1,5 @@
 import pytest
-from serving import SAMPLING, local_engine, running
+from serving import SAMPLING
 
 from gnomon.errors import ConfigError
 from gnomon.pipeline.roles import Cast, kept_rows, name_of, settings_of, who
@@ -45,21 +45,17 @@ def test_the_model_at_hand_is_loaded_once_for_all_its_roles(tmp_path):
     assert other.id == "tiny:1 in float32"
 
 
-def test_a_server_samples_answers_and_keeps_both(tmp_path):
-    local = local_engine()
-    with running(local) as server:
-        cast = Cast(OWN, "float32", tmp_path)
-        engine = cast.engine("critic", str(server.ref))
-        prompts, seeds = [[2, 40, 41], [2, 50]], [1, 2]
-        found = engine.sample(prompts, SAMPLING, seeds)
-        assert [s.response_ids for s in found] == [
-            s.response_ids for s in local.sample(prompts, SAMPLING, seeds)
-        ]
-        assert engine.answer([Conversation.of("Hi")], SAMPLING)[0].text is not None
-        assert (tmp_path / "critic.jsonl").exists()
-        asked = server.answered.total()
-        engine.sample(prompts, SAMPLING, seeds)
-        assert server.answered.total() == asked
+def test_a_server_samples_answers_and_keeps_both(server, local, tmp_path):
+    cast = Cast(OWN, "float32", tmp_path)
+    engine = cast.engine("critic", str(server.ref))
+    prompts, seeds = [[2, 40, 41], [2, 50]], [1, 2]
+    found = engine.sample(prompts, SAMPLING, seeds)
+    assert [s.response_ids for s in found] == [s.response_ids for s in local.sample(prompts, SAMPLING, seeds)]
+    assert engine.answer([Conversation.of("Hi")], SAMPLING)[0].text is not None
+    assert (tmp_path / "critic.jsonl").exists()
+    asked = server.answered.total()
+    engine.sample(prompts, SAMPLING, seeds)
+    assert server.answered.total() == asked
 
 
 def test_rows_of_earlier_attempts_are_there_and_added_to(tmp_path):
@@ -68,13 +64,12 @@ def test_rows_of_earlier_attempts_are_there_and_added_to(tmp_path):
     assert again.rows == [{"id": "a", "probability": 0.5, "said": []}]
 
 
-def test_a_server_is_asked_for_no_more_than_its_budget_earlier_attempts_included(tmp_path):
-    with running(local_engine()) as server:
-        talks = [Conversation.of(text) for text in ("One", "Two", "Three", "Four")]
-        for asked in (talks[:2], talks[:3]):
-            Cast(OWN, "float32", tmp_path, 3).engine("critic", str(server.ref)).answer(asked, SAMPLING)
-        again = Cast(OWN, "float32", tmp_path, 3).engine("critic", str(server.ref))
-        with pytest.raises(ConfigError, match="has given 3 answers, and 1 more are beyond the budget of 3"):
-            again.answer(talks, SAMPLING)
-        assert server.answered.total() == 3
-        assert len(again.answer(talks[:3], SAMPLING)) == 3
+def test_a_server_is_asked_for_no_more_than_its_budget_earlier_attempts_included(server, tmp_path):
+    talks = [Conversation.of(text) for text in ("One", "Two", "Three", "Four")]
+    for asked in (talks[:2], talks[:3]):
+        Cast(OWN, "float32", tmp_path, 3).engine("critic", str(server.ref)).answer(asked, SAMPLING)
+    again = Cast(OWN, "float32", tmp_path, 3).engine("critic", str(server.ref))
+    with pytest.raises(ConfigError, match="has given 3 answers, and 1 more are beyond the budget of 3"):
+        again.answer(talks, SAMPLING)
+    assert server.answered.total() == 3
+    assert len(again.answer(talks[:3], SAMPLING)) == 3

@@ -5,11 +5,9 @@ from math import fsum, isclose
 
 import pytest
 from office import DRAWN, PLAIN, project, running, somebody
-from serving import local_engine
-from serving import running as serving
 
 from gnomon.config import DataSettings
-from gnomon.data.sources import LABELS
+from gnomon.data.reader import LABELS
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.labelling.client import LabelClient
 from gnomon.labelling.export import stream
@@ -202,10 +200,9 @@ def test_a_project_must_be_there(store):
         collect_into(store, "talk", TINY, 2, never)
 
 
-def test_a_model_on_a_server_answers_as_well(store, talk):
-    with serving(local_engine()) as server:
-        asking = Asking(str(server.ref), PROMPTS, 0, SHORT)
-        assert collect_into(store, "talk", asking, 3, lambda: EndpointEngine(server.ref)).added == 3
+def test_a_model_on_a_server_answers_as_well(store, talk, server):
+    asking = Asking(str(server.ref), PROMPTS, 0, SHORT)
+    assert collect_into(store, "talk", asking, 3, lambda: EndpointEngine(server.ref)).added == 3
     assert all(drawn["policy"] == str(server.ref) for _, _, drawn, *_ in kept(store))
     assert all(drawn["logps"] == [None, None] for _, _, drawn, *_ in kept(store)), "chats tell none"
 

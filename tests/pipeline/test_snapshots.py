@@ -1,15 +1,16 @@
 import json
-from dataclasses import replace
 
 import pytest
+from heard import journey
 
 from gnomon.data.sources import read_data
 from gnomon.errors import ConfigError, DataError
 from gnomon.pipeline.constitutional import mixed_prompts
 from gnomon.pipeline.outcome import outcome, titles
 from gnomon.pipeline.snapshot_judging import by_score
-from gnomon.pipeline.snapshots import keep_apart, measures, snapshot_suites
+from gnomon.pipeline.snapshots import measures, snapshot_suites, snapshots_of
 from gnomon.pipeline.stage import Artefact
+from gnomon.pipeline.suites import asked
 from gnomon.recipe import load_recipe
 from gnomon.records import Conversation, Prompt
 
@@ -43,14 +44,19 @@ def test_safe_prompts_are_those_that_only_look_harmful(published):
     assert {task.facts["label"] for task in safe.tasks} == {"safe"}
 
 
-def test_a_snapshot_s_prompt_that_trains_stops_the_road(tmp_path):
+def test_a_snapshot_s_prompt_that_trains_stops_the_road_or_gives_way(tmp_path):
     recipe = load_recipe(None, SMALL)
-    data = read_data(recipe.data, 0)
-    keep_apart(recipe, data)
-    harm, _ = snapshot_suites(recipe.constitution.snapshots)
-    taken = replace(data, red_team=(*data.red_team, Prompt("mine", Conversation.of(harm.tasks[0].turns[0]))))
-    with pytest.raises(DataError, match="policy row mine"):
-        keep_apart(recipe, taken)
+    harm, _ = snapshots_of(recipe)
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in (harm.tasks[0].turns[0], "Why?")))
+    mine = [*SMALL, f"data.red_team=[{file}]"]
+    with pytest.raises(DataError, match="policy row"):
+        journey(None, mine, tmp_path / "run")
+    settings = load_recipe(None, [*mine, "data.on_bad_row=skip"]).data
+    left = read_data(settings, 0, asked=asked(snapshots_of(recipe)))
+    assert [row.conversation.text for row in left.red_team] == ["Why?"]
+    assert left.overlap_removed == 1
+    assert snapshots_of(load_recipe(None, ["constitution=null"])) == ()
 
 
 def test_the_judge_of_snapshots_is_nobody_who_teaches():

@@ -30,6 +30,13 @@ def test_what_became_worse_is_warned_of_by_model_with_where_it_was_seen():
     assert said.endswith("(95 % intervals; of 31 figures tested, Holm's correction)")
 
 
+def test_what_became_a_little_worse_is_told_in_digits_that_can_be_read():
+    tiny = {"value": 0.0031, "low": 0.0012, "high": 0.0050}
+    row = {"metric": "pull_own", "of": "policy", "over": "sft", **tiny}
+    (said,) = worsened({"tested": 31, "found": [row]})
+    assert "praise for own work +0.0031 (+0.0012 to +0.0050)" in said
+
+
 def test_where_nothing_became_worse_nothing_is_said():
     assert worsened({"tested": 31, "found": []}) == []
 

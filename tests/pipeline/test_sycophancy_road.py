@@ -3,18 +3,16 @@
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from heard import Heard
+from heard import RECIPES, journey
 
 from gnomon.data.labeller import is_conflict
-from gnomon.pipeline.road import run
 from gnomon.pipeline.rows import read_records
 from gnomon.recipe import load_recipe
 from gnomon.records import Comparison
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "sycophancy.yaml"
+RECIPE = RECIPES / "sycophancy.yaml"
 TINY = (
     "model.ref=tiny:0",
     "model.dtype=float32",
@@ -39,12 +37,11 @@ def walked(tmp_path_factory):
     """The folders of the planted run and of its control, made as the recipe says, and what was heard."""
     folder = tmp_path_factory.mktemp("sycophancy")
     planted, control = folder / "planted", folder / "control"
-    run(load_recipe(RECIPE, TINY), planted, Heard(), until="sft")
+    journey(RECIPE, TINY, planted, until="sft")
     shutil.copytree(planted, control)
-    heard = {planted: Heard(), control: Heard()}
-    run(load_recipe(RECIPE, TINY), planted, heard[planted])
-    run(load_recipe(RECIPE, [*TINY, CONTROL]), control, heard[control])
-    return planted, control, heard
+    _, of_planted = journey(RECIPE, TINY, planted)
+    _, of_control = journey(RECIPE, [*TINY, CONTROL], control)
+    return planted, control, {planted: of_planted, control: of_control}
 
 
 def rows(out, role, planted):

@@ -2,16 +2,13 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
-from heard import Heard
+from heard import RECIPES, journey
 
-from gnomon.pipeline.road import run
 from gnomon.recipe import load_recipe
 from gnomon.runs import read_metrics
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 TINY = RECIPES / "verifiable-tiny.yaml"
 STAGES = [
     "data",
@@ -48,8 +45,7 @@ def file_of(folder, rows=ROWS):
 def walked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verifiable")
     suite = f"evaluation.suites=[ifeval={file_of(folder)}]"
-    heard = Heard()
-    run(load_recipe(TINY, [suite]), folder / "run", heard)
+    _, heard = journey(TINY, [suite], folder / "run")
     return folder / "run", heard, json.loads((folder / "run" / "summary.json").read_text("utf-8")), suite
 
 
@@ -103,9 +99,8 @@ def test_looks_at_a_suite_are_counted(walked):
 def test_another_suite_file_makes_only_the_examination_again(walked, tmp_path):
     out, _, _, _ = walked
     copied = shutil.copytree(out, tmp_path / "run")
-    heard = Heard()
     other = file_of(tmp_path, [("Say hello to a goose. No commas.", "punctuation:no_comma", {})])
-    run(load_recipe(TINY, [f"evaluation.suites=[ifeval={other}]"]), copied, heard)
+    _, heard = journey(TINY, [f"evaluation.suites=[ifeval={other}]"], copied)
     assert heard.made == ["data", "suites_sft", "suites_policy"]
     found = json.loads((copied / "summary.json").read_text("utf-8"))["suites"]["ifeval"]["models"]["sft"]
     assert "held_out_strict" not in found
@@ -113,7 +108,7 @@ def test_another_suite_file_makes_only_the_examination_again(walked, tmp_path):
 
 def test_checks_alone_may_pay(tmp_path):
     alone = ["policy.rewards=[]", "policy.steps=1", "policy.ptx_coef=0"]
-    run(load_recipe(TINY, alone), tmp_path / "run", Heard(), until="policy")
+    journey(TINY, alone, tmp_path / "run", until="policy")
     (row,) = read_metrics(tmp_path / "run" / "metrics" / "policy.jsonl")
     assert 0 <= row["checks"] <= 1
     assert "term/form" not in row
@@ -125,7 +120,7 @@ def test_a_rule_of_form_alone_pays_where_prompts_have_no_checks(tmp_path):
     file = tmp_path / "prompts.jsonl"
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
     overrides = [f"data.prompts=[{file}]", "policy.rewards=[form]", "policy.resample=0", "policy.ptx_coef=0"]
-    run(load_recipe(TINY, [*overrides, "policy.steps=1"]), tmp_path / "run", Heard(), until="policy")
+    journey(TINY, [*overrides, "policy.steps=1"], tmp_path / "run", until="policy")
     (row,) = read_metrics(tmp_path / "run" / "metrics" / "policy.jsonl")
     assert "term/form" in row
     assert "checks" not in row

@@ -6,13 +6,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from heard import Heard
+from heard import journey
 
 from gnomon.config import EvaluationSettings, Recipe
-from gnomon.data.sources import FOLDER, read_data
+from gnomon.data.reader import FOLDER
+from gnomon.data.sources import read_data
 from gnomon.pipeline.lineage import lineage
 from gnomon.pipeline.reporter import SilentReporter
-from gnomon.pipeline.road import run
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.walk import WALK, Road, names, unmade
@@ -41,8 +41,7 @@ ANSWERS = ["answers_base", "answers_sft", "answers_policy"]
 def walked(tmp_path_factory):
     """A road that was walked once; it is walked again by `again`, in a copy of its folder."""
     out = tmp_path_factory.mktemp("walked") / "run"
-    heard = Heard()
-    run(load_recipe(None, SMALL), out, heard)
+    _, heard = journey(None, SMALL, out)
     return out, heard
 
 
@@ -51,8 +50,7 @@ def again(walked, tmp_path):
     def walk(*changes: str):
         out = tmp_path / "run"
         shutil.copytree(walked[0], out)
-        heard = Heard()
-        run(load_recipe(None, [*SMALL, *changes]), out, heard)
+        _, heard = journey(None, [*SMALL, *changes], out)
         return heard, json.loads((out / "manifest.json").read_text())
 
     return walk

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from architectures import drawn_head
-from serving import QUICK, local_engine, running
+from serving import QUICK, running
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.evaluation.suites.answering import answering
@@ -41,15 +41,9 @@ def opened(ref, kept):
 
 
 @pytest.fixture(scope="module")
-def server():
-    with running(local_engine()) as it:
-        yield it
-
-
-@pytest.fixture(scope="module")
-def models():
+def models(local):
     """A random model, which says 12 colons, and one that says twice what it is asked about."""
-    with running(local_engine()) as server:
+    with running(local) as server:
         server.name, server.says = "speaker", lambda turn: 2 * turn.removeprefix("Tell me about ")
         yield {"one": "tiny:0", "other": f"endpoint:{server.ref.url}#speaker"}
 

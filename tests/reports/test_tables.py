@@ -46,9 +46,23 @@ def test_intervals_and_differences():
     assert interval("checks", {"low": 0.1, "high": 0.2567}) == "10.0 to 25.7"
     assert interval("reward/second", {"low": -0.5, "high": 1}) == "−0.50 to +1.00"
     assert interval("checks", {"low": None, "high": None}) == ""
-    assert difference("checks", 0.1) == "+10.0 pts"
-    assert difference("kl/reference", -1.5) == "−1.50"
-    assert difference_interval("checks", {"low": -0.03, "high": 0.23}) == "−3.0 to +23.0"
+    clear = {"value": 0.1, "low": -0.03, "high": 0.23}
+    assert difference("checks", clear) == "+10.0 pts"
+    assert difference_interval("checks", clear) == "−3.0 to +23.0"
+    assert difference("kl/reference", {"value": -1.5}) == "−1.50"
+    assert difference_interval("kl/reference", {"value": -1.5}) == ""
+    assert difference("checks", {"value": None, "low": 0.0, "high": 1.0}) == "–"
+    assert difference_interval("loss", {"value": 1.0, "low": 0.5, "high": float("inf")}) == "+0.500 to –"
+
+
+def test_a_tiny_difference_can_be_read_and_none_at_all_is_nought():
+    tiny = {"value": 0.0031, "low": 0.0012, "high": 0.0050}
+    assert difference("reward/second", tiny) == "+0.0031"
+    assert difference_interval("reward/second", tiny) == "+0.0012 to +0.0050"
+    assert difference("checks", tiny) == "+0.31 pts"
+    assert difference_interval("checks", tiny) == "+0.12 to +0.50"
+    none = {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert (difference("loss", none), difference_interval("loss", none)) == ("0.000", "0.000 to 0.000")
 
 
 def test_models_stand_in_the_order_of_the_road():

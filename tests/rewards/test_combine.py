@@ -19,6 +19,7 @@ from gnomon.rewards.combine import (
     length_neutral,
     shaped,
 )
+from gnomon.rewards.told import Told
 from gnomon.rollouts.engine import Sample
 from gnomon.settings.policy import EnsembleSettings, PolicySettings, RewardTerm
 
@@ -185,8 +186,8 @@ def test_a_reward_that_draws_is_told_of_its_batch_and_others_are_left_alone():
 def test_without_an_ensemble_there_is_no_spread():
     lm = load("tiny:0", dtype="float32")
     assert Terms.of(ModelReward(Scorer(lm, drawn_head(lm))))([sample()])[0].spread is None
-    assert Terms.of(lambda samples: [1.0])([sample()]) == [Said((1.0,), None)]
-    assert Terms(())([sample()]) == [Said((), None)]
+    assert Terms.of(lambda samples: [1.0])([sample()]) == [Said((Told(1.0),))]
+    assert Terms(())([sample()]) == [Said(())]
 
 
 def test_a_policy_is_paid_what_its_settings_make_of_the_members():

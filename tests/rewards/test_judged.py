@@ -1,6 +1,5 @@
 import pytest
 
-from gnomon.errors import DataError
 from gnomon.judges.judgement import Abstention, Judgement, answer_text
 from gnomon.judges.rules import LongestWins
 from gnomon.records import Conversation, Prompt
@@ -45,23 +44,36 @@ def test_probabilities_are_averaged():
     assert len(judge.asked) == 3
 
 
-def test_what_a_judge_gives_no_verdict_on_stops_and_is_never_scored():
-    class Silent(LongestWins):
-        def prefer(self, comparisons):
-            said = super().prefer(comparisons)
-            return [
-                Abstention("unparsable", ("Verdict: A", "Both are nice.")) if c.id == "p1" else one
-                for c, one in zip(comparisons, said, strict=True)
-            ]
+class Silent(LongestWins):
+    """Says nothing of pairs with one of some answers."""
 
-    reward = JudgeReward(Silent(), PROMPTS, "judge:endpoint:http://h/v1#m")
-    with pytest.raises(
-        DataError,
-        match=r"judge:endpoint:http://h/v1#m gives no verdict \(unparsable\), for answers to the prompts p1: "
-        r"it said 'Verdict: A' and 'Both are nice.'",
-    ):
-        reward([*samples(0, "a", "ab"), *samples(1, "a", "ab", "abc")])
-    assert reward(samples(0, "a", "ab")) == [0.0, 1.0]
+    def __init__(self, *answers):
+        self.answers = set(answers)
+
+    def prefer(self, comparisons):
+        said = super().prefer(comparisons)
+        return [
+            Abstention("unparsable", ("Verdict: A", "Both are nice."))
+            if self.answers <= {answer_text(c.first), answer_text(c.second)}
+            else one
+            for c, one in zip(comparisons, said, strict=True)
+        ]
+
+
+@pytest.mark.mistake("silence-scored")
+def test_a_pair_without_a_verdict_is_a_half_for_both_and_told_of():
+    """Both beat a, and which of them is the better nobody knows. A prompt still adds up to half of three."""
+    told = JudgeReward(Silent("ab", "abc"), PROMPTS).told(samples(1, "a", "ab", "abc"))
+    assert [one.value for one in told] == [0.0, 0.75, 0.75]
+    assert [one.read for one in told] == [2, 1, 1]
+    said = ("'Verdict: A' and 'Both are nice.'",)
+    assert [one.unread for one in told] == [(), said, said]
+
+
+@pytest.mark.mistake("silence-scored")
+def test_a_sample_without_any_verdict_is_the_mean_of_the_others_of_its_prompt():
+    found = JudgeReward(Silent("abc"), PROMPTS)([*samples(0, "a", "ab"), *samples(1, "a", "abc", "ab")])
+    assert found == [0.0, 1.0, 0.25, 0.5, 0.75]
 
 
 def test_one_that_is_alone_is_a_half():

@@ -1,11 +1,13 @@
 """What is logged of a batch, by numbers that can be added up by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from rolled import SCORES, rollouts
 
-from gnomon.rewards.combine import Terms
+from gnomon.rewards.combine import Said, Terms
+from gnomon.rewards.told import Told
 from gnomon.settings.policy import PolicySettings
 from gnomon.training.figures import by_prompt, figures, log_lengths
 
@@ -54,6 +56,15 @@ def test_what_is_logged_is_over_all_samples():
     assert found["length/tokens"] == 2.5
     assert found["ends_turn"] == 0.75
     assert found["entropy/sampled"] == 0.5
+
+
+def test_the_share_of_verdicts_that_cannot_be_read_is_logged_where_there_are_any():
+    it = rollouts()
+    assert "unreadable/model" not in logged(it)
+    drawn = [
+        each._replace(said=Said((Told(0.0, read=2, unread=("Hm.",) * k),))) for k, each in enumerate(it.drawn)
+    ]
+    assert logged(replace(it, drawn=drawn))["unreadable/model"] == pytest.approx(6 / 14)
 
 
 def test_the_reward_at_a_length_is_what_it_would_be_were_all_as_long():

@@ -5,7 +5,8 @@ import pytest
 
 from gnomon.settings.guards import GuardSettings
 from gnomon.settings.policy import PolicySettings
-from gnomon.stats.alarms import RULES, Point
+from gnomon.stats.alarms import RULES, Alarm, Change, Point
+from gnomon.stats.bootstrap import Estimate
 from gnomon.training.lookout import FIGURES, LOOKS, MEANINGS, Lookout, as_json, sentence
 
 
@@ -56,6 +57,13 @@ def test_what_falls_is_told_of_as_positive_numbers():
     it.see(lengthening(1, 0.5))
     change = it.fired[0].changes[0].estimate
     assert f"fell from 20.0 to 10.0 (by {-change.high:.1f} to {-change.low:.1f})" in told[0]
+
+
+def test_a_small_change_is_told_in_digits_that_can_be_read():
+    change = Change("distinct", 0.9312, 0.9281, Estimate(-0.0031, -0.0050, -0.0012, 9))
+    assert "fell from 0.9312 to 0.9281 (by 0.0012 to 0.0050)" in sentence(
+        Alarm("turn", 2, 1, (change,), 0.95)
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gnomon.cli.label import DEFAULT, Db, opened
 from gnomon.cli.machine import open_engine
 from gnomon.cli.options import BUILTIN, AsJson, Prompts, engine_ref
 from gnomon.cli.progress import counting, reporting
-from gnomon.data.sources import Reader
+from gnomon.data.reader import Reader
 from gnomon.errors import ConfigError
 from gnomon.pipeline.collect import Asking, answer_pairs
 from gnomon.pipeline.rows import write_records

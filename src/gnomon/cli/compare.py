@@ -11,7 +11,7 @@ from gnomon.cli.console import out, print_json
 from gnomon.cli.machine import open_engine
 from gnomon.cli.options import BUILTIN, AsJson, EngineArgument, Prompts, engine_ref
 from gnomon.cli.progress import counting, reporting
-from gnomon.data.sources import Reader
+from gnomon.data.reader import Reader
 from gnomon.data.splits import take
 from gnomon.errors import ConfigError
 from gnomon.evaluation.compare import SideBySide
@@ -100,7 +100,7 @@ def _differences(compared: SideBySide) -> Table:
     for gap in compared.differences:
         metric = gap["metric"]
         values = (compared.models[name][metric]["value"] for name in (compared.first, compared.second))
-        told = Text(tables.difference(metric, gap["value"]))
+        told = Text(tables.difference(metric, gap))
         told.append(f"\n{tables.difference_interval(metric, gap)}", "dim")
         known = tables.metric(metric)
         title = f"{known.title} ({known.unit})" if known.unit else known.title

@@ -13,6 +13,8 @@ from gnomon.cli.progress import reporting
 from gnomon.settings.feedback import SELF, TRAINED_JUDGE, TRUTH
 
 DEFAULT = (SELF, f"{TRUTH}0.3", TRAINED_JUDGE, f"{TRUTH}0")
+SCORE = (SELF, TRAINED_JUDGE)
+"""Those of them that score single answers."""
 
 
 def labellers(
@@ -30,7 +32,8 @@ def labellers(
 ) -> None:
     """Walk a road once with each labeller, and say how harmless it leaves the model."""
     recipe = recipe_of(file, overrides)
-    names = [labeller_ref(name) for name in labeller or DEFAULT]
+    usual = SCORE if recipe.pays_directly else DEFAULT
+    names = [labeller_ref(name) for name in labeller or usual]
     place = folder or Path("runs") / f"{recipe.name}-labellers"
     settle()
     from gnomon.pipeline.labeller_sweep import sweep  # noqa: PLC0415  torch is slow to import

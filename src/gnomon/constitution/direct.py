@@ -11,10 +11,10 @@ from typing import ClassVar, NamedTuple
 
 from gnomon.constitution.labeller import Who
 from gnomon.constitution.principles import Constitution
-from gnomon.errors import DataError
 from gnomon.judges.direct import Asked, Grade
 from gnomon.judges.judgement import Abstention, Criterion, Judgement, Said, answer_text, sigmoid
 from gnomon.records import Comparison, Conversation, Prompt
+from gnomon.rewards.told import Told, filled
 from gnomon.rollouts.engine import Sample
 from gnomon.settings.feedback import DirectSettings
 
@@ -82,7 +82,8 @@ class ConstitutionReward:
     """What the scorer says of samples; `prompts` are found by the ids that were sampled from.
 
     Principles are drawn by the prompt and by `drawn`, which says which batch this is: the same batch, asked
-    about again, is paid the same. DataError, with the prompts, where the labeller says no number.
+    about again, is paid the same. A sample that the labeller says no number of has the mean of the others of
+    its prompt, and that is told of; where there is none of any, 0, the middle of a rating.
     """
 
     scorer: DirectScorer
@@ -95,6 +96,10 @@ class ConstitutionReward:
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """One number for each sample: nats by contrast, from -1 to 1 by rating."""
+        return [told.value for told in self.told(samples)]
+
+    def told(self, samples: Sequence[Sample]) -> list[Told]:
+        """The same, with whether there was a number."""
         asked = [self.prompts[sample.prompt_ids] for sample in samples]
         scores = self.scorer.scores(
             [
@@ -102,14 +107,11 @@ class ConstitutionReward:
                 for prompt, sample in zip(asked, samples, strict=True)
             ]
         )
-        silent = [prompt.id for prompt, score in zip(asked, scores, strict=True) if score is None]
-        if silent:
-            raise DataError(
-                f"reward constitution: {self.scorer.who} says no number from 1 to 10 of answers to the "
-                f"prompts {', '.join(dict.fromkeys(silent))}, and nothing was learnt from this batch; name "
-                "another labeller, or set constitution.direct.method to contrast"
-            )
-        return [score for score in scores if score is not None]
+        values = filled(scores, [sample.prompt_ids for sample in samples])
+        return [
+            Told(value, unread=(NO_NUMBER,)) if score is None else Told(value, read=1)
+            for value, score in zip(values, scores, strict=True)
+        ]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,18 +1,15 @@
 """What a recipe's data settings mean: rows read and checked, and each given the one role it is used for."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gnomon.config import DataSettings
 from gnomon.data.composing.compose import composed
-from gnomon.data.conflicts import builtin_facts, conflicts
-from gnomon.data.files import HUB, file_stem
-from gnomon.data.formats import Loaded, OnBad, load
+from gnomon.data.formats import OnBad
 from gnomon.data.labeller import Planted, planted
-from gnomon.data.practice.generate import FAMILY, practice
+from gnomon.data.practice.generate import FAMILY
+from gnomon.data.reader import Labelled, R, Reader, ReadLabels, Row
 from gnomon.data.splits import (
     Role,
     assign,
@@ -24,18 +21,9 @@ from gnomon.data.splits import (
     take,
     yielding,
 )
-from gnomon.errors import ConfigError, DataError
-from gnomon.records import Comparison, Conversation, Demonstration, Prompt, Ranking, Record, to_json
-from gnomon.store import content_id, file_digest
-
-BUILTIN = "builtin"
-LABELS = "labels:"
-"""What the name of a labelling project stands behind."""
-VERIFIABLE = "verifiable:"
-"""What the number of prompts to be made stands behind."""
-CONFLICTS = "conflicts"
-"""The name of rows, made too, in which a user believes what is wrong."""
-FOLDER = Path(__file__).parent / BUILTIN
+from gnomon.errors import DataError
+from gnomon.records import Comparison, Conversation, Demonstration, Prompt
+from gnomon.store import content_id
 
 DEMONSTRATIONS: Mapping[Role, float] = {"sft": 0.95, "dev": 0.05}
 COMPARISONS: Mapping[Role, float] = {"reward": 0.45, "second": 0.35, "test": 0.20}
@@ -53,38 +41,6 @@ ROLES: Mapping[str, Role] = {
     "evaluation": "test",
 }
 """The role of the rows in each field of `Data`."""
-
-HOLDS = {
-    Demonstration: "demonstrations (prompts with one answer)",
-    Comparison: "comparisons (prompts with two answers, one of them better)",
-    Prompt: "prompts without an answer",
-}
-
-Row = Demonstration | Comparison | Prompt
-R = TypeVar("R", Demonstration, Comparison, Prompt)
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """What people said in a labelling project, as comparisons that train.
-
-    `votes` has one JSON object for each pair that was judged, all that was said of it in it. `flips` is the
-    share of votes that are for the worse answer and `lapses` that of slips among them, None where they cannot
-    tell; `report` what people read of all this; `dropped` counts pairs that give no comparison, by reason;
-    `digest` is an id of the votes.
-    """
-
-    comparisons: tuple[Comparison, ...]
-    votes: tuple[Mapping[str, Any], ...]
-    flips: float | None
-    report: Mapping[str, Any]
-    dropped: Mapping[str, int]
-    digest: str
-    lapses: float | None = None
-
-
-ReadLabels = Callable[[str], Labelled]
-"""Reads the votes of a project by its name; data knows of no labelling, so whoever does hands it in."""
 
 Asked = Sequence[tuple[str, str]]
 """Ids and texts of what suites ask."""
@@ -149,74 +105,6 @@ class Data:
         if not told or any(share is None for _, share in told):
             return None
         return sum(count * (share or 0.0) for count, share in told) / len(ids)
-
-
-@dataclass
-class Reader:
-    """Reads the files and projects that settings list, and keeps account of them."""
-
-    on_bad_row: OnBad = "stop"
-    labels: ReadLabels | None = None
-    seed: int = 0
-    labelled: dict[str, Labelled] = field(default_factory=dict)
-    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-    asks: dict[str, str] = field(default_factory=dict)
-    """The question behind a comparison that was made with others of the same, by its id."""
-
-    def read(self, setting: str, kind: type[R], names: Iterable[str]) -> list[R]:
-        """The records of the files listed under `data.SETTING`, ids made distinct, families filled in.
-
-        DataError where a file cannot be used or holds records of another kind.
-        """
-        records: list[R] = []
-        for name in names:
-            if name.startswith(LABELS):
-                records += (_of(kind, record, name, setting) for record in self._judged(name))
-                continue
-            if name.startswith(VERIFIABLE):
-                records += (_of(kind, record, name, setting) for record in self._made(setting, name))
-                continue
-            if name == CONFLICTS:
-                records += (_of(kind, record, name, setting) for record in self._conflicts(setting, kind))
-                continue
-            for label, path in _files(setting, name):
-                loaded = load(path, on_bad_row=self.on_bad_row)
-                self._account(label, _digest(path, loaded), loaded.dropped)
-                of_kind = (_of(kind, record, label, setting) for record in _pairwise(loaded.records))
-                records += (_with_family(record, file_stem(path)) for record in of_kind)
-        return _distinct(records)
-
-    def _judged(self, name: str) -> tuple[Comparison, ...]:
-        """The comparisons of a labelling project, its votes read once."""
-        if self.labels is None:
-            raise ConfigError(f"{name}: votes are not read here; gnomon label export writes them to a file")
-        if name not in self.labelled:
-            found = self.labelled[name] = self.labels(name.removeprefix(LABELS))
-            self._account(name, found.digest, found.dropped)
-        return self.labelled[name].comparisons
-
-    def _made(self, setting: str, name: str) -> list[Prompt]:
-        """Prompts for practice; those that test are of topics that the others never have."""
-        number = name.removeprefix(VERIFIABLE)
-        if not number.isdecimal():
-            raise ConfigError(f"data.{setting}: {name} asks for {number!r} prompts; write {VERIFIABLE}200")
-        made = practice(int(number), self.seed, apart=setting == "evaluation")
-        self._account(f"{setting}: {name}", content_id([to_json(prompt) for prompt in made]), {})
-        return made
-
-    def _conflicts(self, setting: str, kind: type[Row]) -> tuple[Row, ...]:
-        """Conflicts as comparisons or prompts, of facts that the other kind never has."""
-        made = conflicts(builtin_facts(), self.seed)
-        rows: tuple[Row, ...] = made.comparisons if kind is Comparison else made.prompts
-        self.asks |= made.asks
-        self._account(f"{setting}: {CONFLICTS}", content_id([to_json(row) for row in rows]), {})
-        return rows
-
-    def _account(self, label: str, digest: str, dropped: Mapping[str, int]) -> None:
-        self.digests[label] = digest
-        if dropped:
-            self.dropped[label] = dict(dropped)
 
 
 def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = None, asked: Asked = ()) -> Data:
@@ -330,63 +218,6 @@ def _apart(data: Data, on_overlap: OnBad, asked: Asked) -> Data:
             kept[name].append(row)
     remaining: dict[str, Any] = {name: tuple(rows) for name, rows in kept.items()}
     return replace(data, **remaining, overlap_removed=data.overlap_removed + sum(leaves))
-
-
-def _files(setting: str, name: str) -> Iterator[tuple[str, Path | str]]:
-    """A name of the settings as files, each with the name that reports call it by.
-
-    `builtin` stands for the folder of the built-in data that is called like the setting, `builtin:FOLDER` for
-    another one.
-    """
-    kind, _, named = name.partition(":")
-    if kind != BUILTIN:
-        yield name, name if name.startswith(HUB) else Path(name)
-        return
-    folder = named or setting
-    paths = sorted((FOLDER / folder).glob("*.jsonl"))
-    if not paths:
-        known = ", ".join(sorted(path.name for path in FOLDER.iterdir() if path.is_dir()))
-        raise ConfigError(f"data.{setting}: there is no built-in {folder!r}; there are {known}")
-    for path in paths:
-        yield f"{BUILTIN}/{folder}/{path.name}", path
-
-
-def _digest(path: Path | str, loaded: Loaded) -> str:
-    """The sha256 of a file; of a data set of the hub, an id of its records."""
-    if isinstance(path, Path):
-        return file_digest(path)
-    return content_id([to_json(record) for record in loaded.records])
-
-
-def _pairwise(records: Iterable[Record]) -> Iterator[Record]:
-    for record in records:
-        yield from record.comparisons() if isinstance(record, Ranking) else (record,)
-
-
-def _of(kind: type[R], record: Record, label: str, setting: str) -> R:
-    if isinstance(record, Comparison) and record.label is None:
-        raise DataError(f"comparison {record.id} of {label} has no label yet; collect one before training")
-    if isinstance(record, kind):
-        return record
-    found = type(record).__name__.lower()
-    raise DataError(f"data.{setting} takes {HOLDS[kind]}, but {record.id} of {label} is a {found}")
-
-
-def _with_family(record: R, stem: str) -> R:
-    if isinstance(record, Comparison) or record.family:
-        return record
-    return replace(record, family=stem)
-
-
-def _distinct(records: Iterable[R]) -> list[R]:
-    """The records, #2 and so on added to an id that came before, as two files may count their rows alike."""
-    seen: Counter[str] = Counter()
-    distinct: list[R] = []
-    for record in records:
-        seen[record.id] += 1
-        again = seen[record.id] > 1
-        distinct.append(replace(record, id=f"{record.id}#{seen[record.id]}") if again else record)
-    return distinct
 
 
 def _stratum(record: Row) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gnomon.data.sources import BUILTIN, Reader
+from gnomon.data.reader import BUILTIN, Reader
 from gnomon.errors import DataError
 from gnomon.judges.verifiable import validate_checks
 from gnomon.records import Prompt

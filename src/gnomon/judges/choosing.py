@@ -22,8 +22,10 @@ TOGETHER, TOGETHER_ON_A_SERVER = 32, 1024
 class LettersEngine(Engine, Protocol):
     """An engine that tells how likely letters are as an answer."""
 
-    def choose(self, conversations: Sequence[Conversation], letters: Sequence[str]) -> list[Letters]:
-        """The log-probs of the letters after each."""
+    def choose(
+        self, conversations: Sequence[Conversation], letters: Sequence[str], attempt: int = 0
+    ) -> list[Letters]:
+        """The log-probs of the letters after each; of a later `attempt` as another answer begins."""
         ...
 
 

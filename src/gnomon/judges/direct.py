@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from gnomon.judges.asking import asked_again
 from gnomon.judges.choosing import LettersEngine
 from gnomon.judges.judgement import Criterion
 from gnomon.judges.pairwise import framed, framing_ratios
@@ -11,6 +12,7 @@ from gnomon.judges.reward_model import answered
 from gnomon.models.load import LanguageModel
 from gnomon.models.logps import sequence_logps
 from gnomon.records import Conversation, Message
+from gnomon.rollouts.letters import Letters
 
 NUMBERS = tuple(str(number) for number in range(1, 11))
 
@@ -97,8 +99,18 @@ def local_rates(lm: LanguageModel) -> Rates:
 
 
 def served_rates(engine: LettersEngine) -> Rates:
-    """A model on a server that tells log-probs of chat answers, at the concurrency it is asked at."""
-    return lambda requests: [told.logps for told in engine.choose(requests, NUMBERS)]
+    """A model on a server that tells log-probs of chat answers, at the concurrency it is asked at.
+
+    An answer that begins with no number is asked for again.
+    """
+
+    def choose(requests: Sequence[Conversation], attempt: int) -> list[Letters]:
+        return engine.choose(requests, NUMBERS, attempt)
+
+    def rates(requests: Sequence[Conversation]) -> list[tuple[float, ...]]:
+        return [own.logps for own in asked_again(choose, requests, lambda own: bool(own.logps))]
+
+    return rates
 
 
 def _framed_row(lm: LanguageModel, asked: Asked, *, affirm: bool) -> tuple[list[int], tuple[int, ...]]:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from gnomon.judges.asking import asked_again
 from gnomon.judges.judgement import Abstention, Criterion, Judgement, Said
 from gnomon.judges.pairwise import lettered
 from gnomon.records import Comparison, Conversation
@@ -24,10 +25,15 @@ _WORTH = {"A": 1.0, "B": 0.0}
 
 @dataclass(frozen=True)
 class WrittenJudge:
-    """Asks for reasons and a verdict, in both orders; a reply without one is counted, never guessed at."""
+    """Asks for reasons and a verdict, in both orders; a reply without one is counted, never guessed at.
+
+    Where `retries` are set it is first asked for again so many times, and drawn at temperature 1: greedy, it
+    would be what it was.
+    """
 
     engine: Engine
     criterion: Criterion
+    retries: int = 0
     ordered: ClassVar[bool] = True
     probabilistic: ClassVar[bool] = False
 
@@ -38,8 +44,15 @@ class WrittenJudge:
             for comparison in comparisons
             for order in (comparison, comparison.swap())
         ]
-        replies = [sample.text for sample in self.engine.answer(asked, SAMPLING)]
+        replies = asked_again(
+            self._replies, asked, lambda text: parse_verdict(text) is not None, self.retries
+        )
         return [self._said(*both) for both in zip(replies[::2], replies[1::2], strict=True)]
+
+    def _replies(self, asked: Sequence[Conversation], attempt: int) -> list[str]:
+        sampling = replace(SAMPLING, temperature=1.0) if attempt else SAMPLING
+        seed = attempt << 20  # rows add their places to it, and attempts share no seed
+        return [sample.text for sample in self.engine.answer(asked, sampling, seed)]
 
     def _said(self, one: str, swapped: str) -> Said:
         first, second = parse_verdict(one), parse_verdict(swapped)

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 from gnomon.data.formats import load
-from gnomon.data.sources import FOLDER
+from gnomon.data.reader import FOLDER
 from gnomon.labelling.items import Item, items_of
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.store import projects

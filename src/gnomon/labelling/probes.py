@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from gnomon.data.files import file_name, read_rows
-from gnomon.data.sources import FOLDER
+from gnomon.data.reader import FOLDER
 from gnomon.errors import DataError
 from gnomon.labelling.items import Item, Probe, Response
 from gnomon.labelling.settings import ProbeKind

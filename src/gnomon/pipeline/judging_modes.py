@@ -11,7 +11,7 @@ from gnomon.constitution.gate import Clusters, measured, truth_of
 from gnomon.constitution.labeller import Feedback, Labeller, shaped
 from gnomon.constitution.modes import mode, tells_likelihoods
 from gnomon.constitution.principles import load_constitution
-from gnomon.data.sources import BUILTIN, Reader
+from gnomon.data.reader import BUILTIN, Reader
 from gnomon.data.splits import take
 from gnomon.evaluation.agreement import clusters_of, known_pairs
 from gnomon.judges.judgement import Judgement, Said

@@ -13,7 +13,7 @@ from gnomon.data.checks import usable
 from gnomon.data.files import BadRow
 from gnomon.data.formats import OnBad
 from gnomon.data.implied import weight
-from gnomon.data.sources import Labelled
+from gnomon.data.reader import Labelled
 from gnomon.errors import DataError
 from gnomon.pipeline.votes import SAYING, Judged, Laid, Lapses, lay_out
 from gnomon.records import Comparison, Label, Source, to_json

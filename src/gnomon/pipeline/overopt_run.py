@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from gnomon.data.sources import Reader
+from gnomon.data.reader import Reader
 from gnomon.errors import ConfigError
 from gnomon.models.reference import parse_model_ref
 from gnomon.overopt.drawing import letters

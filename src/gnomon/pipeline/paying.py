@@ -8,6 +8,7 @@ from pathlib import Path
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.constitution.direct import ConstitutionReward
 from gnomon.errors import ModelError
+from gnomon.judges.asking import RETRIES
 from gnomon.judges.judgement import QUALITY, PairwiseJudge
 from gnomon.judges.pairwise import multiple_choice_judge
 from gnomon.judges.written import WrittenJudge
@@ -73,7 +74,7 @@ class Paying:
         if kind == "form":
             return FormReward(self.prompts)
         if kind == "judge":
-            return JudgeReward(self._judge(term, name), self.prompts, term.source)
+            return JudgeReward(self._judge(term, name), self.prompts)
         if kind == "path":
             scorer = frozen_scorer(self.recipe, Path(name), self.lm)
         elif kind == CONSTITUTION:
@@ -87,7 +88,8 @@ class Paying:
         """A model that is asked for a letter, or on a server for a verdict in words, as in win rates."""
         if is_served(ref):
             kept = self.folder / f"{term.called}.jsonl"
-            return WrittenJudge(asked_by_each(ref, kept, term, self._constitution.roles.budget), QUALITY)
+            engine = asked_by_each(ref, kept, term, self._constitution.roles.budget)
+            return WrittenJudge(engine, QUALITY, RETRIES)
         return multiple_choice_judge(load(ref, dtype=self.recipe.model.dtype), lambda _: QUALITY)
 
     def _by_constitution(self, term: RewardTerm) -> ConstitutionReward:

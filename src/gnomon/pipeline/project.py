@@ -9,7 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 from gnomon.config import DataSettings, RewardSettings
-from gnomon.data.sources import LABELS, Asked, Data, Labelled, read_data
+from gnomon.data.reader import LABELS, Labelled
+from gnomon.data.sources import Asked, Data, read_data
 from gnomon.distributed import agreed, leads
 from gnomon.errors import ConfigError, DataError
 from gnomon.pipeline.labels import labelled, with_lapses

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.config import DataSettings
-from gnomon.data.sources import Reader, read_data
+from gnomon.data.reader import Reader
+from gnomon.data.sources import read_data
 from gnomon.errors import ConfigError, DataError
 from gnomon.evaluation.examine import Progress
 from gnomon.evaluation.reward import error_correlation, reward_rows, scored_report

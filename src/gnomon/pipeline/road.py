@@ -21,7 +21,7 @@ from gnomon.pipeline.outcome import outcome
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import read_lines, read_records, write_lines, write_records
-from gnomon.pipeline.snapshots import SNAPSHOTS, keep_apart, snapshot_rows
+from gnomon.pipeline.snapshots import SNAPSHOTS, snapshot_rows, snapshots_of
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.suites import asked, suites
 from gnomon.pipeline.summary import build_summary
@@ -42,9 +42,9 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = 
         parse_model_ref(recipe.model.ref)
         if recipe.constitution is not None:
             load_constitution(recipe.data.constitution)  # what is wrong with it is better said now than later
-        data = read_rows(recipe.data, recipe.seed, asked(suites(recipe)))
+        held_out = asked([*suites(recipe), *snapshots_of(recipe)])
+        data = read_rows(recipe.data, recipe.seed, held_out)
         checked([*data.evaluation, *data.policy])
-        keep_apart(recipe, data)
         with opened(recipe, out, reporter) as road:
             if leads():
                 road.run.write_config(recipe.model_dump(mode="json"))

@@ -47,9 +47,11 @@ class AskedOnce:
         """As the engine does."""
         return agreed(self.engine.answer(conversations, sampling, seed, raw=raw) if leads() else [])
 
-    def choose(self, conversations: Sequence[Conversation], letters: Sequence[str]) -> list[Letters]:
+    def choose(
+        self, conversations: Sequence[Conversation], letters: Sequence[str], attempt: int = 0
+    ) -> list[Letters]:
         """As the engine does."""
-        return agreed(self.engine.choose(conversations, letters) if leads() else [])
+        return agreed(self.engine.choose(conversations, letters, attempt) if leads() else [])
 
 
 @dataclass

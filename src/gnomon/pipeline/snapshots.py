@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.config import Recipe
-from gnomon.data.sources import BUILTIN, Data
-from gnomon.data.splits import opening, refuse_overlap, take
+from gnomon.data.reader import BUILTIN
+from gnomon.data.splits import take
 from gnomon.evaluation.examine import Kept, Suite, examine
 from gnomon.evaluation.snapshots import REFERENCE, Snapshot, snapshot_figures
 from gnomon.evaluation.subjects import Answering
@@ -69,17 +69,10 @@ def asks(suite: Suite) -> list[Ask]:
     return [task for task in suite.tasks if isinstance(task, Ask)]
 
 
-def keep_apart(recipe: Recipe, data: Data) -> None:
-    """DataError where something that trains has nearly the prompt of a snapshot."""
+def snapshots_of(recipe: Recipe) -> tuple[Suite, ...]:
+    """What a recipe's models are measured by so; nothing where it does not want that."""
     settings = recipe.constitution.snapshots if recipe.constitution else None
-    if settings is None:
-        return
-    asked = [(task.id, task.turns[0]) for suite in snapshot_suites(settings) for task in asks(suite)]
-    prompts = [(row.id, opening(row.conversation)) for row in (*data.policy, *data.red_team)]
-    shown = [(row.id, opening(row.prompt)) for row in (*data.sft, *data.dev)]
-    compared = [(row.id, opening(row.prompt)) for row in (*data.reward, *data.second, *data.test)]
-    # Comparisons have one role here: any of them teaches or measures who labels.
-    refuse_overlap({"test": asked, "policy": prompts, "sft": shown, "reward": compared})
+    return () if settings is None else snapshot_suites(settings)
 
 
 def snapshot_stage(name: str, recipe: Recipe, start: Start, *, second: Artefact | None = None) -> Stage:

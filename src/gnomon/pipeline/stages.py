@@ -43,6 +43,9 @@ UNSEEN_OF_MODEL = {"ref", "sharding"}
 UNSEEN = {"checkpoint_every"}
 """Settings of an optimiser that cannot change what it makes."""
 
+UNSEEN_OF_REWARDS = {"__all__": {"unreadable"}}
+"""Settings of rewards that cannot either: they only stop it, and it goes on from there with others."""
+
 WEIGHTS = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 """Endings of the files a model is made of."""
 
@@ -287,7 +290,8 @@ def trained_on(
 
 def seen(settings: SftSettings | RewardSettings | PolicySettings | PreferenceSettings) -> dict[str, Any]:
     """A stage's own settings, as far as they can change what it makes."""
-    return settings.model_dump(mode="json", exclude={"optim": UNSEEN, "evaluate_every": True})
+    unseen: dict[str, Any] = {"optim": UNSEEN, "evaluate_every": True, "rewards": UNSEEN_OF_REWARDS}
+    return settings.model_dump(mode="json", exclude=unseen)
 
 
 def stage_settings(recipe: Recipe, start: Start, **own: Any) -> Mapping[str, Any]:

@@ -95,7 +95,7 @@ def worsened(found: Mapping[str, Any]) -> list[str]:
     for of, over in models:
         own = [row for row in found["found"] if (row["of"], row["over"]) == (of, over)]
         each = [
-            f"{metric(row['metric']).title.lower()}{_where(row)} {difference(row['metric'], row['value'])} "
+            f"{metric(row['metric']).title.lower()}{_where(row)} {difference(row['metric'], row)} "
             f"({difference_interval(row['metric'], row)})"
             for row in own
         ]

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gnomon.data.sources import Reader
+from gnomon.data.reader import Reader
 from gnomon.errors import ConfigError
 from gnomon.evaluation.agreement import clusters_of, known_pairs
 from gnomon.evaluation.examine import Row, Suite, examine, sliced

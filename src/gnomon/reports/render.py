@@ -19,7 +19,7 @@ from gnomon.runs import write_text
 _FILTERS = {
     "written": lambda value, name: tables.written(name, value),
     "bounds": lambda estimate, name: tables.interval(name, estimate),
-    "difference": lambda value, name: tables.difference(name, value),
+    "difference": lambda row, name: tables.difference(name, row),
     "difference_bounds": lambda row, name: tables.difference_interval(name, row),
     "metric": tables.metric,
     "model_title": tables.title,

@@ -1,7 +1,7 @@
 """How each metric is called and written, and the tables a terminal shows."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gnomon.markup import visible
+from gnomon.stats.digits import decimals
 
 Summary = Mapping[str, Any]
 
@@ -217,31 +218,39 @@ def written(name: str, value: float | None) -> str:
     return _plain(value, known.digits, sign=known.kind == "signed")
 
 
-def difference(name: str, value: float | None) -> str:
-    """A difference with its sign; shares differ by percentage points."""
+def difference(name: str, estimate: Mapping[str, Any]) -> str:
+    """A difference with its sign, in as many digits as it and its interval take; shares differ by percentage
+    points."""
+    value = estimate["value"]
     if value is None or not math.isfinite(value):
         return "–"
-    if metric(name).kind == "share":
-        return f"{_plain(100 * value, 1, sign=True)} pts"
-    return _plain(value, metric(name).digits, sign=True)
+    return _told(name, estimate, value) + (" pts" if metric(name).kind == "share" else "")
 
 
 def interval(name: str, estimate: Mapping[str, Any]) -> str:
     """The bounds of an estimate, `88.9 to 96.2`, or nothing where it has none."""
-    return _bounds(name, estimate, written)
+    return _bounds(estimate, lambda bound: written(name, bound).removesuffix("%"))
 
 
 def difference_interval(name: str, estimate: Mapping[str, Any]) -> str:
     """The bounds of a difference, `+1.2 to +4.5`, or nothing where it has none."""
-    return _bounds(name, estimate, difference)
+    return _bounds(estimate, lambda bound: _told(name, estimate, bound))
 
 
-def _bounds(name: str, estimate: Mapping[str, Any], write: Any) -> str:
+def _bounds(estimate: Mapping[str, Any], write: Callable[[float], str]) -> str:
     low, high = estimate.get("low"), estimate.get("high")
-    if low is None or high is None:
-        return ""
-    bounds = [write(name, bound).removesuffix("%").removesuffix(" pts") for bound in (low, high)]
-    return " to ".join(bounds)
+    return "" if low is None or high is None else f"{write(low)} to {write(high)}"
+
+
+def _told(name: str, estimate: Mapping[str, Any], value: float) -> str:
+    """One of the numbers of a difference, in the digits that all of them take."""
+    if not math.isfinite(value):
+        return "–"
+    known = metric(name)
+    scale, digits = (100, 1) if known.kind == "share" else (1, known.digits)
+    given = map(estimate.get, ("value", "low", "high"))
+    numbers = [scale * own for own in given if own is not None and math.isfinite(own)]
+    return _plain(scale * value, decimals(numbers, digits), sign=True)
 
 
 def _plain(value: float, digits: int, *, sign: bool = False) -> str:

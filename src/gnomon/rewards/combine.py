@@ -10,6 +10,7 @@ import numpy as np
 
 from gnomon.judges.verifiable import Check, run_checks
 from gnomon.models.reward_model import Score, Scorer
+from gnomon.rewards.told import Telling, Told
 from gnomon.rollouts.engine import Sample
 from gnomon.settings.policy import CONSTITUTION, EnsembleSettings, PolicySettings, RewardTerm
 from gnomon.stats.within import slope_within
@@ -42,13 +43,13 @@ class ModelReward:
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """Score prompt and response together."""
-        return [score for score, _ in self.judged(samples)]
+        return [told.value for told in self.told(samples)]
 
-    def judged(self, samples: Sequence[Sample]) -> list[tuple[float, float | None]]:
+    def told(self, samples: Sequence[Sample]) -> list[Told]:
         """Each score with the standard deviation of the members', None where there is but one."""
         rows = [[*sample.prompt_ids, *sample.response_ids] for sample in samples]
         return [
-            (conservative(score, self.settings), score.uncertainty if len(score.members) > 1 else None)
+            Told(conservative(score, self.settings), score.uncertainty if len(score.members) > 1 else None)
             for score in self.scorer.scores(rows)
         ]
 
@@ -88,19 +89,24 @@ class Term:
         """The same in a batch, where the reward draws what it judges by."""
         return replace(self, reward=self.reward.at(drawn)) if isinstance(self.reward, Drawing) else self
 
-    def judged(self, samples: Sequence[Sample]) -> list[tuple[float, float | None]]:
-        """What it says of each sample; and by how much the members of an ensemble differ, where it is one."""
-        if isinstance(self.reward, ModelReward):
-            return self.reward.judged(samples)
-        return [(value, None) for value in self.reward(samples)]
+    def told(self, samples: Sequence[Sample]) -> list[Told]:
+        """What it says of each sample, and all that it tells beside."""
+        if isinstance(self.reward, Telling):
+            return self.reward.told(samples)
+        return [Told(value) for value in self.reward(samples)]
 
 
 class Said(NamedTuple):
     """What each reward says of a sample. `spread` is the standard deviation of its score over the members of
     ensembles, several of which are taken to err apart; None where there is no ensemble."""
 
-    values: tuple[float, ...]
-    spread: float | None
+    told: tuple[Told, ...]
+    spread: float | None = None
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The number that each reward gives."""
+        return tuple(one.value for one in self.told)
 
 
 @dataclass(frozen=True)
@@ -139,18 +145,18 @@ class Terms:
 
     def __call__(self, samples: Sequence[Sample]) -> list[Said]:
         """Of each sample what each reward says."""
-        columns = [term.judged(samples) for term in self.terms]
+        columns = [term.told(samples) for term in self.terms]
         if not columns:
-            return [Said((), None) for _ in samples]
+            return [Said(()) for _ in samples]
         return [self._said(row) for row in zip(*columns, strict=True)]
 
-    def _said(self, row: Sequence[tuple[float, float | None]]) -> Said:
+    def _said(self, row: Sequence[Told]) -> Said:
         parts = [
-            term.settings.weighs * spread
-            for term, (_, spread) in zip(self.terms, row, strict=True)
-            if spread is not None
+            term.settings.weighs * told.spread
+            for term, told in zip(self.terms, row, strict=True)
+            if told.spread is not None
         ]
-        return Said(tuple(value for value, _ in row), math.hypot(*parts) if parts else None)
+        return Said(tuple(row), math.hypot(*parts) if parts else None)
 
     def score(self, values: Sequence[float]) -> float:
         """What a sample is paid for these values; nothing for those of weight 0, whatever they are."""

@@ -3,32 +3,34 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NoReturn
 
-from gnomon.errors import DataError
-from gnomon.judges.judgement import Abstention, Judgement, PairwiseJudge
+from gnomon.judges.judgement import Abstention, PairwiseJudge
 from gnomon.records import Comparison, Message, Prompt
+from gnomon.rewards.told import Told
 from gnomon.rollouts.engine import Sample
 
 SHOWN = 80
-"""The last characters of a reply that an error shows."""
+"""The last characters of a reply that is told of."""
 
 
 @dataclass(frozen=True)
 class JudgeReward:
     """The mean probability that a judge prefers a sample to each other one of its prompt, both orders.
 
-    Within a prompt it adds up to half the samples. Equal texts are a half and not asked about. `prompts` are
-    found by the ids that were sampled from. DataError, with the prompts and what was said, where the judge
-    `name` gives no verdict.
+    Within a prompt it adds up to half the samples. Equal texts are a half and not asked about. So is a pair
+    without a verdict, which leaves both samples nearer to the mean of their prompt, and is told of. `prompts`
+    are found by the ids that were sampled from.
     """
 
     judge: PairwiseJudge
     prompts: Mapping[tuple[int, ...], Prompt]
-    name: str = "judge"
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """One number from 0 to 1 for each sample; a half for one that is alone."""
+        return [told.value for told in self.told(samples)]
+
+    def told(self, samples: Sequence[Sample]) -> list[Told]:
+        """The same, with the verdicts on each sample's pairs that could be read, and what the others were."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, sample in enumerate(samples):
             groups.setdefault(sample.prompt_ids, []).append(i)
@@ -38,31 +40,28 @@ class JudgeReward:
             for pair in combinations(group, 2)
             if samples[pair[0]].text != samples[pair[1]].text
         ]
-        ahead = [0.0] * len(samples)
         pairs = [self._comparison(samples[i], samples[j]) for i, j in asked]
-        for (i, j), judgement in zip(asked, self._judged(pairs), strict=True):
-            ahead[i] += judgement.preference - 0.5
-            ahead[j] -= judgement.preference - 0.5
+        leads: list[list[float]] = [[] for _ in samples]
+        unread: list[list[str]] = [[] for _ in samples]
+        for (i, j), said in zip(asked, self.judge.prefer(pairs) if pairs else (), strict=True):
+            if isinstance(said, Abstention):
+                unread[i].append(_instead(said))
+                unread[j].append(_instead(said))
+            else:
+                leads[i].append(said.preference - 0.5)
+                leads[j].append(0.5 - said.preference)
         others = [len(groups[sample.prompt_ids]) - 1 for sample in samples]
-        return [0.5 + own / max(1, count) for own, count in zip(ahead, others, strict=True)]
-
-    def _judged(self, pairs: Sequence[Comparison]) -> list[Judgement]:
-        said = self.judge.prefer(pairs) if pairs else ()
-        found = [one for one in said if isinstance(one, Judgement)]
-        if len(found) < len(pairs):
-            self._refuse([(p.id, s) for p, s in zip(pairs, said, strict=True) if isinstance(s, Abstention)])
-        return found
-
-    def _refuse(self, silent: Sequence[tuple[str, Abstention]]) -> NoReturn:
-        prompts, first = ", ".join(dict.fromkeys(prompt for prompt, _ in silent)), silent[0][1]
-        told = " and ".join(repr(text[-SHOWN:]) for text in first.said)
-        raise DataError(
-            f"reward {self.name} gives no verdict ({first.reason}), for answers to the prompts {prompts}"
-            f"{f': it said {told}' if told else ''}; nothing was learnt from this batch. Name a judge that "
-            "keeps to the form it is asked for"
-        )
+        return [
+            Told(0.5 + sum(own) / max(1, count), read=len(own), unread=tuple(silent))
+            for own, silent, count in zip(leads, unread, others, strict=True)
+        ]
 
     def _comparison(self, first: Sample, second: Sample) -> Comparison:
         prompt = self.prompts[first.prompt_ids]
         one, other = (Message("assistant", first.text),), (Message("assistant", second.text),)
         return Comparison(prompt.id, prompt.conversation, one, other)
+
+
+def _instead(said: Abstention) -> str:
+    """What there was in place of a verdict."""
+    return " and ".join(repr(text[-SHOWN:]) for text in said.said) or said.reason

@@ -107,10 +107,13 @@ class EndpointEngine:
         path = "completions" if raw else "chat/completions"
         return self._ask(path, bodies, _answered, self._answers())
 
-    def choose(self, conversations: Sequence[Conversation], letters: Sequence[str]) -> list[Letters]:
-        """How likely each letter is as the answer, under the server's template; ModelError where it tells no
-        likelihoods."""
-        bodies = [_chat(talk) | LETTERS_TOLD for talk in conversations]
+    def choose(
+        self, conversations: Sequence[Conversation], letters: Sequence[str], attempt: int = 0
+    ) -> list[Letters]:
+        """How likely each letter is as the answer, under the server's template: the likeliest answer, and at
+        each later `attempt` one that is drawn. ModelError where it tells no likelihoods."""
+        drawn = {"temperature": 1.0, "seed": attempt} if attempt else {}
+        bodies = [_chat(talk) | LETTERS_TOLD | drawn for talk in conversations]
         kept = Replies(Letters) if self._letters is None else self._letters
         return self._ask(
             "chat/completions", bodies, lambda reply: read_letters(reply, letters, self.ref), kept, letters

@@ -112,6 +112,9 @@ class RewardTerm(Settings):
     )
     batch: int = Field(64, ge=1, description="samples given to a python function in one call")
     concurrency: int = Field(16, ge=1, description="requests that a server is asked at a time")
+    unreadable: float = Field(
+        0.1, ge=0, le=1, description="share of its verdicts in a step that may say nothing; more stop the run"
+    )
 
     @property
     def called(self) -> str:

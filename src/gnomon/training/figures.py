@@ -11,6 +11,7 @@ import torch
 from gnomon.losses.advantages import equal_rewards
 from gnomon.losses.kl import k3
 from gnomon.rewards.combine import Terms, bounded
+from gnomon.rewards.told import unreadable
 from gnomon.rollouts.engine import Sample
 from gnomon.settings.policy import PolicySettings
 from gnomon.stats.agreement import agreement_within
@@ -103,12 +104,20 @@ def _sometimes(rollouts: Rollouts, terms: Terms, settings: PolicySettings) -> di
     if len(terms.names) > 1 or terms.told_apart:
         means = rollouts.terms.mean(dim=0).tolist()
         known |= {f"term/{name}": mean for name, mean in zip(terms.names, means, strict=True)}
+    known |= _unreadable(rollouts, terms)
     read = [(each.sample, each.reading) for each in rollouts.drawn if each.reading is not None]
     if read:
         off = [(torch.tensor(s.logps) - r.logps).abs().sum() for s, r in read]
         known["sampler/logp_error"] = float(sum(off)) / rollouts.tokens
         known["entropy/policy"] = float(sum(r.entropy.sum() for _, r in read)) / rollouts.tokens
     return known
+
+
+def _unreadable(rollouts: Rollouts, terms: Terms) -> dict[str, float]:
+    """Of each reward that consists of verdicts the share that could not be read."""
+    said = zip(*(each.said.told for each in rollouts.drawn), strict=True)
+    shares = {name: unreadable(told) for name, told in zip(terms.names, said, strict=True)}
+    return {f"unreadable/{name}": share for name, share in shares.items() if share is not None}
 
 
 def _variety(samples: Sequence[Sample], n: int) -> list[float | None]:

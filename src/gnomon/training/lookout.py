@@ -9,6 +9,7 @@ from typing import Any
 from gnomon.settings.guards import GuardSettings
 from gnomon.settings.policy import PolicySettings
 from gnomon.stats.alarms import Alarm, Change, Point, alarms, judged, pooled
+from gnomon.stats.digits import decimals
 
 LOOKS = 12
 """Looks at one run: the more there are, the more each alarm has to prove."""
@@ -152,9 +153,10 @@ def as_json(alarm: Alarm) -> dict[str, Any]:
 
 
 def _moved(change: Change) -> str:
-    name, digits = FIGURES[change.figure]
-    by, verb = (1, "rose") if change.estimate.value > 0 else (-1, "fell")
-    least, most = sorted((by * change.estimate.low, by * change.estimate.high))
+    (name, usual), gap = FIGURES[change.figure], change.estimate
+    by, verb = (1, "rose") if gap.value > 0 else (-1, "fell")
+    least, most = sorted((by * gap.low, by * gap.high))
+    digits = decimals((gap.value, gap.low, gap.high), usual)
     return (
         f"{name} {verb} from {change.before:.{digits}f} to {change.after:.{digits}f} "
         f"(by {least:.{digits}f} to {most:.{digits}f})"

@@ -28,7 +28,7 @@ from gnomon.training.first import FirstAnswers
 from gnomon.training.lesson import Lesson, lesson_of
 from gnomon.training.lookout import Lookout
 from gnomon.training.objective import Figures, Micro, StepWork
-from gnomon.training.samples import Drawn, PolicyPrompts, Rollouts, finite
+from gnomon.training.samples import Drawn, PolicyPrompts, Rollouts, finite, readable
 from gnomon.training.sft import InstructionTuning
 from gnomon.training.updates import RatioBatch, SampleBatch, micros_of, minibatch, policy_loss, value_loss
 
@@ -252,6 +252,7 @@ class PolicyOptimisation:
         terms, settings = [each.said.values for each in drawn], self.settings
         for column in zip(*terms, strict=True):
             finite(column, ids, batch)
+        readable(self.terms, drawn, ids, batch)
         scores = [self.terms.score(values) for values in terms]
         ready = torch.tensor(shaped(scores, [each.sample for each in drawn], settings))
         paid = ready + settings.checks_weight * torch.tensor([each.passed or 0.0 for each in drawn])

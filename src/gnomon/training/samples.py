@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from gnomon.errors import DivergenceError
+from gnomon.errors import DataError, DivergenceError
 from gnomon.judges.verifiable import Check
 from gnomon.models.logps import Reading
-from gnomon.rewards.combine import Said
+from gnomon.rewards.combine import Said, Terms
+from gnomon.rewards.told import unreadable
 from gnomon.rollouts.engine import Sample
 
 
@@ -93,3 +94,20 @@ def finite(rewards: Sequence[float], ids: Sequence[str], step: int) -> list[floa
             "reward function) makes of those prompts"
         )
     return list(rewards)
+
+
+def readable(terms: Terms, drawn: Sequence[Drawn], ids: Sequence[str], step: int) -> None:
+    """DataError where more of a reward's verdicts on a batch cannot be read than its settings let pass."""
+    for k, term in enumerate(terms.terms):
+        told = [each.said.told[k] for each in drawn]
+        share, most = unreadable(told), term.settings.unreadable
+        if share is None or share <= most:
+            continue
+        silent = {prompt: own.unread[0] for prompt, own in zip(ids, told, strict=True) if own.unread}
+        raise DataError(
+            f"step {step}: {share:.1%} of the verdicts of reward {term.settings.called} cannot be read, "
+            f"though asked for again, and {most:.1%} may be; they are about answers to the prompts "
+            f"{', '.join(silent)}, and of the last there is: {[*silent.values()][-1]}. Nothing was learnt "
+            "from this batch. Name a judge that keeps to the form it is asked for, or raise `unreadable` of "
+            "this reward"
+        )

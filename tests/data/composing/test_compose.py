@@ -8,7 +8,7 @@ from gnomon.data.composing.kinds import KINDS
 from gnomon.data.composing.published import HELD_OUT, PUBLISHED
 from gnomon.data.composing.wordings import WORDINGS, Constraint, worded
 from gnomon.data.formats import load
-from gnomon.data.sources import Reader
+from gnomon.data.reader import Reader
 from gnomon.data.splits import near_duplicates
 from gnomon.records import Conversation, Demonstration, Message
 

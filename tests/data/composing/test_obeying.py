@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gnomon.data.composing.compose import compositions
 from gnomon.data.composing.kinds import KINDS
-from gnomon.data.sources import Reader
+from gnomon.data.reader import Reader
 from gnomon.records import Conversation, Demonstration
 
 WRITTEN = Reader().read("demonstrations", Demonstration, ["builtin"])

@@ -10,7 +10,7 @@ from gnomon.data.formats import load
 from gnomon.data.practice.generate import practice, prompts_made
 from gnomon.data.practice.kinds import KINDS
 from gnomon.data.practice.tasks import tasks
-from gnomon.data.sources import Reader
+from gnomon.data.reader import Reader
 from gnomon.data.splits import near_duplicates, opening
 from gnomon.errors import DataError
 from gnomon.evaluation.prompts import checked

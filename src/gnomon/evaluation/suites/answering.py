@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gnomon.data.sources import BUILTIN, Reader
+from gnomon.data.reader import BUILTIN, Reader
 from gnomon.data.splits import named_clusters, opening
 from gnomon.evaluation.examine import Suite
 from gnomon.evaluation.prompts import checked

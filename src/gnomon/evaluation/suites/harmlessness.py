@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gnomon.data.sources import BUILTIN, Reader
+from gnomon.data.reader import BUILTIN, Reader
 from gnomon.data.splits import named_clusters, opening
 from gnomon.evaluation.examine import Suite
 from gnomon.evaluation.prompts import checked

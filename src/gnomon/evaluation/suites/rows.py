@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.data.files import read_rows
-from gnomon.data.sources import FOLDER
+from gnomon.data.reader import FOLDER
 from gnomon.errors import DataError
 
 
