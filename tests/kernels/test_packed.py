@@ -10,14 +10,19 @@ from gnomon.kernels.packed import linear, packs
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
 
 
-def drawn(*shape, dtype):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape))).to(dtype)
+@pytest.fixture
+def drawn(device):
+    def draw(*shape, dtype):
+        generator = torch.Generator().manual_seed(len(shape))
+        return torch.randn(*shape, generator=generator).to(device, dtype)
+
+    return draw
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 40), (33, 40), (3, 7, 40)], ids=str)
 @pytest.mark.parametrize("biased", [False, True])
-def test_the_product_is_that_of_a_linear_layer(dtype, shape, biased):
+def test_the_product_is_that_of_a_linear_layer(drawn, dtype, shape, biased):
     weight, bias = drawn(24, 40, dtype=dtype), drawn(24, dtype=dtype) if biased else None
     x = drawn(*shape, dtype=dtype)
     close = {"rtol": 2**-7, "atol": 2**-7} if dtype == torch.bfloat16 else {"rtol": 1e-6, "atol": 1e-6}
@@ -25,11 +30,11 @@ def test_the_product_is_that_of_a_linear_layer(dtype, shape, biased):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_nothing_is_differentiated(dtype):
+def test_nothing_is_differentiated(drawn, dtype):
     weight = drawn(24, 40, dtype=dtype).requires_grad_()
     assert not linear(weight)(drawn(2, 40, dtype=dtype)).requires_grad
 
 
 def test_only_bfloat16_on_a_processor_is_laid_out():
-    assert not packs(drawn(24, 40, dtype=torch.float32))
+    assert not packs(torch.empty(2, 2, dtype=torch.float32))
     assert not packs(torch.empty(2, 2, dtype=torch.bfloat16, device="meta"))

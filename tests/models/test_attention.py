@@ -113,7 +113,7 @@ def test_what_is_saved_does_not_name_it(tmp_path):
 @pytest.mark.parametrize("queries", [1, LENGTH])
 @pytest.mark.parametrize("masked", [True, False])
 def test_what_is_elsewhere_than_on_a_processor_is_left_to_torch(queries, masked, monkeypatch):
-    """As of a model that is read into the host's memory and goes to a GPU; here, to where tensors are shapes."""
+    """A model read into the host's memory may go to a GPU; here it goes to where tensors are but shapes."""
     monkeypatch.setattr(module, "attend", None)
     monkeypatch.setattr(module, "attend_once", None)
     layer = random_model("llama").model.layers[0].self_attn
