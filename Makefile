@@ -11,7 +11,7 @@ HARNESSES := $(VENV)/.harnesses
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check peers bench docs screenshots clean
+.PHONY: help install demo test test-slow check check-gpu test-gpu bench-gpu peers bench docs screenshots clean
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,15 @@ check: $(INSTALLED) ## lint, format, types, layers, layout
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_layout.py
+
+check-gpu: test-gpu bench-gpu ## on a machine with an NVIDIA GPU: test what runs there, then time it (make -k: even if a test fails)
+
+test-gpu: $(INSTALLED) ## run the tests that put their tensors on a GPU
+	$(BIN)/python -m pytest -m cuda
+
+bench-gpu: $(INSTALLED) $(PEERS)/.installed ## time Gnomon against TRL on a GPU, on 1.2 billion weights; WORK="sft_lora dpo": these alone
+	cd benchmarks && $(abspath $(BIN))/python run.py $(WORK) --device cuda --model billion --sides default --pairs 3
+	cd benchmarks && $(abspath $(BIN))/python page.py
 
 peers: $(PEERS)/.installed $(VLLM)/.installed ## set up .venv-peers and .venv-vllm with what Gnomon is timed against
 

@@ -41,8 +41,11 @@ STYLE |= {"axes.spines.right": False, "legend.frameon": False}
 
 
 def row_of(name: str, results: Mapping[str, Any]) -> list[str]:
-    """A workload's rows of the table: one for each peer."""
-    return [_row(name, results["unit"], peer, found) for peer, found in results["against"].items()]
+    """A workload's rows of the table, one for each peer; aims are a processor's."""
+    aimed = results.get("device") != "cuda"
+    return [
+        _row(name, results["unit"], peer, found, aimed=aimed) for peer, found in results["against"].items()
+    ]
 
 
 def library(name: str, peer: str) -> str:
@@ -52,7 +55,7 @@ def library(name: str, peer: str) -> str:
     return "transformers" if name == "sampling" else "TRL"
 
 
-def _row(name: str, unit: str, peer: str, found: Mapping[str, Any]) -> str:
+def _row(name: str, unit: str, peer: str, found: Mapping[str, Any], *, aimed: bool) -> str:
     own = found.get("gnomon", found)
     said = f"{library(name, peer)}, {peer.removeprefix('vllm_')}" if "peer" in found else peer
     cells = [f"`{name}`", said, f"{own['units_per_second']['median']:g} {unit}/s"]
@@ -62,9 +65,9 @@ def _row(name: str, unit: str, peer: str, found: Mapping[str, Any]) -> str:
     cells += [
         f"{other['units_per_second']['median']:g} {unit}/s",
         _times(found["times_as_fast"]),
-        f"{AIMS.get(name, {}).get(peer, '')}",
+        f"{AIMS.get(name, {}).get(peer, '')}" if aimed else "",
         f"{own['peak_mib']:,} of {other['peak_mib']:,} MiB: {found['share_of_memory']:.2f}",
-        "" if name == "sampling" else f"{MEMORY_AIMS.get(name, MEMORY_AIM)}",
+        f"{MEMORY_AIMS.get(name, MEMORY_AIM)}" if aimed and name != "sampling" else "",
         f"{_share(own)}, {_share(other)}",
     ]
     return "| " + " | ".join(cells) + " |"
@@ -78,9 +81,9 @@ def _share(side: Mapping[str, Any]) -> str:
     return f"{side['system_share']:.0%}"
 
 
-def measured(folder: Path = HERE) -> dict[str, dict[str, Any]]:
+def measured(folder: Path = HERE, file: str = "results.json") -> dict[str, dict[str, Any]]:
     """The committed results of the workloads, in the order of the table."""
-    return {name: found for name in ORDER if (found := _read(folder, name))}
+    return {name: found for name in ORDER if (found := _read(folder, name, file))}
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -94,9 +97,25 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     for name, found in results.items():
         lengths = ", ".join(f"{what} {own['mean']:g}" for what, own in found["lengths"].items())
         said = "; ".join(best(name, found["against"]))
-        machine = f"{found['hardware']['cpu']}, {found['hardware']['threads']} threads"
-        lines.append(f"| `{name}` | {lengths} | {said} | {machine} |")
+        lines.append(f"| `{name}` | {lengths} | {said} | {machine(found)} |")
     return "\n".join(lines) + "\n"
+
+
+def machine(found: Mapping[str, Any]) -> str:
+    """What decided how long a workload took."""
+    hardware = found["hardware"]
+    if found.get("device") == "cuda":
+        return str(hardware["gpu"])
+    return f"{hardware['cpu']}, {hardware['threads']} threads"
+
+
+def on_gpu(folder: Path = HERE) -> str:
+    """Both tables again of a GPU, where work was measured on one."""
+    results = measured(folder, "results-gpu.json")
+    if not results:
+        return ""
+    models = ", ".join(f"`{model}`" for model in dict.fromkeys(found["model"] for found in results.values()))
+    return f"\nOn a GPU (the model: {models}):\n\n{table(results)}"
 
 
 def best(name: str, against: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -122,9 +141,9 @@ def techniques(folder: Path = HERE) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read(folder: Path, name: str) -> dict[str, Any]:
+def _read(folder: Path, name: str, file: str = "results.json") -> dict[str, Any]:
     """A benchmark's committed results; empty where it was not run."""
-    path = folder / name / "results.json"
+    path = folder / name / file
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
@@ -163,7 +182,7 @@ def labelling(folder: Path = HERE) -> str:
 
 def made() -> str:
     """All that the page has from the committed results."""
-    return table(measured()) + labelling() + techniques() + plots()
+    return table(measured()) + on_gpu() + labelling() + techniques() + plots()
 
 
 def plots() -> str:

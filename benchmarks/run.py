@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
 from gnomon import SPINS
-from gnomon.config import DEFAULT_MODEL
 from gnomon.errors import ConfigError, ModelError
 from gnomon.pipeline.lineage import software
 from gnomon.runs import write_json
+from models import MODELS, reference
 from page import row_of
 from paired import AGREE, check, differences, hardware, ratios, spread, take_turns
-from work import SEED, TINY, WARM_UP, WORKLOADS, Size, write_job
+from peers import CANDIDATES, NOT_ITS_OWN, ON_GPU, PARTS, PEERS, Peer
+from work import SEED, WARM_UP, WORKLOADS, write_job
 
 HERE = Path(__file__).parent
 PYTHONS = {
@@ -41,57 +43,11 @@ SETTLED = {
 }
 """Freed memory stays in the process (half of a peer's step was page faults otherwise); idle threads sleep."""
 
-PLAIN = {"bf16": False, "gradient_checkpointing": False}
-"""Weights are bfloat16 already, and memory does not ask for checkpoints."""
-NARROWED = {"gradient_checkpointing": False}
-"""Weights that all train are float32, and computed with in bfloat16."""
-HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
-QUARTERS = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
-EIGHTHS = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
-PARTS = {"dpo": EIGHTHS}
-"""How a peer takes a step in float32, where all of its logits at once would fill the memory."""
-GIVES_BACK = {"gives_back": True}
-"""Between its steps, outside the time, a peer gives back memory that was freed in pieces: a sampler's growing
-caches leave holes of so many sizes that a heap which keeps all of it outgrows the machine."""
 OURS = 3 << 30
 """Bytes left to Gnomon and the system: a peer that asks for more than the rest is refused, where it would
 have brought the machine to a standstill."""
-INTEL = {"LD_PRELOAD": "../.venv-vllm/lib/libiomp5.so", "KMP_BLOCKTIME": "1"}
-"""Threads as vLLM recommends them, told to wait without spinning for longer than a millisecond."""
-CANDIDATES: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] = {
-    "trl": {
-        "sft": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS, PLAIN | {"padding_free": True}),
-        "sft_full": (NARROWED, NARROWED | HALVES, NARROWED | QUARTERS, NARROWED | {"padding_free": True}),
-        "reward": (PLAIN, PLAIN | HALVES, PLAIN | QUARTERS),
-        "dpo": (
-            PLAIN,
-            PLAIN | HALVES,
-            PLAIN | QUARTERS,
-            PLAIN | EIGHTHS,
-            PLAIN | {"precompute_ref_log_probs": True},
-            PLAIN | QUARTERS | {"precompute_ref_log_probs": True},
-        ),
-        "policy": (
-            PLAIN | GIVES_BACK,
-            PLAIN | GIVES_BACK | {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
-            PLAIN | GIVES_BACK | {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 8},
-        ),
-        "sampling": ({}, {"cache_implementation": "static"}),
-    },
-    "vllm": {
-        "sampling": (
-            {},
-            {"enforce_eager": True},
-            {"env": INTEL},
-            {"env": INTEL, "enforce_eager": True},
-            {"env": INTEL, "compilation_config": {"custom_ops": ["all"]}},
-            {"env": INTEL, "max_num_seqs": 16},
-        ),
-    },
-}
-"""What each library is tried with, by a work's name or else its kind; `env` are variables of its process, and
-`gives_back` is for the coordinator."""
-NOT_ITS_OWN = ("env", "gives_back")
+RESULTS = {"cpu": "results.json", "cuda": "results-gpu.json"}
+"""Where what was measured on a device is written, in the folder of the work."""
 SEARCHED_STEPS = 2
 """Steps each candidate takes; the faster one counts."""
 COARSE = {"reward": 1e-1, "dpo": 1e-1}
@@ -99,26 +55,6 @@ COARSE = {"reward": 1e-1, "dpo": 1e-1}
 whole rows, which bfloat16 moves by as much on either side (docs/log.md). These agree in float32 first."""
 IN_FLOAT32 = 1e-4
 """Largest relative difference between the sides in float32, over all layers of the default model."""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """What Gnomon is timed against: a side as it comes, or `tuned`, with the fastest of its candidates."""
-
-    side: str
-    tuned: bool = False
-    settled: bool = True
-    """Whether its allocator is set as Gnomon sets its own."""
-
-
-PEERS = {
-    "untouched": Peer("trl", settled=False),
-    "default": Peer("trl"),
-    "tuned": Peer("trl", tuned=True),
-    "vllm_default": Peer("vllm"),
-    "vllm_tuned": Peer("vllm", tuned=True),
-}
-"""By the name under which its results stand."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +75,13 @@ class Link:
 
 @contextmanager
 def worker(
-    side: str, job: Path, settings: Mapping[str, Any], threads: int, *, settled: bool = True
+    side: str,
+    job: Path,
+    settings: Mapping[str, Any],
+    threads: int,
+    *,
+    settled: bool = True,
+    device: str = "cpu",
 ) -> Iterator[tuple[Link, dict[str, Any]]]:
     """A prepared side in a process of its own, and what it told of itself; it ends with the block."""
     log = (job / f"{side}.log").open("a")
@@ -152,7 +94,7 @@ def worker(
         stderr=log,
         text=True,
     )
-    if side != "gnomon":
+    if side != "gnomon" and device == "cpu":  # a GPU's driver maps more than there is
         room = psutil.virtual_memory().total - OURS
         psutil.Process(process.pid).rlimit(psutil.RLIMIT_DATA, (room, room))
 
@@ -192,7 +134,7 @@ def measure(
     name: str, job: dict[str, Any], peers: Sequence[str], pairs: int, threads: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The name of each of `peers`, and agreement and timings of Gnomon against it, in one kind of work."""
-    folder = Path(job["folder"])
+    folder, device = Path(job["folder"]), job["device"]
     exact = in_float32(name, job, threads) if peers and limit(job) > AGREE["bfloat16"] else {}
     for peer in peers or ("",):
         with worker("gnomon", folder, {}, threads) as (ours, told):
@@ -204,7 +146,7 @@ def measure(
             own = ours.do("compare")
             if other.tuned:
                 found["search"], settings = search(other.side, job, own, threads)
-            link = worker(other.side, folder, settings, threads, settled=other.settled)
+            link = worker(other.side, folder, settings, threads, settled=other.settled, device=device)
             with link as (theirs, told_of):
                 found["differs"] = differences(own, theirs.do("compare"))
                 check(found["differs"], limit(job), f"{name}, {peer}")
@@ -237,7 +179,7 @@ def in_float32(name: str, job: Mapping[str, Any], threads: int) -> dict[str, flo
         told = []
         for side in ("gnomon", "trl"):
             settings = {} if side == "gnomon" else defaults(exact) | PARTS.get(exact["kind"], {})
-            with worker(side, Path(folder), settings, threads) as (link, _):
+            with worker(side, Path(folder), settings, threads, device=job["device"]) as (link, _):
                 told.append(link.do("compare"))
     differs = differences(*told)
     check(differs, IN_FLOAT32, f"{name}, in float32")
@@ -252,7 +194,7 @@ def search(
     known = CANDIDATES[side]
     for settings in known.get(job["name"], known[job["kind"]]):
         try:
-            with worker(side, Path(job["folder"]), settings, threads) as (link, _):
+            with worker(side, Path(job["folder"]), settings, threads, device=job["device"]) as (link, _):
                 check(differences(own, link.do("compare")), limit(job), str(settings))
                 link.do("memory")  # what the comparison left is given back
                 seconds = [link.step()["seconds"] for _ in range(SEARCHED_STEPS)]
@@ -305,33 +247,59 @@ def figures(steps: Sequence[Mapping[str, float]], above: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure each workload, write its results.json, and print its row of the table."""
+    """Measure each workload, write its results, and print its rows of the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
     parser.add_argument("--pairs", type=int, default=5, help="rounds that count")
-    parser.add_argument("--sides", default=",".join(PEERS), help="the peers; empty: Gnomon alone")
+    parser.add_argument("--sides", help="the peers, by default all for the device; empty: Gnomon alone")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--tiny", action="store_true", help="a random two-layer model in float32")
+    parser.add_argument("--model", choices=MODELS, default="default", help="tiny is computed in float32")
+    parser.add_argument("--device", choices=RESULTS, default="cpu")
     parser.add_argument("--out", type=Path, default=HERE, help="the folder of WORKLOAD/results.json")
     options = parser.parse_args()
+    on_gpu = options.device == "cuda"
+    if on_gpu and not torch.cuda.is_available():
+        parser.error("torch finds no GPU; install its build for CUDA, or leave out --device")
+    peers = {name: PEERS[name] for name in (ON_GPU if on_gpu else PEERS)}
+    sides = list(peers) if options.sides is None else [name for name in options.sides.split(",") if name]
     try:
-        asked = chosen(options.workloads, [name for name in options.sides.split(",") if name])
+        asked = chosen(options.workloads, sides, peers)
     except ConfigError as problem:
         parser.error(str(problem))
-    for name, peers in asked.items():
-        for results in one(name, peers, options):  # a peer that fails takes nothing with it
-            write_json(options.out / name / "results.json", results)
-        print(*row_of(name, results), sep="\n", flush=True)
+    if on_gpu:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a peer shares a step out among all it sees
+    if not measure_all(asked, options):
+        sys.exit(1)
 
 
-def chosen(workloads: Sequence[str], peers: Sequence[str]) -> dict[str, list[str]]:
+def measure_all(asked: Mapping[str, Sequence[str]], options: argparse.Namespace) -> bool:
+    """Measure workloads with their peers, each by itself: whether all could be."""
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        model = reference(options.model, Path(folder))
+        for name, peers in asked.items():
+            results: dict[str, Any] = {}
+            try:
+                for results in one(name, peers, model, options):  # a peer that fails takes nothing with it
+                    write_json(options.out / name / RESULTS[options.device], results)
+            except ModelError as problem:
+                failed.append(name)
+                print(f"{name}: {problem}", file=sys.stderr, flush=True)
+            if results:
+                print(*row_of(name, results), sep="\n", flush=True)
+    return not failed
+
+
+def chosen(
+    workloads: Sequence[str], peers: Sequence[str], known: Mapping[str, Peer] = PEERS
+) -> dict[str, list[str]]:
     """The workloads asked for, each with those of `peers` that do such work; all where none is named.
 
     ConfigError for an unknown name, a workload that none of the peers does, a peer that is not installed.
     """
-    for what, names, known in (("workload", workloads, WORKLOADS), ("side", peers, PEERS)):
-        if unknown := [name for name in names if name not in known]:
-            raise ConfigError(f"unknown {what} {unknown[0]!r}; there are {', '.join(known)}")
+    for what, names, there in (("workload", workloads, WORKLOADS), ("side", peers, known)):
+        if unknown := [name for name in names if name not in there]:
+            raise ConfigError(f"unknown {what} {unknown[0]!r}; there are {', '.join(there)}")
     found = {}
     for name in workloads or WORKLOADS:
         found[name] = [peer for peer in peers if WORKLOADS[name].kind in CANDIDATES[PEERS[peer].side]]
@@ -343,13 +311,14 @@ def chosen(workloads: Sequence[str], peers: Sequence[str]) -> dict[str, list[str
     return found
 
 
-def one(name: str, peers: Sequence[str], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """All that a workload's results.json holds, as it grows with each peer."""
-    model, size = ("tiny:0", TINY) if options.tiny else (DEFAULT_MODEL, Size())
+def one(name: str, peers: Sequence[str], model: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """All that a workload's results hold, as they grow with each peer."""
+    timed, device = MODELS[options.model], options.device
     with tempfile.TemporaryDirectory() as folder:
-        job = write_job(Path(folder), name, model, size, WARM_UP + options.pairs)
+        job = write_job(Path(folder), name, model, timed.size, WARM_UP + options.pairs, device)
         results: dict[str, Any] = {
-            "model": model,
+            "model": timed.ref or options.model,
+            "device": device,
             "dtype": job["dtype"],
             "seed": SEED,
             "pairs": options.pairs,

@@ -67,7 +67,9 @@ WORKLOADS = {
 }
 
 
-def write_job(folder: Path, name: str, model: str, size: Size, steps: int) -> dict[str, Any]:
+def write_job(
+    folder: Path, name: str, model: str, size: Size, steps: int, device: str = "cpu"
+) -> dict[str, Any]:
     """Everything a side must know, in FOLDER/job.json; `steps` are those that will be taken."""
     work = WORKLOADS[name]
     base = base_folder(model, folder)
@@ -80,6 +82,7 @@ def write_job(folder: Path, name: str, model: str, size: Size, steps: int) -> di
         "ref": model,
         "base": str(base),
         "folder": str(folder),
+        "device": device,
         "dtype": "float32" if tiny_model else work.dtype,
         "theirs": "float32" if tiny_model else work.theirs,
         "lora": {"rank": lora.rank, "alpha": lora.alpha} if work.lora else None,

@@ -45,6 +45,8 @@ class Side:
     units: Callable[[], float]
     beside: float = 0.0
     """Seconds a step costs that its loop does not show: its share of what was computed once for all."""
+    finish: Callable[[], None] = lambda: None
+    """Waits for what was asked of the device and is not done yet."""
 
 
 class Turns:
@@ -56,6 +58,7 @@ class Turns:
 
     def boundary(self) -> None:
         """Called before the first step and after each."""
+        self.side.finish()
         if self.began is not None:
             (began, before), now = self.began, os.times()
             self.channel.send(

@@ -1,4 +1,4 @@
-"""Where published files are; a server; the commands of the README; Ctrl-C as in a terminal; exact sums."""
+"""Where published files are, and tensors; a server; the README's commands; Ctrl-C; exact sums."""
 
 import os
 import re
@@ -23,8 +23,18 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("GNOMON_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 """Published files as they are; set GNOMON_TEST_DATA where they are elsewhere."""
 
+DEVICES = [pytest.param("cpu", id=pytest.HIDDEN_PARAM)]
+if torch.cuda.is_available():
+    DEVICES.append(pytest.param("cuda", marks=pytest.mark.cuda))
+
 # A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Where a test puts its tensors: the processor and, under the mark `cuda`, a GPU where there is one."""
+    return torch.device(request.param)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from device import loaded, on
 from gnomon.config import LoraSettings, RewardSettings
 from gnomon.kernels.allocator import settle
 from gnomon.losses.kl import k3
@@ -34,7 +35,7 @@ from gnomon.training.preference import PreferenceOptimisation
 from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import EncodedRows, InstructionTuning
 from work import encoded
-from worker import Message, Side, distinct_words, held, mean_size, serve, stdio
+from worker import Message, Side, distinct_words, mean_size, serve, stdio
 
 Job = dict[str, Any]
 HEAD = "score_head.safetensors"
@@ -80,12 +81,13 @@ def prepare(message: Message) -> Side:
     settle()
     torch.set_num_threads(message["threads"])
     job = json.loads((Path(message["job"]) / "job.json").read_text())
-    lm = load(job["ref"], dtype=job["dtype"])
+    lm = load(job["ref"], dtype=job["dtype"], device=job["device"])
     if job["lora"]:
         lm = with_adapters(lm, job)
     sum(float(p.detach().sum()) for p in lm.model.parameters())  # weights are read from the disk when touched
-    told = {"loaded": held(), "software": software()}
-    return sampling_side(lm, job, told) if job["kind"] == "sampling" else training_side(lm, job, told)
+    told = {"loaded": loaded(job["device"]), "software": software()}
+    side = sampling_side(lm, job, told) if job["kind"] == "sampling" else training_side(lm, job, told)
+    return on(job["device"], side)
 
 
 def with_adapters(lm: LanguageModel, job: Job) -> LanguageModel:

@@ -23,7 +23,8 @@ from transformers import (
     TrainerCallback,
 )
 
-from worker import Message, Side, distinct_words, held, mean_size, serve, stdio
+from device import loaded, on
+from worker import Message, Side, distinct_words, mean_size, serve, stdio
 
 Job = dict[str, Any]
 Settings = dict[str, Any]
@@ -55,12 +56,12 @@ def prepare(message: Message) -> Side:
     tokenizer = AutoTokenizer.from_pretrained(job["base"])
     kind = AutoModelForSequenceClassification if job["kind"] == "reward" else AutoModelForCausalLM
     heads = {"num_labels": 1} if job["kind"] == "reward" else {}
-    model = kind.from_pretrained(job["base"], dtype=getattr(torch, job["theirs"]), **heads)
+    model = kind.from_pretrained(job["base"], dtype=getattr(torch, job["theirs"]), **heads).to(job["device"])
     sum(float(p.detach().sum()) for p in model.parameters())  # weights are read from the disk when touched
-    told = {"loaded": held(), "software": {name: version(name) for name in PACKAGES}}
+    told = {"loaded": loaded(job["device"]), "software": {name: version(name) for name in PACKAGES}}
     if job["kind"] == "sampling":
-        return sampling_side(model, job, message["settings"], told)
-    return training_side(model, tokenizer, job, message["settings"], told)
+        return on(job["device"], sampling_side(model, job, message["settings"], told))
+    return on(job["device"], training_side(model, tokenizer, job, message["settings"], told))
 
 
 def training_side(model: Any, tokenizer: Any, job: Job, settings: Settings, told: Message) -> Side:
@@ -76,6 +77,7 @@ def training_side(model: Any, tokenizer: Any, job: Job, settings: Settings, told
 
         def first() -> None:
             if once and not side.beside:
+                side.finish()
                 side.beside = (time.perf_counter() - began) / (job["steps"] + 1)
             boundary()
 
@@ -102,7 +104,7 @@ def trainer_of(model: Any, tokenizer: Any, job: Job, settings: Settings) -> Any:
         "save_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
-        "use_cpu": True,
+        "use_cpu": job["device"] == "cpu",
         "seed": job["seed"],
     }
     more: dict[str, Any] = {}
@@ -216,7 +218,8 @@ def scores_of(trainer: Any, job: Job) -> list[float]:
     for row in rows(job)[: job["size"]["batch"]]:
         for name in ("chosen_ids", "rejected_ids"):
             with trainer.compute_loss_context_manager():
-                found.append(float(trainer.model(input_ids=torch.tensor([row[name]])).logits))
+                ids = torch.tensor([row[name]], device=trainer.model.device)
+                found.append(float(trainer.model(input_ids=ids).logits))
     return found
 
 
@@ -229,16 +232,18 @@ def compare_policy(trainer: Any, job: Job) -> Message:
     pad = trainer.processing_class.pad_token_id
     answers = [sample["ids"] for sample in job["given"]]
     prompts = [job["rows"][0]["ids"]] * len(answers)  # padding before prompts shifts positions, which rounds
-    prompt_ids = torch.tensor(prompts)
+    device = trainer.model.device
+    prompt_ids = torch.tensor(prompts, device=device)
     prompt_mask = torch.ones_like(prompt_ids)
-    completion_ids = pad_sequence([torch.tensor(ids) for ids in answers], True, pad)
-    completion_mask = pad_sequence([torch.ones(len(ids), dtype=torch.long) for ids in answers], True, 0)
+    completion_ids = pad_sequence([torch.tensor(ids) for ids in answers], True, pad).to(device)
+    lengths = torch.tensor([len(ids) for ids in answers], device=device)
+    completion_mask = (torch.arange(completion_ids.shape[1], device=device) < lengths[:, None]).long()
     inputs = {
         "prompt_ids": prompt_ids,
         "prompt_mask": prompt_mask,
         "completion_ids": completion_ids,
         "completion_mask": completion_mask,
-        "advantages": torch.tensor(job["advantages"]),
+        "advantages": torch.tensor(job["advantages"], device=device),
         "num_items_in_batch": completion_mask.sum(),
     }
     ids = torch.cat([prompt_ids, completion_ids], 1)
@@ -310,10 +315,10 @@ def row_logps(trainer: Any, masked: Sequence[tuple[list[int], list[int]]]) -> li
 
 
 def plain_logp(model: Any, ids: Sequence[int], mask: Sequence[int]) -> float:
-    row = torch.tensor([list(ids)])
+    row = torch.tensor([list(ids)], device=model.device)
     logits = model(input_ids=row, use_cache=False).logits[0, :-1]
     logps = torch.log_softmax(logits.float(), dim=-1).gather(1, row[0, 1:, None]).squeeze(1)
-    return float(logps[torch.tensor(mask[1:]).bool()].sum())
+    return float(logps[torch.tensor(mask[1:], device=row.device).bool()].sum())
 
 
 def sampling_side(model: Any, job: Job, settings: Settings, told: Message) -> Side:
@@ -322,8 +327,8 @@ def sampling_side(model: Any, job: Job, settings: Settings, told: Message) -> Si
     pad = min(job["stops"]) if model.config.pad_token_id is None else model.config.pad_token_id
     prompts = [row["ids"] for row in job["rows"]]
     longest, counted = max(map(len, prompts)), [0]
-    ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts])
-    attention = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+    ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=model.device)
+    attention = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=model.device)
 
     def sample() -> int:
         output = model.generate(

@@ -2,11 +2,14 @@
 
 import json
 import sys
+from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import torch
 
 import page
 import run
@@ -16,10 +19,11 @@ from gnomon.errors import ConfigError, ModelError
 def test_gnomon_alone_on_the_tiny_model_writes_its_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    asked = ["dpo", "--tiny", "--sides", "", "--pairs", "2", "--threads", "1", "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["run.py", *asked])
+    asked = ["dpo", "--model", "tiny", "--sides", "", "--pairs", "2", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["run.py", *asked, "--out", str(tmp_path)])
     run.main()
     results = json.loads((tmp_path / "dpo" / "results.json").read_text())
+    assert (results["model"], results["device"]) == ("tiny:0", "cpu")
     own = results["against"]["gnomon"]
     assert len(own["seconds"]["each"]) == 2
     assert own["peak_mib"] >= 0
@@ -59,7 +63,7 @@ def test_the_fastest_candidate_that_agrees_is_the_tuned_peer(monkeypatch: pytest
             return {"loss": self.peak} if what == "compare" else super().do(what)
 
     class Worker:
-        def __init__(self, side: str, job: Path, settings: dict[str, Any], threads: int) -> None:
+        def __init__(self, side: str, job: Path, settings: dict[str, Any], threads: int, device: str) -> None:
             if settings["name"] == "d":
                 raise ModelError("trl at prepare: no flash attention")
             # b is fastest and computes something else
@@ -73,12 +77,46 @@ def test_the_fastest_candidate_that_agrees_is_the_tuned_peer(monkeypatch: pytest
 
     monkeypatch.setattr(run, "worker", Worker)
     monkeypatch.setattr(run, "CANDIDATES", {"trl": {"dpo": tuple({"name": name} for name in "abcd")}})
-    job = {"name": "dpo", "kind": "dpo", "folder": "", "ref": "tiny:0"}
+    job = {"name": "dpo", "kind": "dpo", "folder": "", "ref": "tiny:0", "device": "cpu"}
     tried, best = run.search("trl", job, {"loss": 1.0}, 1)
     assert best == {"name": "c"}
     assert [one.get("seconds") for one in tried] == [3.0, None, 2.0, None]
     assert "loss differs" in tried[1]["refused"]
     assert "flash attention" in tried[3]["refused"]
+
+
+def test_a_workload_that_fails_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def one(name: str, *rest: Any) -> Iterator[dict[str, Any]]:
+        yield {"unit": "pairs", "against": {}}
+        if name == "dpo":
+            raise ModelError("dpo, tuned: loss differs by 0.5")
+        yield {"unit": "pairs", "against": {}, "all": True}
+
+    monkeypatch.setattr(run, "one", one)
+    options = Namespace(model="tiny", device="cuda", out=tmp_path)
+    assert not run.measure_all({"dpo": ["tuned"], "reward": ["tuned"]}, options)
+    assert "loss differs by 0.5" in capsys.readouterr().err
+    written = [json.loads((tmp_path / name / "results-gpu.json").read_text()) for name in ("dpo", "reward")]
+    assert ["all" in results for results in written] == [False, True]
+    assert run.measure_all({"reward": ["tuned"]}, options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_without_a_gpu_nothing_is_measured_on_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["run.py", "--device", "cuda", "--model", "billion"])
+    with pytest.raises(SystemExit):
+        run.main()
+    assert "torch finds no GPU" in capsys.readouterr().err
+
+
+def test_peers_that_differ_on_a_processor_alone_are_not_timed_on_a_gpu():
+    there = {name: run.PEERS[name] for name in run.ON_GPU}
+    with pytest.raises(ConfigError, match="unknown side 'untouched'; there are default, tuned"):
+        run.chosen(["dpo"], ["untouched"], there)
 
 
 ECHO = """#!{python}
@@ -227,3 +265,26 @@ def test_shared_prompts_stand_beside_the_other_techniques(tmp_path: Path):
     assert "| norms | training | **1.70** (1.60 to 1.80) |" in said
     assert "| prompts shared by answers | long prompts | **1.70** (1.60 to 1.80) |" in said
     assert page.techniques(tmp_path / "none") == ""
+
+
+def test_what_was_measured_on_a_gpu_has_tables_of_its_own(tmp_path: Path):
+    assert page.on_gpu(tmp_path) == ""
+    side = {"units_per_second": {"median": 9000.0}, "peak_mib": 2500, "system_share": 0.1}
+    ratio = {"median": 1.5, "low": 1.4, "high": 1.6}
+    beside = {"gnomon": side, "peer": side, "times_as_fast": ratio, "share_of_memory": 1.0}
+    results = {
+        "model": "billion",
+        "device": "cuda",
+        "unit": "tokens",
+        "lengths": {"row": {"mean": 600.0}},
+        "hardware": {"cpu": "AMD EPYC", "threads": 16, "gpu": "NVIDIA H100"},
+        "against": {"gnomon": side, "tuned": beside},
+    }
+    (tmp_path / "sft_lora").mkdir()
+    (tmp_path / "sft_lora" / "results-gpu.json").write_text(json.dumps(results))
+    text = page.on_gpu(tmp_path)
+    assert "On a GPU (the model: `billion`):" in text
+    assert "| `sft_lora` | gnomon | 9000 tokens/s |" in text
+    assert "**1.50** (1.40 to 1.60) |  | 2,500 of 2,500 MiB: 1.00 |  | 10%, 10% |" in text, "no aims"
+    assert "| `sft_lora` | row 600 |  | NVIDIA H100 |" in text
+    assert "AMD EPYC" not in text

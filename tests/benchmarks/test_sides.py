@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
@@ -13,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from device import on
 from gnomon.models.load import load
 from sides import gnomon, vllm
 from work import TINY, WORKLOADS, standardised, write_job
@@ -43,8 +45,10 @@ class InThread:
 
 
 @pytest.fixture(params=WORKLOADS)
-def side(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[dict[str, Any], InThread]]:
-    job = write_job(tmp_path, request.param, "tiny:0", TINY, STEPS)
+def side(
+    request: pytest.FixtureRequest, device: torch.device, tmp_path: Path
+) -> Iterator[tuple[dict[str, Any], InThread]]:
+    job = write_job(tmp_path, request.param, "tiny:0", TINY, STEPS, device.type)
     served = InThread(gnomon.prepare, job=str(tmp_path), threads=torch.get_num_threads())
     assert "error" not in served.told
     yield job, served
@@ -55,7 +59,7 @@ def plain_model(job: dict[str, Any]) -> Any:
     """The model with the saved adapters, by transformers and peft alone."""
     from peft import PeftModel  # noqa: PLC0415
 
-    model = load(job["ref"], dtype="float32").model
+    model = load(job["ref"], dtype="float32", device="cpu").model
     return (
         PeftModel.from_pretrained(model, Path(job["folder"]) / "adapter", is_trainable=True)
         if job["lora"]
@@ -123,6 +127,7 @@ def test_it_agrees_with_transformers_and_takes_its_steps(side: tuple[dict[str, A
         taken = served.ask("step")
         assert taken["seconds"] > 0
         assert taken["units"] > 0
+    assert served.ask("memory")["peak"] > 0
 
 
 def test_pairs_after_a_long_conversation_have_prompts_four_times_as_long(tmp_path: Path):
@@ -155,6 +160,25 @@ def test_a_step_is_timed_from_the_asking_to_the_next_boundary():
         turns.boundary()
     assert sent[1]["units"] == 7.0
     assert 100.0 <= sent[1]["seconds"] < 101.0
+
+
+def test_a_step_ends_when_the_device_is_done():
+    asked = iter([{"do": "step"}, {"do": "stop"}])
+    sent: list[Message] = []
+    side = Side({}, lambda boundary: None, {}, lambda: 1.0, finish=lambda: time.sleep(0.05))
+    turns = Turns(Channel(lambda: next(asked), sent.append), side)
+    turns.boundary()
+    with pytest.raises(Stopped):
+        turns.boundary()
+    assert sent[0]["seconds"] >= 0.05
+
+
+def test_a_gpu_is_waited_for_and_counts_its_own_memory():
+    there, here = (on(device, Side({}, lambda boundary: None, {}, lambda: 1.0)) for device in ("cuda", "cpu"))
+    assert there.finish is torch.cuda.synchronize
+    assert set(there.answers) == {"memory"}
+    assert here.finish is not torch.cuda.synchronize
+    assert not here.answers
 
 
 def test_what_goes_wrong_in_a_side_is_told():

@@ -9,8 +9,8 @@ PAIR = [[7, 8, 30, 31], [7, 8, 40]]
 BOTH = Group(((0,), (1,)), 7, 2)
 
 
-def test_a_pair_in_five_tokens():
-    batch = lay_out(PAIR, [BOTH], pad_id=0)
+def test_a_pair_in_five_tokens(device):
+    batch = lay_out(PAIR, [BOTH], pad_id=0, device=device)
     assert BOTH.length == 5
     assert batch.input_ids.tolist() == [[7, 8, 30, 31, 40]]
     assert batch.positions.tolist() == [[0, 1, 2, 3, 2]]
@@ -25,8 +25,8 @@ def test_a_pair_in_five_tokens():
     ]
 
 
-def test_a_window_of_two_counts_positions_not_places():
-    batch = lay_out(PAIR, [BOTH], pad_id=0)
+def test_a_window_of_two_counts_positions_not_places(device):
+    batch = lay_out(PAIR, [BOTH], pad_id=0, device=device)
     assert visible(batch.segments, batch.positions, window=2)[0].int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -36,10 +36,10 @@ def test_a_window_of_two_counts_positions_not_places():
     ]
 
 
-def test_padding_is_seen_by_nothing_real_and_sees_something():
+def test_padding_is_seen_by_nothing_real_and_sees_something(device):
     """A row of a mask that is False throughout makes a softmax of nothing."""
     rows = [*PAIR, [9, 9]]
-    batch = lay_out(rows, [BOTH, Group(((2,),), 2, 2)], pad_id=0)
+    batch = lay_out(rows, [BOTH, Group(((2,),), 2, 2)], pad_id=0, device=device)
     assert batch.input_ids.tolist() == [[7, 8, 30, 31, 40], [9, 9, 0, 0, 0]]
     assert batch.segments.tolist()[1] == [0, 0, -1, -1, -1]
     for window in (None, 1):
@@ -49,8 +49,8 @@ def test_padding_is_seen_by_nothing_real_and_sees_something():
     assert batch.places[2] == [5, 6]
 
 
-def test_labels_are_predicted_by_what_comes_before_them():
-    batch = lay_out(PAIR, [BOTH], pad_id=0)
+def test_labels_are_predicted_by_what_comes_before_them(device):
+    batch = lay_out(PAIR, [BOTH], pad_id=0, device=device)
     before, labels = batch.after([2, 2])
     assert before.tolist() == [1, 2, 1]  # the prompt's end predicts the first token of both
     assert labels.tolist() == [30, 31, 40]
@@ -60,8 +60,8 @@ def test_labels_are_predicted_by_what_comes_before_them():
     assert labels.tolist() == [8, 40]
 
 
-def test_trained_tokens_may_lie_apart_and_in_what_is_shared():
-    batch = lay_out(PAIR, [BOTH], pad_id=0)
+def test_trained_tokens_may_lie_apart_and_in_what_is_shared(device):
+    batch = lay_out(PAIR, [BOTH], pad_id=0, device=device)
     before, labels = batch.trained([[False, True, False, True], [False, True, True]])
     assert before.tolist() == [0, 2, 0, 1]
     assert labels.tolist() == [8, 31, 8, 40]
@@ -152,9 +152,9 @@ def test_three_documents_in_a_pack_share_nothing():
     assert torch.equal(seen, torch.block_diag(*(torch.ones(n, n).tril() for n in (3, 2, 1))).bool())
 
 
-def test_the_first_token_of_a_document_is_predicted_by_nothing():
+def test_the_first_token_of_a_document_is_predicted_by_nothing(device):
     """Not even where it is marked as trained and another document lies before it."""
-    batch = lay_out([[5, 6], [7, 8, 9]], packing([2, 3], longest=6), pad_id=0)
+    batch = lay_out([[5, 6], [7, 8, 9]], packing([2, 3], longest=6), pad_id=0, device=device)
     before, labels = batch.trained([[True, True], [True, False, True]])
     assert labels.tolist() == [6, 9]
     assert before.tolist() == [3, 1]

@@ -2,6 +2,7 @@
 
 import gc
 from dataclasses import replace
+from functools import partial
 
 import psutil
 import pytest
@@ -29,21 +30,27 @@ SHAPES = {
 def tiles(request, monkeypatch):
     """Tiles of eight rows, and the vocabulary of these tests in parts, and as a whole."""
     monkeypatch.setattr(fused, "ROWS", 8)
-    monkeypatch.setattr(fused, "HELD", request.param)
+    for held in ("HELD", "HELD_ON_DEVICE"):
+        monkeypatch.setattr(fused, held, request.param)
 
 
-def problem(dtype=torch.float64, *, bias=False, scale=1.0, softcap=None, trains=False, tile_bytes=1):
+@pytest.fixture
+def problem(device):
+    return partial(drawn, device)
+
+
+def drawn(device, dtype=torch.float64, *, bias=False, scale=1.0, softcap=None, trains=False, tile_bytes=1):
     """A head in tiles of 8 rows (the least), hidden states, targets, and weights of both signs."""
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device, dtype)
 
     weight = random(VOCABULARY, WIDTH).requires_grad_(trains)
     shift = random(VOCABULARY).requires_grad_(trains) if bias else None
     head = Head(weight, shift, scale, softcap, tile_bytes)
     hidden = random(ROWS, WIDTH).requires_grad_()
-    targets = torch.randint(VOCABULARY, (ROWS,), generator=generator)
+    targets = torch.randint(VOCABULARY, (ROWS,), generator=generator).to(device)
     return hidden, head, targets, random(ROWS)
 
 
@@ -54,7 +61,7 @@ def reference(hidden, head, targets, weights, temperature):
     logits = torch.nn.functional.linear(hidden, weight, bias) * head.scale
     if head.softcap is not None:
         logits = head.softcap * torch.tanh(logits / head.softcap)
-    logps = torch.log_softmax(logits / temperature, dim=-1)[torch.arange(ROWS), targets]
+    logps = torch.log_softmax(logits / temperature, dim=-1).gather(1, targets[:, None]).squeeze(1)
     loss = -(weights.double() * logps).sum()
     own = (hidden, weight) if bias is None else (hidden, weight, bias)
     return loss, logps, *torch.autograd.grad(loss, own)
@@ -65,22 +72,24 @@ def learnt(head):
     return [own for own in (head.weight, head.bias) if own is not None]
 
 
-def test_twenty_rows_take_three_tiles():
+def test_twenty_rows_take_three_tiles(problem):
     _, head, _, _ = problem()
     assert head.tile == 8
     assert replace(head, tile_bytes=4 * VOCABULARY * 100).tile == 100
 
 
-def test_a_tile_takes_its_share_of_the_memory_within_bounds():
+def test_a_tile_takes_its_share_of_the_memory_within_bounds(device):
     gib = 1 << 30
     assert [kernel.tile_bytes(n * gib) >> 20 for n in (1, 8, 24, 80)] == [24, 64, 192, 384]
-    assert Head(torch.zeros(1 << 16, 1)).tile == kernel.tile_bytes(psutil.virtual_memory().total) >> 18
+    held = psutil.virtual_memory() if device.type == "cpu" else torch.cuda.get_device_properties(device)
+    memory = held.total if device.type == "cpu" else held.total_memory
+    assert Head(torch.zeros(1 << 16, 1, device=device)).tile == kernel.tile_bytes(memory) >> 18
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_loss_and_gradients_are_those_of_the_plain_head(dtype, shape, temperature):
+def test_loss_and_gradients_are_those_of_the_plain_head(problem, dtype, shape, temperature):
     hidden, head, targets, weights = problem(dtype, **SHAPES[shape], trains=True)
     loss, logps = weighted_nll(hidden, head, targets, weights, temperature)
     (3.0 * loss).backward()  # an upstream gradient that is not 1
@@ -98,7 +107,7 @@ def test_loss_and_gradients_are_those_of_the_plain_head(dtype, shape, temperatur
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_gradient_equals_finite_differences(shape):
+def test_gradient_equals_finite_differences(problem, shape):
     hidden, head, targets, weights = problem(**SHAPES[shape], trains=True)
 
     def loss(rows, matrix, *shift):
@@ -109,7 +118,7 @@ def test_gradient_equals_finite_differences(shape):
 
 
 @pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
-def test_tiles_do_not_change_the_result(monkeypatch, trains):
+def test_tiles_do_not_change_the_result(problem, monkeypatch, trains):
     results = []
     for size, rows in ((1, 8), (1 << 20, 1 << 20)):
         monkeypatch.setattr(fused, "ROWS", rows)
@@ -118,23 +127,25 @@ def test_tiles_do_not_change_the_result(monkeypatch, trains):
         assert_close(ours, theirs)
 
 
-def test_words_are_read_in_whole_numbers_of_blocks(monkeypatch):
+def test_words_are_read_in_whole_numbers_of_blocks(problem, device, monkeypatch):
     """Of 20 rows 512 logits are 25 words, and of four 128: multiples of 16 where there are as many."""
-    monkeypatch.setattr(fused, "HELD", 512)
+    for held in ("HELD", "HELD_ON_DEVICE"):
+        monkeypatch.setattr(fused, held, 512)
     monkeypatch.setattr(fused, "WHOLE", 16)
     hidden, _, _, _ = problem()
-    head, targets = Head(torch.zeros(300, WIDTH, dtype=torch.float64)), torch.arange(20)
+    weight = torch.zeros(300, WIDTH, dtype=torch.float64, device=device)
+    head, targets = Head(weight), torch.arange(20, device=device)
     for rows, starts in ((20, 16), (4, 128), (8, 64)):
         tile = fused._Tile(hidden[:rows].detach(), head, certain(targets[:rows]), 1.0)
         assert [part.start for part, _ in tile._parts()] == list(range(0, 300, starts))
 
 
-def test_a_frozen_head_keeps_no_logits():
+def test_a_frozen_head_keeps_no_logits(problem):
     hidden, head, targets, _ = problem()
     assert not fused._Tile(hidden.detach(), head, certain(targets), 1.0, slopes=True).kept
 
 
-def test_a_frozen_head_gets_no_gradient_and_costs_none():
+def test_a_frozen_head_gets_no_gradient_and_costs_none(problem):
     hidden, head, targets, weights = problem(bias=True)
     done = head_pass(hidden, head, targets, weights)
     assert done.grad_weight is done.grad_bias is None
@@ -143,7 +154,7 @@ def test_a_frozen_head_gets_no_gradient_and_costs_none():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_two_gradients_of_a_head_do_not_share_memory(dtype):
+def test_two_gradients_of_a_head_do_not_share_memory(problem, dtype):
     """What they are added up in is one tensor for all micro-batches, what comes of it is not."""
     hidden, head, targets, weights = problem(dtype, trains=True)
     first = head_pass(hidden, head, targets, weights).grad_weight
@@ -153,7 +164,7 @@ def test_two_gradients_of_a_head_do_not_share_memory(dtype):
     assert_close(first, before, rtol=0, atol=0)
 
 
-def test_a_head_that_is_gone_leaves_no_sum_behind():
+def test_a_head_that_is_gone_leaves_no_sum_behind(problem):
     hidden, head, targets, weights = problem(torch.bfloat16, trains=True)
     weighted_nll(hidden, head, targets, weights)[0].backward()
     held = len(fused._SUMS)
@@ -163,7 +174,7 @@ def test_a_head_that_is_gone_leaves_no_sum_behind():
     assert len(fused._SUMS) == held - 1
 
 
-def test_without_weights_there_are_log_probs_alone():
+def test_without_weights_there_are_log_probs_alone(problem):
     hidden, head, targets, weights = problem()
     done = head_pass(hidden, head, targets)
     assert_close(done.logps, reference(hidden, head, targets, weights, 1.0)[1])
@@ -171,20 +182,20 @@ def test_without_weights_there_are_log_probs_alone():
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_entropy_is_that_of_the_tempered_distribution(temperature):
+def test_entropy_is_that_of_the_tempered_distribution(problem, temperature):
     hidden, head, targets, _ = problem(softcap=3.0)
     done = head_pass(hidden, head, targets, temperature=temperature, entropy=True)
     logps = torch.log_softmax(head_logits(hidden, head) / temperature, dim=-1)
     assert_close(done.entropy, -(logps.exp() * logps).sum(dim=-1))
 
 
-def test_entropy_of_equal_logits_is_the_log_of_their_number():
-    head = Head(torch.zeros(VOCABULARY, WIDTH))
-    done = head_pass(torch.randn(3, WIDTH), head, torch.zeros(3, dtype=torch.long), entropy=True)
-    assert_close(done.entropy, torch.full((3,), float(VOCABULARY)).log())
+def test_entropy_of_equal_logits_is_the_log_of_their_number(device):
+    head, targets = Head(torch.zeros(VOCABULARY, WIDTH, device=device)), torch.arange(3, device=device)
+    done = head_pass(torch.randn(3, WIDTH, device=device), head, targets, entropy=True)
+    assert_close(done.entropy, torch.full((3,), float(VOCABULARY), device=device).log())
 
 
-def test_log_probs_are_not_differentiable_so_nothing_is_trained_twice():
+def test_log_probs_are_not_differentiable_so_nothing_is_trained_twice(problem):
     hidden, head, targets, weights = problem()
     assert not weighted_nll(hidden, head, targets, weights)[1].requires_grad
 
@@ -197,7 +208,7 @@ def pair_loss(logps):
 @pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_token_log_probs_and_their_gradients_are_those_of_the_plain_head(dtype, shape, trains):
+def test_token_log_probs_and_their_gradients_are_those_of_the_plain_head(problem, dtype, shape, trains):
     hidden, head, targets, _ = problem(dtype, **SHAPES[shape], trains=trains)
     logps = token_logps(hidden, head, targets)
     pair_loss(logps).backward()
@@ -222,7 +233,7 @@ def test_token_log_probs_and_their_gradients_are_those_of_the_plain_head(dtype, 
 
 @pytest.mark.parametrize("trains", [True, False], ids=["trained", "frozen"])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_the_gradient_of_token_log_probs_equals_finite_differences(trains, temperature):
+def test_the_gradient_of_token_log_probs_equals_finite_differences(problem, device, trains, temperature):
     hidden, head, targets, _ = problem(**SHAPES["all"], trains=trains)
 
     def each(rows, matrix, shift):
@@ -230,11 +241,12 @@ def test_the_gradient_of_token_log_probs_equals_finite_differences(trains, tempe
 
     plain = kernel.plain_logps(hidden, head, targets, temperature)
     assert_close(each(hidden, *learnt(head)), plain)
-    assert gradcheck(each, (hidden, *learnt(head)))
+    # a GPU adds up in any order
+    assert gradcheck(each, (hidden, *learnt(head)), nondet_tol=0.0 if device.type == "cpu" else 1e-12)
 
 
 @pytest.mark.parametrize("which", ["weight", "bias"])
-def test_of_weight_and_bias_either_may_be_frozen(which):
+def test_of_weight_and_bias_either_may_be_frozen(problem, which):
     hidden, head, targets, weights = problem(bias=True, trains=True)
     wanted = dict(zip(["weight", "bias"], reference(hidden, head, targets, weights, 1.0)[3:], strict=True))
     getattr(head, which).requires_grad_(requires_grad=False)
@@ -249,14 +261,16 @@ def test_of_weight_and_bias_either_may_be_frozen(which):
         getattr(head, other).grad = None
 
 
-def test_a_head_that_trains_under_frozen_states_gets_its_gradient():
+def test_a_head_that_trains_under_frozen_states_gets_its_gradient(problem):
     hidden, head, targets, weights = problem(trains=True)
     (weights * token_logps(hidden.detach(), head, targets)).sum().backward()
     assert_close(head.weight.grad, -reference(hidden, head, targets, weights, 1.0)[3])
 
 
 @pytest.mark.parametrize(("trains", "forward", "backward"), [(False, 3, 0), (True, 3, 3)])
-def test_logits_are_computed_again_only_where_the_head_trains(monkeypatch, trains, forward, backward):
+def test_logits_are_computed_again_only_where_the_head_trains(
+    problem, monkeypatch, trains, forward, backward
+):
     """Three tiles of at most eight of twenty rows; never all of them."""
     rows = []
     tile = fused._Tile
@@ -271,7 +285,7 @@ def test_logits_are_computed_again_only_where_the_head_trains(monkeypatch, train
     assert max(rows) == 8
 
 
-def test_without_gradients_nothing_is_kept():
+def test_without_gradients_nothing_is_kept(problem):
     hidden, head, targets, _ = problem()
     with torch.no_grad():
         assert not token_logps(hidden, head, targets).requires_grad
@@ -279,7 +293,7 @@ def test_without_gradients_nothing_is_kept():
     assert token_logps(hidden, head, targets).requires_grad
 
 
-def test_of_no_rows_there_are_no_log_probs():
+def test_of_no_rows_there_are_no_log_probs(problem):
     hidden, head, targets, _ = problem()
     logps = token_logps(hidden[:0], head, targets[:0])
     logps.sum().backward()
@@ -287,7 +301,7 @@ def test_of_no_rows_there_are_no_log_probs():
     assert not hidden.grad.any()
 
 
-def test_plain_log_probs_are_differentiable():
+def test_plain_log_probs_are_differentiable(problem):
     hidden, head, targets, weights = problem(softcap=2.0)
     loss = -(weights * plain_logps(hidden, head, targets, 0.7)).sum()
     wanted = reference(hidden, head, targets, weights, 0.7)
@@ -295,33 +309,34 @@ def test_plain_log_probs_are_differentiable():
     assert_close(torch.autograd.grad(loss, hidden)[0], wanted[2])
 
 
-def test_huge_logits_stay_finite():
+def test_huge_logits_stay_finite(problem):
     hidden, head, targets, weights = problem(torch.float32)
     done = head_pass(hidden.detach() * 1e4, head, targets, weights)
     assert bool(done.logps.isfinite().all())
     assert bool(done.grad_hidden.isfinite().all())
 
 
-def test_each_label_meets_the_state_before_it():
+def test_each_label_meets_the_state_before_it(device):
     """Row 0 trains tokens 2 and 3, row 1 token 1; the first token has no state that predicts it."""
-    hidden = torch.arange(8.0).view(2, 4, 1)
-    ids = torch.tensor([[10, 11, 12, 13], [20, 21, 22, 23]])
-    mask = torch.tensor([[True, False, True, True], [False, True, False, False]])
+    hidden = torch.arange(8.0, device=device).view(2, 4, 1)
+    ids = torch.tensor([[10, 11, 12, 13], [20, 21, 22, 23]], device=device)
+    mask = torch.tensor([[True, False, True, True], [False, True, False, False]], device=device)
     rows, targets = labelled(hidden, ids, mask)
     assert rows.squeeze(1).tolist() == [1.0, 2.0, 4.0]
     assert targets.tolist() == [12, 13, 21]
 
 
 @pytest.mark.mistake("mask-ignored")
-def test_a_masked_label_changes_nothing_bit_by_bit():
-    hidden = torch.randn(2, 5, WIDTH)
-    head = Head(torch.randn(VOCABULARY, WIDTH))
-    ids = torch.randint(VOCABULARY, (2, 5))
-    mask = torch.tensor([[False, False, True, True, False], [False, True, False, False, True]])
+def test_a_masked_label_changes_nothing_bit_by_bit(device):
+    hidden = torch.randn(2, 5, WIDTH, device=device)
+    head = Head(torch.randn(VOCABULARY, WIDTH, device=device))
+    ids = torch.randint(VOCABULARY, (2, 5), device=device)
+    trained = [[False, False, True, True, False], [False, True, False, False, True]]
+    mask = torch.tensor(trained, device=device)
 
     def loss(labels):
         rows, targets = labelled(hidden, labels, mask)
-        return weighted_nll(rows, head, targets, torch.full(targets.shape, 0.25))[0]
+        return weighted_nll(rows, head, targets, torch.full(targets.shape, 0.25, device=device))[0]
 
     changed = (ids + 1) % VOCABULARY
     assert loss(torch.where(mask, ids, changed)).item() == loss(ids).item()

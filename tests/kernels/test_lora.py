@@ -1,5 +1,7 @@
 """The fused low-rank layer against the layer as it is written down."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -8,21 +10,27 @@ from torch.testing import assert_close
 from gnomon.kernels.lora import lora_linear, plain_lora_linear
 
 
-def problem(dtype=torch.float64, factors=torch.float64, *, bias=True):
+@pytest.fixture
+def problem(device):
+    return partial(drawn, device)
+
+
+def drawn(device, dtype=torch.float64, factors=torch.float64, *, bias=True):
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape, as_=dtype):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(as_)
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device, as_)
 
     x = random(2, 3, 6).requires_grad_()
     down, up = random(4, 6, as_=factors).requires_grad_(), random(5, 4, as_=factors).requires_grad_()
     return x, random(5, 6), random(5) if bias else None, down, up, 0.5
 
 
-def test_worked_numbers():
-    x, weight, down, up = (torch.tensor(v) for v in ([[1.0, 2.0]], [[3.0, 4.0]], [[1.0, -1.0]], [[10.0]]))
+def test_worked_numbers(device):
+    values = [[1.0, 2.0]], [[3.0, 4.0]], [[1.0, -1.0]], [[10.0]]
+    x, weight, down, up = (torch.tensor(value, device=device) for value in values)
     # 1 * 3 + 2 * 4 + 7, and 0.5 * (1 - 2) * 10
-    assert lora_linear(x, weight, torch.tensor([7.0]), down, up, 0.5).item() == 13.0
+    assert lora_linear(x, weight, torch.tensor([7.0], device=device), down, up, 0.5).item() == 13.0
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -34,13 +42,13 @@ def test_worked_numbers():
         (torch.bfloat16, torch.float32, 5e-2),
     ],
 )
-def test_output_and_gradients_are_those_of_the_plain_layer(dtype, factors, tolerance, bias):
+def test_output_and_gradients_are_those_of_the_plain_layer(problem, device, dtype, factors, tolerance, bias):
     ours, theirs = problem(dtype, factors, bias=bias), problem(bias=bias)
     theirs = (*(t if t is None else t.double() for t in theirs[:3]), *theirs[3:])
     got, wanted = lora_linear(*ours), plain_lora_linear(*theirs)
     assert got.dtype == dtype
     assert_close(got, wanted, rtol=tolerance, atol=4 * tolerance, check_dtype=False)
-    upstream = torch.linspace(-1, 1, 30, dtype=torch.float64).view(2, 3, 5)
+    upstream = torch.linspace(-1, 1, 30, dtype=torch.float64, device=device).view(2, 3, 5)
     got.backward(upstream.to(dtype))
     wanted.backward(upstream)
     for mine, other in ((ours[0], theirs[0]), (ours[3], theirs[3]), (ours[4], theirs[4])):
@@ -48,12 +56,12 @@ def test_output_and_gradients_are_those_of_the_plain_layer(dtype, factors, toler
         assert_close(mine.grad, other.grad, rtol=tolerance, atol=4 * tolerance, check_dtype=False)
 
 
-def test_gradient_equals_finite_differences():
+def test_gradient_equals_finite_differences(problem):
     x, weight, bias, down, up, scale = problem()
     assert gradcheck(lambda *free: lora_linear(free[0], weight, bias, *free[1:], scale), (x, down, up))
 
 
-def test_an_input_that_needs_no_gradient_is_left_alone():
+def test_an_input_that_needs_no_gradient_is_left_alone(problem):
     x, *rest = problem()
     x = x.detach()
     lora_linear(x, *rest).sum().backward()

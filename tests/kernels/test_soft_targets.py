@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -24,18 +25,24 @@ LAYERS = {
 def tiles(request, monkeypatch):
     """Tiles of eight rows, and the vocabulary of these tests in parts, and as a whole."""
     monkeypatch.setattr(fused, "ROWS", 8)
-    monkeypatch.setattr(fused, "HELD", request.param)
+    for held in ("HELD", "HELD_ON_DEVICE"):
+        monkeypatch.setattr(fused, held, request.param)
 
 
-def problem(dtype=torch.float64, layer="plain", *, kind="top", trains=True):
+@pytest.fixture
+def problem(device):
+    return partial(drawn, device)
+
+
+def drawn(device, dtype=torch.float64, layer="plain", *, kind="top", trains=True):
     """A head in tiles of 8 rows, hidden states, a teacher's distributions, and weights of both signs."""
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device, dtype)
 
     more = {
-        k: v.to(dtype, copy=True).requires_grad_(trains) if isinstance(v, torch.Tensor) else v
+        k: v.to(device, dtype, copy=True).requires_grad_(trains) if isinstance(v, torch.Tensor) else v
         for k, v in LAYERS[layer].items()
     }
     head = Head(random(VOCABULARY, WIDTH).requires_grad_(trains), tile_bytes=1, **more)
@@ -65,7 +72,7 @@ def reference(hidden, head, targets, weights, temperature):
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("kind", ["top", "dense"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_loss_and_gradients_are_those_of_the_plain_head(dtype, kind, layer, temperature):
+def test_loss_and_gradients_are_those_of_the_plain_head(problem, dtype, kind, layer, temperature):
     hidden, head, targets, weights = problem(dtype, layer, kind=kind)
     loss, each = soft_nll(hidden, head, targets, weights, temperature)
     (3.0 * loss).backward()
@@ -83,7 +90,7 @@ def test_loss_and_gradients_are_those_of_the_plain_head(dtype, kind, layer, temp
 
 
 @pytest.mark.parametrize("kind", ["top", "dense"])
-def test_the_plain_loss_is_the_same(kind):
+def test_the_plain_loss_is_the_same(problem, kind):
     hidden, head, targets, weights = problem(layer="all", kind=kind)
     loss = plain_soft_nll(hidden, head, targets, weights, 0.7)
     wanted = reference(hidden, head, targets, weights, 0.7)
@@ -91,7 +98,7 @@ def test_the_plain_loss_is_the_same(kind):
     assert_close(torch.autograd.grad(loss, hidden)[0], wanted[2])
 
 
-def test_gradient_equals_finite_differences():
+def test_gradient_equals_finite_differences(problem):
     hidden, head, targets, weights = problem(layer="all")
 
     def loss(rows, matrix, shift):
@@ -100,39 +107,39 @@ def test_gradient_equals_finite_differences():
     assert gradcheck(loss, (hidden, head.weight, head.bias))
 
 
-def test_one_certain_word_is_a_label_bit_by_bit():
+def test_one_certain_word_is_a_label_bit_by_bit(problem, device):
     hidden, head, _, weights = problem(torch.float32)
-    labels = torch.arange(ROWS)
+    labels = torch.arange(ROWS, device=device)
     loss, logps = weighted_nll(hidden, head, labels, weights)
     dense = torch.nn.functional.one_hot(labels, VOCABULARY).float()
-    for targets in (certain(labels), SoftTargets(torch.ones(ROWS, 1), labels[:, None])):
+    for targets in (certain(labels), SoftTargets(torch.ones(ROWS, 1, device=device), labels[:, None])):
         soft, each = soft_nll(hidden, head, targets, weights)
         assert soft.item() == loss.item()
         assert torch.equal(each, -logps)
     assert_close(soft_nll(hidden, head, SoftTargets(dense), weights)[0], loss)
 
 
-def test_a_word_named_twice_counts_twice_and_a_row_of_which_nothing_is_known_not_at_all():
+def test_a_word_named_twice_counts_twice_and_a_row_of_which_nothing_is_known_not_at_all(problem, device):
     hidden, head, _, weights = problem()
     one, two = (
-        SoftTargets(torch.tensor([probs] * ROWS), torch.tensor([ids] * ROWS))
+        SoftTargets(*(torch.tensor([each] * ROWS, device=device) for each in (probs, ids)))
         for probs, ids in (([0.75, 0.0], [4, 9]), ([0.25, 0.5], [4, 4]))
     )
     assert_close(soft_nll(hidden, head, two, weights)[0], soft_nll(hidden, head, one, weights)[0])
-    known = torch.ones(ROWS, 1)
+    known = torch.ones(ROWS, 1, device=device)
     known[3:] = 0.0
-    done = head_pass(hidden, head, SoftTargets(known, torch.zeros(ROWS, 1, dtype=torch.long)), weights)
+    done = head_pass(hidden, head, SoftTargets(known, torch.zeros_like(known, dtype=torch.long)), weights)
     assert not done.logps[3:].any()
     assert not done.grad_hidden[3:].any()
     assert bool(done.grad_hidden[:3].any())
 
 
-def test_the_teacher_s_own_distribution_costs_its_entropy_and_pulls_nowhere():
+def test_the_teacher_s_own_distribution_costs_its_entropy_and_pulls_nowhere(device):
     """Half and half of two words whose logits are equal and all others' far below."""
-    weight = torch.tensor([[1.0], [1.0], [-1.0]], dtype=torch.float64)
-    hidden = torch.full((1, 1), 100.0, dtype=torch.float64, requires_grad=True)
-    targets = SoftTargets(torch.tensor([[0.5, 0.5]]), torch.tensor([[0, 1]]))
-    loss, each = soft_nll(hidden, Head(weight), targets, torch.ones(1))
+    weight = torch.tensor([[1.0], [1.0], [-1.0]], dtype=torch.float64, device=device)
+    hidden = torch.full((1, 1), 100.0, dtype=torch.float64, device=device, requires_grad=True)
+    targets = SoftTargets(*(torch.tensor([each], device=device) for each in ([0.5, 0.5], [0, 1])))
+    loss, each = soft_nll(hidden, Head(weight), targets, torch.ones(1, device=device))
     loss.backward()
     assert loss.item() == each.item() == pytest.approx(math.log(2))
     assert hidden.grad.item() == pytest.approx(0.0, abs=1e-12)

@@ -108,3 +108,19 @@ def test_what_is_saved_does_not_name_it(tmp_path):
     assert lm.model.config._attn_implementation == NAME
     save_model(lm, tmp_path, "")
     assert NAME not in json.dumps(json.loads((tmp_path / "config.json").read_text()))
+
+
+@pytest.mark.parametrize("queries", [1, LENGTH])
+@pytest.mark.parametrize("masked", [True, False])
+def test_what_is_elsewhere_than_on_a_processor_is_left_to_torch(queries, masked, monkeypatch):
+    """A model read into the host's memory may go to a GPU; here it goes to where tensors are but shapes."""
+    monkeypatch.setattr(module, "attend", None)
+    monkeypatch.setattr(module, "attend_once", None)
+    layer = random_model("llama").model.layers[0].self_attn
+    query, key, value = (
+        torch.empty(ROWS, heads, length, 8, device="meta")
+        for heads, length in ((4, queries), (2, LENGTH), (2, LENGTH))
+    )
+    mask = torch.ones(ROWS, 1, queries, LENGTH, dtype=torch.bool, device="meta") if masked else None
+    found, _ = module.attention(layer, query, key, value, mask)
+    assert found.shape == (ROWS, queries, 4, 8)

@@ -59,6 +59,16 @@ def test_the_same_seed_gives_the_same_adapters_and_leaves_the_random_state_alone
     assert any(not torch.equal(one[name], third[name]) for name in one)
 
 
+def test_adapters_are_drawn_on_the_processor_and_a_gpu_draws_on_as_it_would(monkeypatch):
+    """With a stand-in for the driver, so that this runs anywhere."""
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    adapted()
+    assert not seeded
+    torch.manual_seed(torch.initial_seed())
+    assert seeded, "which is what would be seen"
+
+
 def test_every_linear_layer_of_the_body_and_nothing_else_trains():
     lm = adapted()
     trained = [n for n, p in lm.model.named_parameters() if p.requires_grad]

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from architectures import NAMES, language_model
+from architectures import NAMES, language_model, random_model
 from engines import engine, random_prompts, same
 from objectives import build
 from peft.tuners.lora import LoraLayer
@@ -43,8 +43,8 @@ def by_the_model(it, sample, temperature=1.0):
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.mistake("ratio-of-another-distribution")
-def test_log_probs_are_those_of_the_training_forward(name, temperature):
-    it = engine(name)
+def test_log_probs_are_those_of_the_training_forward(device, name, temperature):
+    it = engine(model=random_model(name).to(device))
     samples = it.sample(PROMPTS, Sampling(12, temperature), SEEDS)
     wanted = sequence_logps(
         it.lm, [s.prompt_ids for s in samples], [s.response_ids for s in samples], temperature

@@ -176,15 +176,9 @@ def drawn_again(folder, device):
     return first, torch.rand(8, device=device)
 
 
-def test_random_draws_go_on_from_a_checkpoint(tmp_path):
-    first, again = drawn_again(tmp_path, "cpu")
-    assert torch.equal(first, again)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_random_draws_of_a_gpu_go_on_from_a_checkpoint(tmp_path):
-    torch.rand(1, device="cuda")
-    first, again = drawn_again(tmp_path, "cuda")
+def test_random_draws_go_on_from_a_checkpoint(tmp_path, device):
+    torch.rand(1, device=device)
+    first, again = drawn_again(tmp_path, device)
     assert torch.equal(first, again)
 
 

@@ -21,11 +21,11 @@ def attention(
 ) -> tuple[Tensor, None]:
     """[batch, heads, queries, width] and fewer heads of keys and values -> [batch, queries, heads, width].
 
-    Long rows, masks that differ by head and what is `BEYOND` the kernel are left to torch, as the
-    implementation "sdpa" of transformers has them; so are single queries, as rows of one head.
+    Long rows, masks that differ by head, what is `BEYOND` the kernel and what a GPU computes are left to
+    torch, as the implementation "sdpa" of transformers has them; so are single queries, as rows of one head.
     """
     queries, keys = query.shape[2], key.shape[2]
-    able = not any(more.get(name) for name in BEYOND)
+    able = query.device.type == "cpu" and not any(more.get(name) for name in BEYOND)
     able = able and (attention_mask is None or attention_mask.shape[1] == 1)
     scale = more.get("scaling") or query.shape[-1] ** -0.5
     if able and queries == 1:

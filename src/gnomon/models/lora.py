@@ -32,7 +32,7 @@ def add_lora(lm: LanguageModel, settings: LoraSettings, seed: int) -> LanguageMo
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # of the processor, where weights are drawn
         model = get_peft_model(lm.model, config)
     model.peft_config[TRAINED].base_model_name_or_path = lm.ref
     return fused(LanguageModel(model, lm.tokenizer, lm.template, lm.ref))

@@ -36,5 +36,5 @@ def tiny_model(seed: int, dtype: torch.dtype) -> LlamaForCausalLM:
         bos_token_id=2,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return LlamaForCausalLM(config).to(dtype)
