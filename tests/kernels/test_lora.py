@@ -71,13 +71,13 @@ def test_an_input_that_needs_no_gradient_is_left_alone(problem):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.mistake("adapters-merged-to-sample")
-def test_an_update_smaller_than_an_output_s_last_bit_is_there_on_average(bias):
+def test_an_update_smaller_than_an_output_s_last_bit_is_there_on_average(problem, device, bias):
     """As first updates are in bfloat16: forwards and backwards, by what of them is in the difference."""
     x, weight, shift, down, up, scale = problem(torch.bfloat16, torch.float32)
     generator = torch.Generator().manual_seed(1)
-    x = torch.randn(400, 6, generator=generator).to(torch.bfloat16).requires_grad_()
+    x = torch.randn(400, 6, generator=generator).to(device, torch.bfloat16).requires_grad_()
     shift = shift if bias else None
-    upstream = torch.randn(400, 5, generator=generator).to(torch.bfloat16)
+    upstream = torch.randn(400, 5, generator=generator).to(device, torch.bfloat16)
     found = []
     for part in (0.0, 5e-4):
         output = lora_linear(x, weight, shift, down, up * part, scale)
