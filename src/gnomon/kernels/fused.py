@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from gnomon.kernels.head import Head, SoftTargets, certain, finished, parts, wide
+from gnomon.kernels.head import Head, SoftTargets, certain, finished, less, parts, wide
 
 ROWS = 1024
 """Rows read together: the more there are, the fewer times the head's weights are read."""
@@ -130,6 +130,7 @@ class _Tile:
         self.total, mean = torch.zeros_like(self.top), torch.zeros_like(self.top)
         self.pull = torch.zeros_like(hidden, dtype=dtype) if slopes and self.own is not None else None
         self.kept: list[tuple[slice, Tensor, Tensor]] = []
+        self.near = self._near()
         for words, named in self._parts():
             logits = self._logits(words)
             if self.own is None:
@@ -214,8 +215,17 @@ class _Tile:
 
     def _logits(self, words: slice) -> Tensor:
         """Of some words, over the temperature; in a tensor of their own."""
-        logits = finished(self.hidden @ self.head.weight[words].T, words, self.head)
+        products = less(self.hidden, self.head.weight[words], self.near)
+        logits = finished(products, words, self.head, self.near)
         return logits if self.temperature == 1 else logits / self.temperature
+
+    def _near(self) -> Tensor | None:
+        """The product of each row's first target, where products are narrower than their sums."""
+        ids, hidden = self.targets.ids, self.hidden
+        if ids is None or hidden.dtype == self.top.dtype:
+            return None
+        rows = self.head.weight.detach()[ids[:, 0]].to(self.top.dtype)
+        return torch.linalg.vecdot(hidden.to(self.top.dtype), rows)[:, None].to(hidden.dtype)
 
     def _parts(self) -> Iterator[tuple[slice, "_Named"]]:
         """The vocabulary in parts, and which targets are words of each."""

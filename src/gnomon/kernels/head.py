@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gnomon.kernels.packed import Product
+from gnomon.kernels.packed import Sum
 
 PART = 8192
 """Words looked at together: of 128 rows their logits take 4 MiB, which a processor's cache holds."""
@@ -47,12 +47,26 @@ class Head:
     scale: float = 1.0
     softcap: float | None = None
     tile_bytes: int | None = None
-    product: Product | None = None
-    """Multiplies with the weight, faster than is written here."""
+    added: Sum | None = None
+    """(h, y) -> y + h @ weight.T, faster than is written here."""
 
-    def products(self, hidden: Float[Tensor, "rows width"]) -> Float[Tensor, "rows vocab"]:
-        """h @ weight.T, in the dtype of both."""
-        return hidden @ self.weight.T if self.product is None else self.product(hidden)
+    def products(
+        self, hidden: Float[Tensor, "rows width"], near: Float[Tensor, "rows 1"] | None = None
+    ) -> Float[Tensor, "rows vocab"]:
+        """h @ weight.T less `near`, rounded once to the dtype of both."""
+        if self.added is None:
+            return less(hidden, self.weight, near)
+        if near is None:
+            near = hidden.new_zeros(len(hidden), 1)
+        return self.added(hidden, (-near).expand(-1, len(self.weight)).contiguous())
+
+    @torch.no_grad()
+    def near(self, hidden: Float[Tensor, "rows width"]) -> Float[Tensor, "rows 1"] | None:
+        """The largest product among the first words, which are the most frequent, where products are narrower
+        than their sums."""
+        if hidden.dtype == wide(hidden.dtype):
+            return None
+        return (hidden @ self.weight[:PART].T).amax(dim=-1, keepdim=True)
 
     @property
     def trains(self) -> bool:
@@ -97,13 +111,36 @@ def certain(targets: Int[Tensor, "rows"]) -> SoftTargets:
 
 def head_logits(hidden: Float[Tensor, "rows width"], head: Head) -> Float[Tensor, "rows vocab"]:
     """The plain head, float32 (float64 for a float64 model): the reference for what is fused below."""
-    return finished(head.products(hidden), slice(None), head)
+    near = head.near(hidden)
+    return finished(head.products(hidden, near), slice(None), head, near)
 
 
-def finished(products: Float[Tensor, "rows words"], words: slice | Tensor, head: Head) -> Tensor:
-    """Logits (`wide`) of some of the vocabulary's words from the products of their weights, in whose dtype
-    those are; `words` are a slice of the vocabulary, or ids [rows, words]."""
+def less(
+    hidden: Float[Tensor, "rows width"],
+    weight: Float[Tensor, "words width"],
+    near: Float[Tensor, "rows 1"] | None,
+) -> Float[Tensor, "rows words"]:
+    """h @ weight.T less `near`, rounded once to the dtype of both.
+
+    A bfloat16 logit of 20 is right to 0.06. Less a number near it, which is added again in a `wide` dtype, it
+    is right to a hundredth of that, and so are log-probs: what rounding moves is words far below.
+    """
+    if near is None:
+        return hidden @ weight.T
+    return (-near).expand(-1, len(weight)).contiguous().addmm_(hidden, weight.T)
+
+
+def finished(
+    products: Float[Tensor, "rows words"],
+    words: slice | Tensor,
+    head: Head,
+    near: Float[Tensor, "rows 1"] | None = None,
+) -> Float[Tensor, "rows words"]:
+    """Logits (`wide`) of some of the vocabulary's words from the products of their weights less `near`, in
+    whose dtype those are; `words` are a slice of the vocabulary, or ids [rows, words]."""
     logits = products.to(wide(products.dtype))
+    if near is not None:
+        logits = logits + near
     if head.bias is not None:
         logits = logits + head.bias[words].to(logits.dtype)
     if head.scale != 1.0:

@@ -35,7 +35,10 @@ def sample_states(
     """What `sample_tokens` gives for the head's logits, which without filters are never held as a whole."""
     if temperature > 0 and (top_k is not None or top_p is not None):
         return sample_tokens(head_logits(hidden, head), uniform, temperature, top_k, top_p)
-    return _sampled(head.products(hidden), partial(finished, head=head), uniform, temperature)
+    near = head.near(hidden)
+    return _sampled(
+        head.products(hidden, near), partial(finished, head=head, near=near), uniform, temperature
+    )
 
 
 def sample_tokens(

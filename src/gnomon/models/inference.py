@@ -46,7 +46,7 @@ def ready_head(model: Any) -> Head:
     """The output head, its weight laid out as it is now; it trains nothing."""
     head = output_head(model)
     bias = None if head.bias is None else head.bias.detach()
-    return replace(head, weight=head.weight.detach(), bias=bias, product=linear(head.weight))
+    return replace(head, weight=head.weight.detach(), bias=bias, added=added(head.weight))
 
 
 def _forward(module: nn.Module) -> Callable[..., Tensor] | None:
