@@ -225,7 +225,8 @@ class _Tile:
         if ids is None or hidden.dtype == self.top.dtype:
             return None
         rows = self.head.weight.detach()[ids[:, 0]].to(self.top.dtype)
-        return torch.linalg.vecdot(hidden.to(self.top.dtype), rows)[:, None].to(hidden.dtype)
+        near: Tensor = torch.linalg.vecdot(hidden.to(self.top.dtype), rows)[:, None].to(hidden.dtype)
+        return near
 
     def _parts(self) -> Iterator[tuple[slice, "_Named"]]:
         """The vocabulary in parts, and which targets are words of each."""
