@@ -97,11 +97,14 @@ def plain_linear(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor
     return lambda x: functional.linear(x, weight, bias)
 
 
+def plain_added(weight: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda x, y: torch.addmm(y, x, weight.detach().T)
+
+
 @contextmanager
 def laid_out_anew() -> Iterator[None]:
     """Inside the block weights are multiplied with as they are."""
-    plain = lambda weight: lambda x, y: torch.addmm(y, x, weight.detach().T)  # noqa: E731
-    with replaced(inference, "linear", plain_linear), replaced(inference, "added", plain):
+    with replaced(inference, "linear", plain_linear), replaced(inference, "added", plain_added):
         yield
 
 

@@ -53,12 +53,8 @@ class Head:
     def products(
         self, hidden: Float[Tensor, "rows width"], near: Float[Tensor, "rows 1"] | None = None
     ) -> Float[Tensor, "rows vocab"]:
-        """h @ weight.T less `near`, rounded once to the dtype of both."""
-        if self.added is None:
-            return less(hidden, self.weight, near)
-        if near is None:
-            near = hidden.new_zeros(len(hidden), 1)
-        return self.added(hidden, (-near).expand(-1, len(self.weight)).contiguous())
+        """`less` of the whole vocabulary."""
+        return less(hidden, self.weight, near, self.added)
 
     @torch.no_grad()
     def near(self, hidden: Float[Tensor, "rows width"]) -> Float[Tensor, "rows 1"] | None:
@@ -119,15 +115,17 @@ def less(
     hidden: Float[Tensor, "rows width"],
     weight: Float[Tensor, "words width"],
     near: Float[Tensor, "rows 1"] | None,
+    added: Sum | None = None,
 ) -> Float[Tensor, "rows words"]:
-    """h @ weight.T less `near`, rounded once to the dtype of both.
+    """h @ weight.T less `near`, rounded once to the dtype of both; by `added`, where the weight has that.
 
     A bfloat16 logit of 20 is right to 0.06. Less a number near it, which is added again in a `wide` dtype, it
     is right to a hundredth of that, and so are log-probs: what rounding moves is words far below.
     """
     if near is None:
         return hidden @ weight.T
-    return (-near).expand(-1, len(weight)).contiguous().addmm_(hidden, weight.T)
+    below = (-near).expand(-1, len(weight)).contiguous()
+    return below.addmm_(hidden, weight.T) if added is None else added(hidden, below)
 
 
 def finished(
