@@ -25,6 +25,7 @@ from gnomon.kernels import attention as products
 from gnomon.kernels import fused, head
 from gnomon.kernels.allocator import settle as settle_memory
 from gnomon.kernels.norm import plain_rms_norm
+from gnomon.kernels.rare import RareWords
 from gnomon.models import attention, inference, lora, settle
 from gnomon.models.load import LanguageModel, load
 from gnomon.pipeline.lineage import software
@@ -118,6 +119,9 @@ TECHNIQUES = {
     "a part of the vocabulary at a time, in training": Technique(
         "training", lambda: replaced(fused, "HELD", 1 << 40)
     ),
+    "rare words' pull taken together": Technique(
+        "training", lambda: replaced(RareWords, "likely", lambda own, pulls, weight, shrunk: (pulls, weight))
+    ),
     "micro-batches of like length": Technique("training", lambda: replaced(sft, "by_length", as_they_come)),
     "adapters fused into their layers": Technique(
         "training", lambda: replaced(lora, "only_adapter", lambda layer: None)
@@ -210,6 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count")
+    parser.add_argument("--only", nargs="+", choices=TECHNIQUES, metavar="NAME", default=list(TECHNIQUES))
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
     options = parser.parse_args()
     settled = settle_memory()
@@ -220,7 +225,7 @@ def main() -> None:
         "allocator_settled": settled,
         "hardware": hardware(),
         "software": software(),
-        "techniques": measure(options.model, options.rounds, list(TECHNIQUES)),
+        "techniques": measure(options.model, options.rounds, options.only),
     }
     write_json(options.out, results)
 

@@ -36,6 +36,7 @@ NAMES = (
     "the head's gradient in its forward pass",
     "the head only where a label is",
     "a part of the vocabulary at a time, in training",
+    "rare words' pull taken together",
     "micro-batches of like length",
     "adapters fused into their layers",
     "attention as whole products",

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gnomon.kernels.head import Head, SoftTargets, certain, finished, less, parts, wide
+from gnomon.kernels.rare import RareWords
 
 ROWS = 1024
 """Rows read together: the more there are, the fewer times the head's weights are read."""
@@ -105,9 +106,9 @@ class _Tile:
     """Some rows against the whole vocabulary, read once, a part of the words at a time.
 
     Sums over words are of exponentials below the highest logit so far, and shrink when a higher one comes
-    (arXiv:1805.02867). With `slopes` the same exponentials are multiplied by the head's weights at once: what
-    this sums to is the gradient by the hidden states, but for a factor a row and the targets' own share. They
-    are kept where the head trains, for its gradient.
+    (arXiv:1805.02867). With `slopes` the same exponentials are multiplied by the head's weights at once, the
+    rare words' together: what this sums to is the gradient by the hidden states, but for a factor a row and
+    the targets' own share. All of them are kept where the head trains, for its gradient.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class _Tile:
         self.total, mean = torch.zeros_like(self.top), torch.zeros_like(self.top)
         self.pull = torch.zeros_like(hidden, dtype=dtype) if slopes and self.own is not None else None
         self.kept: list[tuple[slice, Tensor, Tensor]] = []
+        self.rare = RareWords(hidden.dtype, len(head.weight), torch.zeros_like(self.top))
         self.near = self._near()
         for words, named in self._parts():
             logits = self._logits(words)
@@ -148,7 +150,7 @@ class _Tile:
                 each = each if capped is None else each.mul_(capped)
                 # of what is near 1 little is left: not from rounded ones, but in `gradients`
                 each[named.rows, named.words] = 0
-                self._pull(words, each.to(hidden.dtype), top, shrunk)
+                self._pull(words, each, top, shrunk)
             self.top = top
         self.lse = self.top + self.total.log()
         self.entropy = (self.lse - mean / self.total).squeeze(1) if entropy else None
@@ -204,9 +206,12 @@ class _Tile:
     def _pull(self, words: slice, each: Tensor, top: Tensor, shrunk: Tensor) -> None:
         """Add what these words' exponentials below `top` pull the hidden states by."""
         assert self.pull is not None
-        self.pull.mul_(shrunk).add_(each @ self.head.weight[words])
+        dtype, weight = self.hidden.dtype, self.head.weight[words]
         if self.head.trains:
-            self.kept.append((words, each, top))
+            self.kept.append((words, each.to(dtype), top))
+        if dtype != each.dtype:
+            each, weight = self.rare.likely(each, weight, shrunk)
+        self.pull.mul_(shrunk).add_(each.to(dtype) @ weight)
 
     def _capped(self, logits: Tensor) -> Tensor | None:
         """What a soft cap leaves of the gradient, by what it made of the logits."""

@@ -138,7 +138,7 @@ def finished(
     whose dtype those are; `words` are a slice of the vocabulary, or ids [rows, words]."""
     logits = products.to(wide(products.dtype))
     if near is not None:
-        logits = logits + near
+        logits += near
     if head.bias is not None:
         logits = logits + head.bias[words].to(logits.dtype)
     if head.scale != 1.0:
