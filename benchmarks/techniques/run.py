@@ -26,7 +26,7 @@ from gnomon.kernels import fused, head
 from gnomon.kernels.allocator import settle as settle_memory
 from gnomon.kernels.norm import plain_rms_norm
 from gnomon.kernels.rare import RareWords
-from gnomon.models import attention, inference, lora, settle
+from gnomon.models import attention, fuse, inference, lora, settle
 from gnomon.models.load import LanguageModel, load
 from gnomon.pipeline.lineage import software
 from gnomon.rollouts import decoding
@@ -124,7 +124,7 @@ TECHNIQUES = {
     ),
     "micro-batches of like length": Technique("training", lambda: replaced(sft, "by_length", as_they_come)),
     "adapters fused into their layers": Technique(
-        "training", lambda: replaced(lora, "only_adapter", lambda layer: None)
+        "training", lambda: replaced(fuse, "only_adapter", lambda layer: None)
     ),
     "attention as whole products": Technique("training", lambda: replaced(attention, "LONGEST", 0)),
     "queries held against what they see alone": Technique(

@@ -67,6 +67,18 @@ def test_full_weights_come_back(base, tmp_path):
     assert again.stop_ids == base.stop_ids
 
 
+@pytest.mark.mistake("adapters-merged-to-sample")
+def test_saved_adapters_give_to_the_bit_what_the_trained_model_gives_in_bfloat16(tmp_path):
+    lm = add_lora(load("tiny:0", dtype="bfloat16"), LoraSettings(rank=2), seed=0)
+    with torch.no_grad():
+        for name, parameter in lm.model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
+    save_model(lm, tmp_path / "adapters", "card")
+    again = load(f"path:{tmp_path / 'adapters'}", dtype="bfloat16")
+    assert torch.equal(logits(again), logits(lm))
+
+
 @pytest.mark.parametrize("adapters", [False, True])
 def test_the_template_that_was_trained_with_is_saved_and_loaded(base, tmp_path, adapters):
     base.tokenizer.chat_template = OTHER

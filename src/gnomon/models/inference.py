@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from gnomon.kernels.head import Head
 from gnomon.kernels.packed import added, linear
+from gnomon.models.fuse import only_adapter
 from gnomon.models.heads import body, output_head, without_dropout
-from gnomon.models.lora import only_adapter
 from gnomon.models.shards import whole
 
 

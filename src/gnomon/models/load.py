@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gnomon.errors import ConfigError, ModelError
 from gnomon.models import gguf, tiny
+from gnomon.models.fuse import fused
 from gnomon.models.reference import ModelRef, parse_model_ref
 from gnomon.models.settle import settled
 from gnomon.models.templates import Template
@@ -113,7 +114,7 @@ def with_adapter(base: LanguageModel, folder: Path, *, trainable: bool = False) 
     if template.exists():
         base.tokenizer.chat_template = template.read_text(encoding="utf-8")
     return LanguageModel(
-        model if trainable else model.eval(),
+        fused(model if trainable else model.eval()),
         base.tokenizer,
         Template(base.tokenizer, sorted(base.stop_ids)),
         base.ref,

@@ -1,19 +1,16 @@
 """Adapters: putting them on, keeping a frozen copy as the reference, taking them off for a while."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, get_peft_model
-from peft.tuners.lora import Linear as LoraLinear
-from torch import Tensor, nn
 
 from gnomon.config import LoraSettings, ModelSettings
 from gnomon.errors import ConfigError, ModelError
-from gnomon.kernels.lora import lora_linear
+from gnomon.models.fuse import fused
 from gnomon.models.load import LanguageModel, adapter_base, load, resolve, with_adapter
 from gnomon.models.recompute import recompute_layers
 from gnomon.models.reference import parse_model_ref
@@ -35,36 +32,7 @@ def add_lora(lm: LanguageModel, settings: LoraSettings, seed: int) -> LanguageMo
         torch.default_generator.manual_seed(seed)  # of the processor, where weights are drawn
         model = get_peft_model(lm.model, config)
     model.peft_config[TRAINED].base_model_name_or_path = lm.ref
-    return fused(LanguageModel(model, lm.tokenizer, lm.template, lm.ref))
-
-
-def fused(lm: LanguageModel) -> LanguageModel:
-    """The same model, its plain LoRA layers computed by the fused kernel; peft still owns the weights."""
-    for module in lm.model.modules():
-        if isinstance(module, LoraLinear) and type(module.get_base_layer()) is nn.Linear:
-            module.forward = partial(_fused_forward, module, module.forward)
-    return lm
-
-
-def only_adapter(layer: Any) -> tuple[Tensor, Tensor, float] | None:
-    """Both factors and the scale of the update, where the layer computes what `kernels.lora` does: one
-    adapter, no dropout, no variant, nothing merged."""
-    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
-        return None
-    name = layer.active_adapters[0]
-    if name not in layer.lora_A or layer.lora_variant or layer.lora_bias[name]:
-        return None
-    if layer.training and not isinstance(layer.lora_dropout[name], nn.Identity):
-        return None
-    return layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name]
-
-
-def _fused_forward(layer: Any, plain: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """The kernel where it computes what peft would."""
-    adapter = None if args or kwargs else only_adapter(layer)
-    if adapter is None:
-        return plain(x, *args, **kwargs)
-    return lora_linear(x, layer.base_layer.weight, layer.base_layer.bias, *adapter)
+    return LanguageModel(fused(model), lm.tokenizer, lm.template, lm.ref)
 
 
 def load_trainable(ref: str, settings: ModelSettings, seed: int) -> LanguageModel:
@@ -80,7 +48,7 @@ def _to_train(ref: str, settings: ModelSettings, seed: int) -> LanguageModel:
     if isinstance(source, Path) and (source / "adapter_config.json").exists():
         _expect_adapters(source, settings)
         base = load(adapter_base(source), dtype=settings.dtype, device=settings.loaded_to)
-        return fused(with_adapter(base, source, trainable=True))
+        return with_adapter(base, source, trainable=True)
     if settings.lora is not None:
         return add_lora(load(ref, dtype=settings.dtype, device=settings.loaded_to), settings.lora, seed)
     return load(ref, dtype=settings.dtype, device=settings.loaded_to)
