@@ -69,6 +69,15 @@ def test_responses_of_one_length_keep_their_scores():
     assert length_neutral([1.0, 2.0], [9, 9], 2) == [1.0, 2.0]
 
 
+def test_samples_of_one_score_are_not_told_apart_by_what_length_is_worth_elsewhere():
+    """Nor do they make it worth less there: a slope of 2, whatever stands beside."""
+    lengths, log = [3, 7, 3, 7], np.log1p([3, 7])
+    found = length_neutral([0.5, 0.5, *(2.0 * log)], lengths, 2)
+    assert found == pytest.approx([0.5, 0.5, *[2.0 * log.mean()] * 2])
+    assert found[0] == found[1]
+    assert length_neutral([0.1] * 4, lengths, 2) == [0.1] * 4
+
+
 def test_both_guards_come_before_the_penalties():
     samples = [sample(response=(60, 61, 1)), sample(response=(60, 61, 1), ended=False)]
     settings = PolicySettings(samples=2, score_bound=1.0, optim={"batch_size": 2})

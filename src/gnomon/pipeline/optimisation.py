@@ -100,7 +100,7 @@ def policy_stage(
         recipe, start, policy=seen(settings), rewards=digests(settings), red_team=red_team
     )
     chosen = dict(chosen) | ({"second": second.digest} if second and not second.artefact else {})
-    return Stage("policy", 4, chosen, {"data": given, **payers.inputs, **start.inputs}, run)
+    return Stage("policy", 5, chosen, {"data": given, **payers.inputs, **start.inputs}, run)
 
 
 def _check(recipe: Recipe, settings: PolicySettings, payers: Payers) -> None:

@@ -237,10 +237,13 @@ def length_neutral(scores: Sequence[float], lengths: Sequence[int], samples: int
     """Scores less what length alone explains of them, within prompts; means of prompts stay as they are.
 
     The slope is that of a regression of score on log length over all samples, each measured from the mean of
-    its prompt's `samples` neighbours. A policy that is paid so gains nothing from length as such.
+    its prompt's `samples` neighbours. A policy that is paid so gains nothing from length as such. Prompts
+    whose samples have one score are left out of it and left as they are: length explains nothing of them, and
+    what was taken off for it would be all that tells them apart.
     """
     score = np.reshape(np.asarray(scores, dtype=float), (-1, samples))
     length = np.reshape(np.log1p(np.asarray(lengths, dtype=float)), (-1, samples))
-    off = length - length.mean(axis=1, keepdims=True)
-    slope = slope_within(score, length)
+    mixed = score.max(axis=1) > score.min(axis=1)
+    off = (length - length.mean(axis=1, keepdims=True)) * mixed[:, None]
+    slope = slope_within(score[mixed], length[mixed])
     return [float(value) for value in (score - slope * off).ravel()]
