@@ -5,12 +5,14 @@ import math
 from collections import Counter
 
 import pytest
+import torch
 from serving import body, cut, hang, lettered, status
 
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.errors import ConfigError
 from gnomon.judges.asking import RETRIES
 from gnomon.models.load import load
+from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.pipeline.direct import direct_scorer
 from gnomon.pipeline.paying import Payers, Paying, digests
 from gnomon.pipeline.stage import Artefact
@@ -48,6 +50,22 @@ def opened(lm, folder, source, *, budget=None, **term):
     payers = Payers(direct=Artefact("abc", "direct", folder))
     (only,) = Paying(recipe, settings, START, payers, lm, PROMPTS, folder).terms(None).terms
     return only.reward
+
+
+def test_doubt_makes_rewards_lower_and_costs_higher(lm, tmp_path):
+    """Members that say 0, 2 and 4 of everything, of whom the strictest is asked."""
+    model = RewardModel(lm, heads=3)
+    with torch.no_grad():
+        model.score.bias.copy_(torch.tensor([0.0, 2.0, 4.0]))
+    own = ({"name": "paid"}, {"name": "fined", "weight": -1}, {"at_most": 1}, {"name": "kept", "at_least": 1})
+    rewards = tuple({"source": "model", **term} for term in own)
+    settings = PolicySettings(rewards=rewards, ensemble={"combine": "worst"})
+    paying = Paying(Recipe(policy=settings), settings, START, Payers(), lm, PROMPTS, tmp_path)
+    terms = paying.terms(Scorer(lm, model))
+    (said,) = terms(SAMPLES[:1])
+    assert said.values == (0.0, 4.0, 4.0, 0.0)
+    assert terms.score(said.values) == -4.0
+    assert terms.costs(said.values) == (3.0, 1.0)
 
 
 def judge(lm, folder, server, **more):

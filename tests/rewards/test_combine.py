@@ -110,19 +110,20 @@ def test_the_reward_reads_exactly_the_ids_that_were_sampled():
 
 
 @pytest.mark.parametrize(
-    ("combine", "worth"),
+    ("own", "worth"),
     [
-        ("mean", 2.0),
-        ("worst", 0.0),
-        ("mean_minus_std", 2.0 - 0.25 * math.sqrt(8 / 3)),
-        ("mean_minus_variance", 2.0 - 0.25 * 8 / 3),
+        ({"combine": "mean"}, 2.0),
+        ({"combine": "worst"}, 0.0),
+        ({"combine": "mean_minus_std", "caution": 0.25}, 2.0 - 0.25 * math.sqrt(8 / 3)),
+        ({"combine": "mean_minus_variance", "caution": 0.25}, 2.0 - 0.25 * 8 / 3),
     ],
 )
-def test_members_that_disagree_are_worth_less(combine, worth):
-    settings = EnsembleSettings(combine=combine, caution=0.25)
-    assert conservative(Score((0.0, 2.0, 4.0)), settings) == pytest.approx(worth)
-    assert conservative(Score((1.7,)), settings) == 1.7
-    assert conservative(Score((1.5, 1.5)), settings) == 1.5
+def test_members_that_disagree_are_worth_less_and_cost_more(own, worth):
+    settings = EnsembleSettings(**own)
+    for cost, wanted in ((False, worth), (True, 4.0 - worth)):  # members are as far below 2 as above
+        assert conservative(Score((0.0, 2.0, 4.0)), settings, cost=cost) == pytest.approx(wanted)
+        assert conservative(Score((1.7,)), settings, cost=cost) == 1.7
+        assert conservative(Score((1.5, 1.5)), settings, cost=cost) == 1.5
 
 
 def test_the_published_caution_of_ppo_is_taken_off_the_variance():

@@ -82,7 +82,7 @@ class Paying:
                 return self._by_constitution(term)
             scorer = frozen_scorer(self.recipe, self.payers.judge.folder, self.lm)
         assert scorer is not None
-        return ModelReward(scorer, self.settings.ensemble)
+        return ModelReward(scorer, self.settings.ensemble, cost=term.costs)
 
     def _judge(self, term: RewardTerm, ref: str) -> PairwiseJudge:
         """A model that is asked for a letter, or on a server for a verdict in words, as in win rates."""

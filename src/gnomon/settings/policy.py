@@ -131,6 +131,18 @@ class RewardTerm(Settings):
         """Whether it has a threshold."""
         return self.at_most is not None or self.at_least is not None
 
+    @property
+    def costs(self) -> bool:
+        """Whether less of it is better."""
+        return self.weighs < 0 or (self.weighs == 0 and self.at_most is not None)
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether its weight asks for more where its threshold asks for less, or the other way round."""
+        return (self.weighs > 0 and self.at_most is not None) or (
+            self.weighs < 0 and self.at_least is not None
+        )
+
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if not SOURCE.fullmatch(self.source):
@@ -159,9 +171,19 @@ class EnsembleSettings(Settings):
     caution: float | None = Field(
         None,
         ge=0,
-        description="times the members' standard deviation, or variance, is taken off the mean; null: 0.5 of "
-        "the deviation, and of the variance 0.1, UWO's lambda in PPO (it is 0.5 in best-of-n)",
+        description="times the members' standard deviation, or variance, is taken off the mean (added to it "
+        "where less is better); null: 0.5 of the deviation, and of the variance 0.1, UWO's lambda in PPO (it "
+        "is 0.5 in best-of-n)",
     )
+
+    @model_validator(mode="after")
+    def _caution_acts(self) -> Self:
+        if self.caution is not None and self.combine in ("mean", "worst"):
+            raise ValueError(
+                f"caution is {self.caution:g}, and combine is {self.combine}, which takes nothing off the "
+                "mean; set combine to mean_minus_std or mean_minus_variance, or leave caution out"
+            )
+        return self
 
     @property
     def times(self) -> float:
@@ -320,4 +342,16 @@ class PolicySettings(Settings):
             raise ValueError("raft keeps the best samples and knows no thresholds; give weights instead")
         if self.samples == 1 and any(source.startswith("judge:") for source in self.sources):
             raise ValueError("samples is 1, and a judge compares samples of one prompt; set 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _doubt_has_a_side(self) -> Self:
+        scored = ("model", "path", CONSTITUTION)
+        both = [t for t in self.rewards if t.two_sided and t.source.partition(":")[0] in scored]
+        if both and self.ensemble.combine != "mean":
+            raise ValueError(
+                f"reward {both[0].called} is paid for by its weight and held back by its threshold, and "
+                f"ensemble.combine={self.ensemble.combine} doubts it on one side alone; name the source "
+                "twice, once for each, or set combine to mean"
+            )
         return self
