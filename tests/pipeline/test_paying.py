@@ -40,12 +40,12 @@ def lm():
     return load("tiny:0", dtype="float32")
 
 
-def opened(lm, folder, source, *, budget=None, **term):
+def opened(lm, folder, source, *, budget=None, samples=3, **term):
     """The reward of a source, as a policy stage opens it."""
     labeller = term.pop("labeller", None)
     roles = RoleSettings(labeller=labeller, budget=budget)
     own = ConstitutionSettings(roles=roles, direct=DirectSettings(method="rating"))
-    settings = PolicySettings(rewards=({"source": source, **term},))
+    settings = PolicySettings(rewards=({"source": source, **term},), samples=samples)
     recipe = Recipe(policy=settings, constitution=own)
     payers = Payers(direct=Artefact("abc", "direct", folder))
     (only,) = Paying(recipe, settings, START, payers, lm, PROMPTS, folder).terms(None).terms
@@ -96,7 +96,7 @@ def test_a_judge_on_a_server_pays_what_it_says_whatever_goes_wrong_on_the_way(lm
 
 def test_a_reply_that_does_not_come_in_time_is_asked_for_again(lm, server, tmp_path):
     server.says, server.faults = shorter, [hang]
-    assert judge(lm, tmp_path, server, timeout=0.3)(SAMPLES[:2]) == [0.0, 1.0]
+    assert judge(lm, tmp_path, server, samples=2, timeout=0.3)(SAMPLES[:2]) == [0.0, 1.0]
     assert len(server.seen) == 3
 
 

@@ -74,7 +74,7 @@ class Paying:
         if kind == "form":
             return FormReward(self.prompts)
         if kind == "judge":
-            return JudgeReward(self._judge(term, name), self.prompts)
+            return JudgeReward(self._judge(term, name), self.prompts, self.settings.samples)
         if kind == "path":
             scorer = frozen_scorer(self.recipe, Path(name), self.lm)
         elif kind == CONSTITUTION:
@@ -97,7 +97,8 @@ class Paying:
         own = self._constitution
         ref, kept = own.roles.labeller, self.folder / "labeller.jsonl"
         served = asked_by_each(ref, kept, term, own.roles.budget) if ref and is_served(ref) else None
-        return ConstitutionReward(direct_scorer(self.recipe, own, self.start, served), self.prompts)
+        scorer = direct_scorer(self.recipe, own, self.start, served)
+        return ConstitutionReward(scorer, self.prompts, self.settings.samples)
 
     @property
     def _constitution(self) -> ConstitutionSettings:
