@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -135,6 +136,36 @@ def test_a_server_that_refuses_or_is_asked_for_too_much_is_an_error(lm, server, 
     with pytest.raises(ConfigError, match=r"beyond the budget of 5; raise constitution\.roles"):
         judge(lm, tmp_path, server, budget=5)(SAMPLES)
     assert server.answered.total() == 0
+
+
+def test_what_other_processes_were_told_is_not_asked_for_again(lm, server, tmp_path):
+    """A run that two began: what the second of them paid for counts, and is in a file that stays as it is."""
+    server.says = shorter
+    first = judge(lm, tmp_path, server)(SAMPLES)
+    (kept,) = tmp_path.glob("*-0.jsonl")
+    other = kept.rename(kept.with_name(kept.name.replace("-0", "-1")))
+    told = other.read_bytes()
+    again = judge(lm, tmp_path, server, budget=24)
+    assert again(SAMPLES) == first
+    assert server.answered.total() == 24
+    with pytest.raises(ConfigError, match=r"has given 24 answers, and 6 more are beyond the budget of 24;"):
+        again([replace(sample, text=f"{sample.text}?") for sample in SAMPLES[:3]])
+    judge(lm, tmp_path, server)([replace(sample, text=f"{sample.text}?") for sample in SAMPLES[:3]])
+    assert (len(kept.read_bytes().splitlines()), other.read_bytes()) == (6, told)
+
+
+def test_processes_share_what_is_left_of_the_budget(lm, server, tmp_path, monkeypatch):
+    """One began with 6 of 20: each of two may ask for 7 more, and knows the first 6."""
+    server.says = shorter
+    judge(lm, tmp_path, server, budget=20)(SAMPLES[:3])
+    for name, value in {"is_initialized": True, "get_world_size": 2, "get_rank": 1}.items():
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    second = judge(lm, tmp_path, server, budget=20)
+    assert second(SAMPLES[:6]) == pytest.approx([0.5, 1.0, 0.0] * 2)
+    assert server.answered.total() == 12
+    with pytest.raises(ConfigError, match=r"and 6 more are beyond the budget of 20 that 2 processes share;"):
+        second(SAMPLES[6:9])
+    assert sorted(len(file.read_bytes().splitlines()) for file in tmp_path.glob("*.jsonl")) == [6, 6]
 
 
 def test_an_endpoint_is_named_by_its_reference_alone_and_a_wrong_one_refused_before_anything_loads():
