@@ -31,12 +31,13 @@ def test_what_is_not_set_is_the_algorithm_s():
 def test_what_is_set_is_not():
     own = policy(
         "algorithm=dapo", "epochs=3", "minibatches=2", "average=sums", "clip.high=0.5", "resample=0",
-        "overlong=16", "kl.place=reward", "standardise=true",
+        "overlong=16", "kl.place=reward",
     )  # fmt: skip
     assert own.updates == 6
     form = own.form
     assert (form.average, form.high, form.resample, form.overlong) == ("sums", 0.5, 0, 0.25)
-    assert (form.kl, form.estimator, form.standardise) == ("reward", "k1", True)
+    assert (form.kl, form.estimator) == ("reward", "k1")
+    assert not policy("algorithm=reinforce_pp", "standardise=false").form.standardise
     assert policy("kl.place=loss", "kl.estimator=k2").form.estimator == "k2"
 
 
@@ -130,6 +131,7 @@ def test_a_reward_has_a_weight_or_a_threshold_or_both():
             ["rewards=[{source: 'path:a', weight: -1, at_least: 1}]", "ensemble.combine=mean_minus_std"],
             "ensemble.combine=mean_minus_std doubts it on one side alone",
         ),
+        (["algorithm=raft", "standardise=true"], "standardise: raft measures a sample against others"),
         (["ensemble.caution=1"], "caution is 1, and combine is mean, which takes nothing off the mean"),
         (["ensemble={combine: worst, caution: 1}"], "combine is worst, which takes nothing off the mean"),
         (["clip.dual=1"], "policy.clip.dual: "),

@@ -222,7 +222,7 @@ class PolicySettings(Settings):
     gamma: float = Field(1.0, gt=0, le=1, description="ppo, reinforce_pp: discount for a token later")
     lam: float = Field(0.95, ge=0, le=1, description="ppo: how far advantages look beyond the values")
     standardise: bool | None = Field(
-        None, description="advantages by token over the batch; null: for ppo and reinforce_pp"
+        None, description="ppo, reinforce_pp: advantages over the tokens of the batch; null: they are"
     )
     critic: CriticSettings = CriticSettings()
     max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
@@ -342,6 +342,15 @@ class PolicySettings(Settings):
             raise ValueError("raft keeps the best samples and knows no thresholds; give weights instead")
         if self.samples == 1 and any(source.startswith("judge:") for source in self.sources):
             raise ValueError("samples is 1, and a judge compares samples of one prompt; set 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_in_vain(self) -> Self:
+        if self.standardise and not self.form.by_token:
+            raise ValueError(
+                f"standardise: {self.algorithm} measures a sample against others of its prompt, not against "
+                "the batch; leave it out, or set algorithm to ppo or reinforce_pp"
+            )
         return self
 
     @model_validator(mode="after")

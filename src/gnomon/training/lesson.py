@@ -104,10 +104,6 @@ def _by_sample(
         each.append(groups(worth.view(-1, settings.samples)).flatten())
     total = constrained(each[0], each[1:], weights.lambdas)
     lengths = [len(own) for own in rollouts.log_ratios]
-    if form.standardise:
-        mask = _mask(rollouts.log_ratios)
-        spread = standardised(total[:, None].expand(mask.shape), mask)
-        return [row[:n] for row, n in zip(spread, lengths, strict=True)], float(spread[mask].std())
     return [value.expand(n) for value, n in zip(total, lengths, strict=True)], float(total.std())
 
 
