@@ -132,6 +132,7 @@ def test_a_reward_has_a_weight_or_a_threshold_or_both():
             "ensemble.combine=mean_minus_std doubts it on one side alone",
         ),
         (["algorithm=raft", "standardise=true"], "standardise: raft measures a sample against others"),
+        (["algorithm=ppo", "resample=1"], "resample: ppo measures tokens against the whole batch"),
         (["ensemble.caution=1"], "caution is 1, and combine is mean, which takes nothing off the mean"),
         (["ensemble={combine: worst, caution: 1}"], "combine is worst, which takes nothing off the mean"),
         (["clip.dual=1"], "policy.clip.dual: "),

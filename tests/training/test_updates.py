@@ -217,6 +217,15 @@ def test_prompts_that_are_all_paid_the_same_give_way_to_others():
     assert [s.response_ids for s in it.roll_out(0).samples] == [s.response_ids for s in rollouts.samples]
 
 
+def test_a_prompt_whose_samples_differ_in_what_a_threshold_is_held_to_stays():
+    limit = {"name": "odd", "at_most": -0.6}
+    own = {"algorithm": "dapo", "samples": 4, "overlong": 0, "rewards": [{"source": "model", **limit}]}
+    built = build("policy", policy=own, reward=terms((brief, limit)))
+    assert built.objective.roll_out(0).replaced == 0
+    flat = build("policy", policy=own, reward=terms((lambda samples: [0.5] * len(samples), limit)))
+    assert flat.objective.roll_out(0).replaced > 0
+
+
 def test_and_where_all_prompts_are_flat_it_ends_after_so_many_times(tmp_path):
     own = {"algorithm": "dapo", "samples": 4, "overlong": 0, "resample": 2, "beta": 0.0, "steps": 1}
     built = build("policy", policy=own, reward=lambda samples: [0.5] * len(samples))

@@ -351,6 +351,11 @@ class PolicySettings(Settings):
                 f"standardise: {self.algorithm} measures a sample against others of its prompt, not against "
                 "the batch; leave it out, or set algorithm to ppo or reinforce_pp"
             )
+        if self.resample and self.form.by_token:
+            raise ValueError(
+                f"resample: {self.algorithm} measures tokens against the whole batch, and samples that are "
+                "all paid the same teach as well; leave it out, or set algorithm to dapo, say"
+            )
         return self
 
     @model_validator(mode="after")

@@ -264,8 +264,9 @@ class PolicyOptimisation:
 
     def _flat(self, group: Sequence[Drawn]) -> bool:
         """Whether nothing tells the samples of a prompt apart but their lengths."""
-        told = {(self.terms.score(each.said.values), each.passed, each.sample.ended) for each in group}
-        return len(told) == 1
+        said = [each.said.values for each in group]
+        worth = {(self.terms.score(values), *self.terms.costs(values)) for values in said}
+        return len(worth) == 1 and len({(each.passed, each.sample.ended) for each in group}) == 1
 
     def _chosen(self, batch: int) -> list[int]:
         """Prompts in epochs of a seeded order, whatever the batch that is asked for."""
