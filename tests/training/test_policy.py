@@ -16,7 +16,7 @@ from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
 from gnomon.recipe import load_recipe
 from gnomon.records import Conversation
-from gnomon.rewards.combine import Verified
+from gnomon.rewards.combine import Terms, Verified
 from gnomon.rollouts.local import LocalEngine
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.sft import InstructionTuning
@@ -93,6 +93,16 @@ def test_the_kl_of_a_sample_is_the_sum_over_its_tokens(tmp_path):
         atol=1e-4,
     )
     assert rollouts.scores.tolist() == pytest.approx(low(rollouts.samples))
+
+
+def test_how_far_a_policy_has_moved_is_told_without_a_score(tmp_path):
+    """Of the very samples that a batch would have been."""
+    built = build("policy", policy={"steps": 2})
+    built.trainer(tmp_path).run()
+    wanted = float(built.objective.roll_out(2).kl.mean())
+    assert abs(wanted) > 1e-4
+    built.objective.terms = Terms.of(lambda samples: 1 / 0)
+    assert built.objective.distance(2) == wanted
 
 
 def gradients(built):

@@ -144,7 +144,7 @@ def _optimise(
         "kept": result.kept,
         "alarms": told_alarms(context, objective),
         "reward/agreement": followed(context),
-        "kl/reference": float(objective.roll_out(result.steps // settings.updates).kl.mean()),
+        "kl/reference": objective.distance(result.steps // settings.updates),
         "kl_budget": settings.kl_budget,
     }
     write_json(context.folder / "report.json", report)
