@@ -32,7 +32,7 @@ from gnomon.records import Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
-from gnomon.settings.base import AdamSettings
+from gnomon.settings.base import AdamSettings, OptimSettings
 from gnomon.settings.policy import PolicySettings
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.samples import PolicyPrompts
@@ -155,7 +155,7 @@ def _ptx(
     recipe: Recipe, settings: PolicySettings, lm: LanguageModel, rows: list[Demonstration]
 ) -> InstructionTuning:
     encoded = encode_demonstrations(lm, rows, recipe.model.max_length)
-    mixed = settings.optim.model_copy(update={"batch_size": settings.ptx_rows})
+    mixed = OptimSettings(batch_size=settings.ptx_rows, micro_tokens=settings.optim.micro_tokens)
     return InstructionTuning(lm, encoded, mixed, recipe.seed)
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from gnomon.settings.base import AdamSettings, OptimSettings, Settings
+from gnomon.settings.base import AdamSettings, Settings, StepSettings
 from gnomon.settings.guards import GuardSettings
 
 Algorithm = Literal["rloo", "grpo", "dr_grpo", "dapo", "reinforce_pp", "ppo", "raft"]
@@ -195,7 +195,7 @@ class EnsembleSettings(Settings):
 class PolicySettings(Settings):
     """Policy optimisation: what is sampled, what it is paid, and what is learnt from it."""
 
-    optim: OptimSettings = OptimSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
+    optim: StepSettings = StepSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
     steps: int = Field(10, ge=1, description="batches of fresh samples")
     samples: int = Field(4, ge=1, description="samples of each prompt")
     algorithm: Algorithm = "rloo"
@@ -301,6 +301,16 @@ class PolicySettings(Settings):
     def limits(self) -> tuple[RewardTerm, ...]:
         """The rewards with a threshold."""
         return tuple(term for term in self.rewards if term.bounded)
+
+    @field_validator("optim", mode="before")
+    @classmethod
+    def _samples_are_fresh(cls, optim: Any) -> Any:
+        if isinstance(optim, dict) and "epochs" in optim:
+            raise ValueError(
+                "epochs: a policy has no rows to pass over; set policy.steps, the batches of fresh samples, "
+                "or policy.epochs, the passes over each of them, and leave it out here"
+            )
+        return optim
 
     @model_validator(mode="before")
     @classmethod
