@@ -134,6 +134,7 @@ def test_a_reward_has_a_weight_or_a_threshold_or_both():
         (["algorithm=raft", "standardise=true"], "standardise: raft measures a sample against others"),
         (["algorithm=ppo", "resample=1"], "resample: ppo measures tokens against the whole batch"),
         (["optim.epochs=3"], "a policy has no rows to pass over; set policy.steps"),
+        (["kl.target=6", "beta=0"], "kl.target is 6, and beta is 0, which stays 0"),
         (["ensemble.caution=1"], "caution is 1, and combine is mean, which takes nothing off the mean"),
         (["ensemble={combine: worst, caution: 1}"], "combine is worst, which takes nothing off the mean"),
         (["clip.dual=1"], "policy.clip.dual: "),

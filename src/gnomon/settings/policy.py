@@ -366,6 +366,11 @@ class PolicySettings(Settings):
                 f"resample: {self.algorithm} measures tokens against the whole batch, and samples that are "
                 "all paid the same teach as well; leave it out, or set algorithm to dapo, say"
             )
+        if self.kl.target is not None and self.beta == 0:
+            raise ValueError(
+                f"kl.target is {self.kl.target:g}, and beta is 0, which stays 0 however far KL is off; set "
+                "beta above 0, or kl.target to null"
+            )
         return self
 
     @model_validator(mode="after")
