@@ -1,11 +1,14 @@
 """What a sampled response is paid: its score, less KL, less what a missing end costs; by hand."""
 
+from statistics import fmean
+
 import pytest
 import torch
 from architectures import drawn_head
 from objectives import architecture, build
 
 from gnomon.config import LoraSettings
+from gnomon.losses.advantages import rloo
 from gnomon.models.heads import body
 from gnomon.models.reward_model import Scorer
 from gnomon.rewards.combine import ModelReward
@@ -40,9 +43,9 @@ def test_a_response_is_paid_its_score_less_kl_less_what_a_missing_end_costs():
     judge, reference = BASE("float64"), BASE("float64")
     scorer = Scorer(judge, drawn_head(judge))
     it = built(ModelReward(scorer), beta=0.3, missing_end=2.0)
-    rollouts = it.roll_out(0)
-    ends = []
-    for sample, paid in zip(rollouts.samples, rollouts.rewards.tolist(), strict=True):
+    rollouts, work = it.roll_out(0), it.prepare(0)
+    ends, worth = [], []
+    for sample in rollouts.samples:
         stops = [token in it.lm.stop_ids for token in sample.response_ids]
         assert not any(stops[:-1])
         ends.append(stops[-1])
@@ -52,8 +55,11 @@ def test_a_response_is_paid_its_score_less_kl_less_what_a_missing_end_costs():
             score = float(scorer.model.score(last)[0])
         kl = logp(it.lm.model, sample) - logp(reference.model, sample)
         assert abs(kl) > 1e-3
-        assert paid == pytest.approx(score - 0.3 * kl - (0.0 if stops[-1] else 2.0), abs=1e-4)
+        worth.append(score - 0.3 * kl - (0.0 if stops[-1] else 2.0))
     assert set(ends) == {True, False}
+    assert work.metrics["reward/penalised"] == pytest.approx(fmean(worth), abs=1e-4)
+    advantages = [float(own[0]) for own in it.lesson.advantages]
+    assert advantages == pytest.approx(rloo(torch.tensor(worth).view(-1, 4)).flatten().tolist(), abs=2e-4)
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo", "dr_grpo"])

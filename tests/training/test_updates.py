@@ -281,6 +281,28 @@ def test_rewards_are_divided_by_their_deviation_so_far_and_keep_their_mean():
     assert_close(torch.stack([own[0] for own in it.lesson.advantages]), wanted)
 
 
+@pytest.mark.parametrize("algorithm", ["rloo", "reinforce_pp"])
+@pytest.mark.parametrize(
+    "own",
+    [{"scale_rewards": True}, {"kl": {"estimator": "k3"}}, {"kl": {"place": "loss"}}],
+    ids=["scaled", "k3", "loss"],
+)
+def test_what_is_told_to_be_climbed_is_what_advantages_are_made_of(own, algorithm):
+    """Rewards by their scale, less KL where it is in the reward, as it is estimated there."""
+    it = moved(build("policy", policy=own | {"algorithm": algorithm, "beta": 0.5})).objective
+    work, rollouts = it.prepare(0), it.roll_out(0)
+    kl = rollouts.kl
+    if "kl" in own:
+        k3 = torch.stack([((-ratios).exp() - 1 + ratios).sum() for ratios in rollouts.log_ratios])
+        kl = k3 if own["kl"] == {"estimator": "k3"} else 0 * k3
+        assert float((k3 - rollouts.kl).abs().max()) > 1e-3
+    worth = rollouts.paid / work.metrics.get("reward/scale", 1.0) - 0.5 * kl
+    assert work.metrics["reward/penalised"] == pytest.approx(float(worth.mean()), abs=1e-5)
+    if algorithm == "rloo":
+        found = torch.stack([advantages[0] for advantages in it.lesson.advantages])
+        assert_close(found, rloo(worth.view(-1, 2)).flatten(), rtol=0, atol=1e-5)
+
+
 def test_a_response_that_does_not_end_may_have_a_fixed_score():
     own = {"missing_end_score": -1.0, "missing_end": 5.0}
     rollouts = build("policy", policy=own, reward=lambda s: [3.0] * len(s)).objective.roll_out(0)

@@ -11,7 +11,6 @@ from torch import Tensor
 from gnomon.distributed import agreed, spread, spread_over
 from gnomon.errors import ModelError
 from gnomon.kernels.allocator import release
-from gnomon.losses.kl import kl_penalised
 from gnomon.models.critic import Critic
 from gnomon.models.heads import output_head
 from gnomon.models.load import LanguageModel
@@ -276,9 +275,8 @@ class PolicyOptimisation:
         paid = ready + settings.checks_weight * torch.tensor([each.passed or 0.0 for each in drawn])
         kl = torch.stack([each.log_ratio.sum() for each in drawn])
         costs = torch.tensor([self.terms.costs(values) for values in terms]).unbind(dim=1)
-        penalised = kl_penalised(paid, kl, self.controls.beta)
         said = torch.tensor(terms, dtype=paid.dtype)
-        return Rollouts(tuple(ids), drawn, said, ready, paid, kl, penalised, tuple(costs), replaced)
+        return Rollouts(tuple(ids), drawn, said, ready, paid, kl, tuple(costs), replaced)
 
     def _flat(self, group: Sequence[Drawn]) -> bool:
         """Whether nothing tells the samples of a prompt apart but their lengths."""
