@@ -194,6 +194,15 @@ def test_raft_is_the_cross_entropy_of_the_best_samples():
             assert_close(ours[name], parameter.grad, rtol=1e-5, atol=1e-9)
 
 
+def test_of_what_is_never_clipped_no_share_is_told():
+    built = build("policy", policy={"algorithm": "raft", "beta": 0.0, "samples": 4, "epochs": 2})
+    built.objective.prepare(0)
+    moved(built)
+    (_, figures), *_ = map(built.objective.loss, built.objective.prepare(1).micros)
+    assert float(figures["kl/update"]) > 0
+    assert "clip/share" not in figures
+
+
 def test_prompts_that_are_all_paid_the_same_give_way_to_others():
     """Two of the four prompts are in a batch; the first is always flat."""
     own = {"algorithm": "dapo", "samples": 4, "overlong": 0}
