@@ -40,7 +40,7 @@ class AskedOnce:
         self,
         conversations: Sequence[Conversation],
         sampling: Sampling,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         *,
         raw: bool = False,
     ) -> list[Sample]:

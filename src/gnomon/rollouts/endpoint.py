@@ -13,7 +13,7 @@ from gnomon.distributed import size
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.models.reference import EndpointRef
 from gnomon.records import Conversation, Message
-from gnomon.rollouts.engine import UNKNOWN, Sample, Sampling
+from gnomon.rollouts.engine import UNKNOWN, Sample, Sampling, seeds_of
 from gnomon.rollouts.letters import TOLD as LETTERS_TOLD
 from gnomon.rollouts.letters import Letters, read_letters
 from gnomon.rollouts.replies import R, Replies
@@ -100,14 +100,14 @@ class EndpointEngine:
         self,
         conversations: Sequence[Conversation],
         sampling: Sampling,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         *,
         raw: bool = False,
     ) -> list[Sample]:
         """Answer conversations under the server's template, or (`raw`) continue their last turn as text."""
         bodies = [
-            (_text(talk) if raw else _chat(talk)) | _settings(sampling, seed + i)
-            for i, talk in enumerate(conversations)
+            (_text(talk) if raw else _chat(talk)) | _settings(sampling, own)
+            for talk, own in zip(conversations, seeds_of(seed, len(conversations)), strict=True)
         ]
         path = "completions" if raw else "chat/completions"
         return self._ask(path, bodies, _answered, self._answers())
