@@ -4,14 +4,14 @@ import math
 import pytest
 import torch
 from objectives import PROMPTS, build, low
+from plain_losses import grpo as grpo_loss
+from plain_losses import reinforce
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
 from gnomon.errors import ConfigError, DivergenceError, ModelError
 from gnomon.losses.advantages import dr_grpo, grpo, rloo
 from gnomon.losses.kl import kl_penalised
-from gnomon.losses.policy import grpo as grpo_loss
-from gnomon.losses.policy import reinforce
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
 from gnomon.recipe import load_recipe
