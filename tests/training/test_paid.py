@@ -11,6 +11,7 @@ from gnomon.config import LoraSettings
 from gnomon.losses.advantages import rloo
 from gnomon.models.heads import body
 from gnomon.models.reward_model import Scorer
+from gnomon.records import Conversation
 from gnomon.rewards.combine import ModelReward
 
 BASE = architecture("llama")
@@ -78,6 +79,28 @@ def test_where_nothing_else_differs_a_response_that_ends_is_made_likelier(algori
         else:
             assert [weight for _, weight in group] == [0.0] * 4
     assert mixed > 1
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo", "raft"])
+@pytest.mark.mistake("equal-rewards")
+def test_a_group_with_equal_scores_teaches_nothing_whatever_length_is_worth_elsewhere(algorithm):
+    """Longer answers are paid more after all prompts but one, whose answers are of several lengths too."""
+    dull = tuple(BASE("float32").encode_prompt(Conversation.of(EVEN[0])))
+
+    def reward(samples):
+        longer = (len(s.response_ids) + s.response_ids[0] / 259 for s in samples)
+        return [0.3 if s.prompt_ids == dull else paid for s, paid in zip(samples, longer, strict=True)]
+
+    it = built(reward, beta=0.0, algorithm=algorithm, length_neutral=True)
+    work, lesson = it.prepare(0), it.lesson
+    assert len({len(s.response_ids) for s in it.roll_out(0).samples if s.prompt_ids == dull}) > 1
+    worth = {dull: []}
+    for row, start, advantages in zip(lesson.rows, lesson.starts, lesson.advantages, strict=True):
+        worth.setdefault(tuple(row[:start]), []).extend(advantages.tolist())
+    assert not any(worth.pop(dull))
+    assert len(worth) == 3
+    assert all(any(values) for values in worth.values())
+    assert work.metrics["reward/equal"] == 0.25
 
 
 @pytest.mark.mistake("wrong-reference")
