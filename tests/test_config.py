@@ -204,6 +204,14 @@ def test_an_order_has_no_likelihood_of_means_and_variances(tmp_path):
     assert "set it to prompts" in said
 
 
+@pytest.mark.parametrize("own", ["margin: 1", "label_smoothing: 0.1", "label_smoothing: lapses"])
+def test_an_order_has_no_pairs_to_smooth_or_to_hold_apart(tmp_path, own):
+    said = complaint(tmp_path, f"reward: {{batching: rankings, {own}}}")
+    assert f"{own.partition(':')[0]}: a whole order has no pairs" in said
+    assert "set batching to prompts" in said
+    assert recipe(tmp_path, f"reward: {{batching: prompts, {own}}}").reward.batching == "prompts"
+
+
 def test_one_fold_leaves_nothing_to_learn_from(tmp_path):
     assert "set 2 or more" in complaint(tmp_path, "reward: {folds: 1}")
 

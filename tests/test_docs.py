@@ -210,6 +210,9 @@ class Tiny:
         objective.set_aside(aside)
         return self.lm.model, objective
 
+    def dapo(self) -> tuple[torch.nn.Module, Objective]:
+        return self.policy(algorithm="dapo", beta=0)
+
     def prompts(self, letters: str) -> PolicyPrompts:
         rows = tuple(tuple(self.lm.encode_prompt(Conversation.of(letter))) for letter in letters)
         return PolicyPrompts(tuple(letters), rows, {rows[0]: ({"kind": "words", "max": 3},)})
@@ -217,21 +220,21 @@ class Tiny:
     def ppo(self) -> tuple[torch.nn.Module, Objective]:
         """With every part that logs something."""
         limit = {"source": "model", "name": "NAME", "weight": 1, "at_most": 0}
-        own = {"algorithm": "ppo", "kl": {"target": 1}, "scale_rewards": True, "resample": 1}
+        own = {"algorithm": "ppo", "kl": {"target": 1}, "scale_rewards": True}
         policy, objective = self.policy(**own, rewards=[limit])
         lm = load("tiny:0", dtype="float32")
         objective.critic = Critic(lm, ValueModel(lm, 2))
         return torch.nn.ModuleDict({"policy": policy, "critic": objective.critic.model}), objective
 
 
-PARTS = {"ppo": {"policy", "ppo"}}
+PARTS = {"ppo": {"policy", "ppo"}, "dapo": {"policy", "dapo"}}
 """Whose metrics a run of a stage logs, beside those of its own name."""
 
 
 def test_what_training_logs_is_defined_and_nothing_else(tmp_path: Path):
     table = rows(section(read("docs/metrics.md"), "While training"))
     tiny = Tiny(tmp_path)
-    for stage in ("sft", "reward", "preference", "policy", "ppo"):
+    for stage in ("sft", "reward", "preference", "policy", "ppo", "dapo"):
         own = PARTS.get(stage, {stage})
         defined = {name.strip("`") for name, _, by, _ in table if own & set(by.split(", "))}
         found = tiny.logged(stage) | (tiny.logged("kto") if stage == "preference" else set())

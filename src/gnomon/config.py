@@ -203,6 +203,12 @@ class RewardSettings(Settings):
                 "batching: how likely an order is follows from no mean and variance; set it to prompts, or "
                 "head to score"
             )
+        ignored = [name for name in ("label_smoothing", "margin") if getattr(self, name)]
+        if self.batching == "rankings" and ignored:
+            raise ValueError(
+                f"{' and '.join(ignored)}: a whole order has no pairs to smooth or to hold apart; set "
+                "batching to prompts, which learns from the pairs of an order, or leave it out"
+            )
         return self
 
     @field_validator("folds")

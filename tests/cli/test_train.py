@@ -53,6 +53,21 @@ def test_a_policy_that_a_function_pays_needs_no_reward_model(gnomon, tmp_path, m
     assert (done.code, "own_pay has no function long" in done.err) == (2, True)
 
 
+def test_after_the_last_batch_nobody_is_asked_what_samples_are_worth(gnomon, tmp_path, monkeypatch):
+    (tmp_path / "own_pay_once.py").write_text(
+        "asked = []\n\n\ndef once(answers):\n"
+        "    assert not asked\n"
+        "    asked.extend(answers)\n"
+        "    return [float(answer.tokens) for answer in answers]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    done = gnomon(
+        "train", "policy", *SMALL, *STEPS, "policy.rewards=['python:own_pay_once:once']", "--out", "p"
+    )
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "p/report.json").read_text())["kl/reference"] != 0
+
+
 def test_rows_of_ones_own(gnomon, tmp_path):
     topics = ["owls", "harbours", "clay", "tango", "rust", "lentils", "chess", "fog", "violins", "moss"]
     rows = [{"prompt": f"Tell me about {topic}", "response": f"Ah, {topic}!"} for topic in topics]

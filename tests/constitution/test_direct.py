@@ -49,7 +49,7 @@ def drawn(reward, prompts):
 
 
 def test_samples_of_a_prompt_are_held_against_one_principle_and_other_prompts_against_others():
-    reward = ConstitutionReward(scorer(lambda one: 0.0), PROMPTS, "3")
+    reward = ConstitutionReward(scorer(lambda one: 0.0), PROMPTS, 3, "3")
     own = drawn(reward, [k for k in range(40) for _ in range(3)])
     assert all(len(set(own[start : start + 3])) == 1 for start in range(0, 120, 3))
     assert set(own) == {"kind", "true", "short"}
@@ -58,32 +58,32 @@ def test_samples_of_a_prompt_are_held_against_one_principle_and_other_prompts_ag
 
 def test_principles_are_drawn_by_seed_batch_and_prompt_and_by_nothing_else():
     """Asked again, in another order, with other prompts beside: the same; in another batch or run: others."""
-    reward = ConstitutionReward(scorer(lambda one: 0.0), PROMPTS)
+    reward = ConstitutionReward(scorer(lambda one: 0.0), PROMPTS, 1)
     first = drawn(reward.at("3"), range(40))
     drawn(reward.at("5"), range(7))
     assert drawn(reward.at("3"), range(40)) == first
     assert drawn(reward.at("3"), reversed(range(40))) == first[::-1]
     assert drawn(reward.at("3"), range(20, 40)) == first[20:]
-    other = ConstitutionReward(scorer(lambda one: 0.0, seed=1), PROMPTS)
+    other = ConstitutionReward(scorer(lambda one: 0.0, seed=1), PROMPTS, 1)
     batches = [first, drawn(reward.at("4"), range(40)), drawn(reward.at("3/1"), range(40))]
     assert all(one != two for one, two in pairwise([*batches, drawn(other.at("3"), range(40)), first]))
 
 
 def test_which_principle_is_drawn_hangs_on_the_order_of_the_file_alone():
     again = Constitution(name="other", version=7, principles=(KIND, TRUE, SHORT))
-    one, two = (ConstitutionReward(scorer(lambda a: 0.0, constitution=c), PROMPTS) for c in (THREE, again))
+    one, two = (ConstitutionReward(scorer(lambda a: 0.0, constitution=c), PROMPTS, 1) for c in (THREE, again))
     assert drawn(one.at("3"), range(40)) == drawn(two.at("3"), range(40))
 
 
 def test_an_ensemble_pays_the_mean_of_its_principles():
-    reward = ConstitutionReward(scorer(lambda one: WORTH[one.criterion.id], ensemble=3), PROMPTS)
+    reward = ConstitutionReward(scorer(lambda one: WORTH[one.criterion.id], ensemble=3), PROMPTS, 1)
     assert reward(samples(0, 1)) == pytest.approx([3.5 / 3, 3.5 / 3])
-    reward = ConstitutionReward(scorer(lambda one: WORTH[one.criterion.id]), PROMPTS)
+    reward = ConstitutionReward(scorer(lambda one: WORTH[one.criterion.id]), PROMPTS, 1)
     assert reward(samples(0)) == [WORTH[drawn(reward, [0])[0]]]
 
 
 def test_each_sample_is_read_with_its_own_prompt_and_its_end():
-    reward = ConstitutionReward(scorer(lambda one: float(one.prompt.text.split()[1])), PROMPTS)
+    reward = ConstitutionReward(scorer(lambda one: float(one.prompt.text.split()[1])), PROMPTS, 1)
     assert reward(samples(4, 9, 4)) == [4.0, 9.0, 4.0]
     cut = Sample((2, 4), (60,), (-1.0,), "said", ended=False)
     reward([cut])
@@ -93,20 +93,22 @@ def test_each_sample_is_read_with_its_own_prompt_and_its_end():
 
 @pytest.mark.mistake("silence-scored")
 def test_what_no_number_is_said_of_has_the_mean_of_its_prompt_and_is_told_of():
-    worth = {"said 0": 1.0, "said 1": None, "said 2": 2.0, "said 3": None}
-    told = ConstitutionReward(scorer(lambda one: worth[one.answer]), PROMPTS).told(samples(1, 1, 1, 2))
-    assert [one.value for one in told] == [1.0, 1.5, 2.0, 0.0]
-    assert [one.read for one in told] == [1, 0, 1, 0]
-    assert [one.unread for one in told] == [(), ("no number",), (), ("no number",)]
+    worth = {"said 0": 1.0, "said 2": 2.0}
+    reward = ConstitutionReward(scorer(lambda one: worth.get(one.answer)), PROMPTS, 3)
+    for second in (2, 1):  # another prompt, or the same one once more
+        told = reward.told(samples(1, 1, 1, *[second] * 3))
+        assert [one.value for one in told] == [1.0, 1.5, 2.0, 0.0, 0.0, 0.0]
+        assert [one.read for one in told] == [1, 0, 1, 0, 0, 0]
+        assert [one.unread for one in told[:3]] == [(), ("no number",), ()]
     known = {"kind": 1.0, "true": None, "short": 1.0}
-    (one,) = ConstitutionReward(scorer(lambda one: known[one.criterion.id], ensemble=3), PROMPTS).told(
+    (one,) = ConstitutionReward(scorer(lambda one: known[one.criterion.id], ensemble=3), PROMPTS, 1).told(
         samples(1)
     )
     assert one.unread  # one principle of several is enough
 
 
 def test_a_process_without_samples_asks_nothing():
-    assert ConstitutionReward(scorer(lambda one: 1 / 0), PROMPTS)([]) == []
+    assert ConstitutionReward(scorer(lambda one: 1 / 0), PROMPTS, 1)([]) == []
 
 
 @pytest.mark.mistake("kept-for-broken")

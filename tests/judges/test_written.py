@@ -102,9 +102,22 @@ def test_a_reply_without_a_verdict_is_asked_for_again_where_that_is_wanted(serve
     first = prefer(2, tmp_path / "kept.jsonl")
     assert [one.preference for one in first] == [1.0, 0.0]
     settings = [(body["temperature"], body.get("seed")) for _, body, _ in server.seen]
-    assert settings.count((0.0, None)) == 4
-    assert len(set(settings)) == 1 + 2 * 4  # no two draws are the same request
+    assert Counter(settings) == {(0.0, None): 4, (1.0, 1): 4, (1.0, 2): 4}
     assert prefer(2, tmp_path / "kept.jsonl") == first
     assert len(server.seen) == 12
     tries.clear()
     assert all(isinstance(one, Abstention) for one in prefer(1, None))
+
+
+def test_what_is_drawn_for_a_pair_hangs_on_no_other(server):
+    """Processes have their own pairs, and each would else draw by how many of them were silent."""
+    server.says = lambda _: "Hm."
+    found = []
+    for pairs in (PAIRS, PAIRS[1:]):
+        server.seen = []
+        WrittenJudge(engine(server), QUALITY, 2).prefer(pairs)
+        own = [written_request(order, QUALITY) for order in (PAIRS[1], PAIRS[1].swap())]
+        drawn = [(body["messages"][-1]["content"], body.get("seed")) for _, body, _ in server.seen]
+        found.append(Counter(each for each in drawn if each[0] in own))
+    assert found[0] == found[1]
+    assert found[0].total() == 2 * 3

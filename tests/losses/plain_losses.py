@@ -1,4 +1,5 @@
-"""Every loss of preferences as its paper writes it down, for a better and a worse answer, in plain torch."""
+"""Losses as their papers write them down, in plain torch: of preferences, for a better and a worse answer; of
+samples [batch] and of their tokens [batch, seq], of which a mask says which are there."""
 
 from typing import Any, NamedTuple
 
@@ -89,3 +90,31 @@ def apo_down(better: Answer, worse: Answer, beta: float) -> Tensor:
 def r_dpo(better: Answer, worse: Answer, beta: float, length_penalty: float) -> Tensor:
     rewards = [beta * answer.ratio + length_penalty * answer.tokens for answer in (better, worse)]
     return -torch.log(sigmoid(rewards[0] - rewards[1]))
+
+
+def sequence_sum(values: Tensor, response_mask: Tensor) -> Tensor:
+    return values.where(response_mask, 0.0).sum(dim=-1)
+
+
+def cross_entropy(logps: Tensor, response_mask: Tensor) -> Tensor:
+    return -sequence_sum(logps, response_mask).sum() / response_mask.sum()
+
+
+def reinforce(logps: Tensor, advantages: Tensor, response_mask: Tensor) -> Tensor:
+    return -(advantages * sequence_sum(logps, response_mask)).mean()
+
+
+def grpo(
+    logps: Tensor,
+    ref_logps: Tensor,
+    advantages: Tensor,
+    response_mask: Tensor,
+    *,
+    beta: float,
+    divisor: int | None = None,
+) -> Tensor:
+    """arXiv:2402.03300, eq. 3, without its clip; with a `divisor` arXiv:2503.20783."""
+    ratio, behind = torch.exp(logps - logps.detach()), ref_logps - logps
+    each = ratio * advantages[:, None] - beta * (torch.exp(behind) - behind - 1)
+    lengths = response_mask.sum(dim=1) if divisor is None else divisor
+    return -(sequence_sum(each, response_mask) / lengths).mean()

@@ -5,12 +5,12 @@ from itertools import product
 import pytest
 import torch
 from language import KEEP, PREFIXES, SENTENCES, by_prefix, drawn, logps
+from plain_losses import reinforce, sequence_sum
 from torch.testing import assert_close
 
 from gnomon.losses.advantages import gae, rloo, token_rewards
 from gnomon.losses.kl import divergence
-from gnomon.losses.masking import sequence_sum
-from gnomon.losses.policy import clipped, reinforce
+from gnomon.losses.policy import clipped
 
 BETA = 0.4
 SCORES = torch.tensor([len(s) - 2.0 * s.count(2) + (s[-1] == 0) for s in SENTENCES], dtype=torch.float64)

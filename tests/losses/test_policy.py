@@ -2,13 +2,14 @@ import math
 
 import pytest
 import torch
+from plain_losses import grpo, reinforce
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
 from gnomon.kernels.fused import weighted_nll
 from gnomon.kernels.head import Head, plain_logps
 from gnomon.losses.kl import divergence
-from gnomon.losses.policy import clipped, clipped_value, grpo, reinforce, surrogate_weights
+from gnomon.losses.policy import clipped, clipped_value, surrogate_weights
 
 KEEP = torch.tensor([[True, True, False], [True, False, False]])
 ADVANTAGES = torch.tensor([2.0, -1.0], dtype=torch.float64)

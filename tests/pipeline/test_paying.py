@@ -3,14 +3,17 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
+import torch
 from serving import body, cut, hang, lettered, status
 
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.errors import ConfigError
 from gnomon.judges.asking import RETRIES
 from gnomon.models.load import load
+from gnomon.models.reward_model import RewardModel, Scorer
 from gnomon.pipeline.direct import direct_scorer
 from gnomon.pipeline.paying import Payers, Paying, digests
 from gnomon.pipeline.stage import Artefact
@@ -38,16 +41,32 @@ def lm():
     return load("tiny:0", dtype="float32")
 
 
-def opened(lm, folder, source, *, budget=None, **term):
+def opened(lm, folder, source, *, budget=None, samples=3, **term):
     """The reward of a source, as a policy stage opens it."""
     labeller = term.pop("labeller", None)
     roles = RoleSettings(labeller=labeller, budget=budget)
     own = ConstitutionSettings(roles=roles, direct=DirectSettings(method="rating"))
-    settings = PolicySettings(rewards=({"source": source, **term},))
+    settings = PolicySettings(rewards=({"source": source, **term},), samples=samples)
     recipe = Recipe(policy=settings, constitution=own)
     payers = Payers(direct=Artefact("abc", "direct", folder))
     (only,) = Paying(recipe, settings, START, payers, lm, PROMPTS, folder).terms(None).terms
     return only.reward
+
+
+def test_doubt_makes_rewards_lower_and_costs_higher(lm, tmp_path):
+    """Members that say 0, 2 and 4 of everything, of whom the strictest is asked."""
+    model = RewardModel(lm, heads=3)
+    with torch.no_grad():
+        model.score.bias.copy_(torch.tensor([0.0, 2.0, 4.0]))
+    own = ({"name": "paid"}, {"name": "fined", "weight": -1}, {"at_most": 1}, {"name": "kept", "at_least": 1})
+    rewards = tuple({"source": "model", **term} for term in own)
+    settings = PolicySettings(rewards=rewards, ensemble={"combine": "worst"})
+    paying = Paying(Recipe(policy=settings), settings, START, Payers(), lm, PROMPTS, tmp_path)
+    terms = paying.terms(Scorer(lm, model))
+    (said,) = terms(SAMPLES[:1])
+    assert said.values == (0.0, 4.0, 4.0, 0.0)
+    assert terms.score(said.values) == -4.0
+    assert terms.costs(said.values) == (3.0, 1.0)
 
 
 def judge(lm, folder, server, **more):
@@ -78,7 +97,7 @@ def test_a_judge_on_a_server_pays_what_it_says_whatever_goes_wrong_on_the_way(lm
 
 def test_a_reply_that_does_not_come_in_time_is_asked_for_again(lm, server, tmp_path):
     server.says, server.faults = shorter, [hang]
-    assert judge(lm, tmp_path, server, timeout=0.3)(SAMPLES[:2]) == [0.0, 1.0]
+    assert judge(lm, tmp_path, server, samples=2, timeout=0.3)(SAMPLES[:2]) == [0.0, 1.0]
     assert len(server.seen) == 3
 
 
@@ -93,7 +112,7 @@ def test_a_reply_without_a_verdict_is_asked_for_again_and_kept_as_all_are(lm, se
     assert judge(lm, tmp_path, server)(SAMPLES) == pytest.approx([0.5, 1.0, 0.0] * 4)
     drawn = [body for _, body, _ in server.seen if body["temperature"]]
     assert [body["temperature"] for body in drawn] == [1.0] * 6
-    assert len({body["seed"] for body in drawn}) == 6
+    assert {body["seed"] for body in drawn} == {1}
     assert server.answered.total() == 4 * 3 * 2 + 6
     assert judge(lm, tmp_path, server)(SAMPLES) == pytest.approx([0.5, 1.0, 0.0] * 4)
     assert server.answered.total() == 4 * 3 * 2 + 6
@@ -117,6 +136,36 @@ def test_a_server_that_refuses_or_is_asked_for_too_much_is_an_error(lm, server, 
     with pytest.raises(ConfigError, match=r"beyond the budget of 5; raise constitution\.roles"):
         judge(lm, tmp_path, server, budget=5)(SAMPLES)
     assert server.answered.total() == 0
+
+
+def test_what_other_processes_were_told_is_not_asked_for_again(lm, server, tmp_path):
+    """A run that two began: what the second of them paid for counts, and is in a file that stays as it is."""
+    server.says = shorter
+    first = judge(lm, tmp_path, server)(SAMPLES)
+    (kept,) = tmp_path.glob("*-0.jsonl")
+    other = kept.rename(kept.with_name(kept.name.replace("-0", "-1")))
+    told = other.read_bytes()
+    again = judge(lm, tmp_path, server, budget=24)
+    assert again(SAMPLES) == first
+    assert server.answered.total() == 24
+    with pytest.raises(ConfigError, match=r"has given 24 answers, and 6 more are beyond the budget of 24;"):
+        again([replace(sample, text=f"{sample.text}?") for sample in SAMPLES[:3]])
+    judge(lm, tmp_path, server)([replace(sample, text=f"{sample.text}?") for sample in SAMPLES[:3]])
+    assert (len(kept.read_bytes().splitlines()), other.read_bytes()) == (6, told)
+
+
+def test_processes_share_what_is_left_of_the_budget(lm, server, tmp_path, monkeypatch):
+    """One began with 6 of 20: each of two may ask for 7 more, and knows the first 6."""
+    server.says = shorter
+    judge(lm, tmp_path, server, budget=20)(SAMPLES[:3])
+    for name, value in {"is_initialized": True, "get_world_size": 2, "get_rank": 1}.items():
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    second = judge(lm, tmp_path, server, budget=20)
+    assert second(SAMPLES[:6]) == pytest.approx([0.5, 1.0, 0.0] * 2)
+    assert server.answered.total() == 12
+    with pytest.raises(ConfigError, match=r"and 6 more are beyond the budget of 20 that 2 processes share;"):
+        second(SAMPLES[6:9])
+    assert sorted(len(file.read_bytes().splitlines()) for file in tmp_path.glob("*.jsonl")) == [6, 6]
 
 
 def test_an_endpoint_is_named_by_its_reference_alone_and_a_wrong_one_refused_before_anything_loads():

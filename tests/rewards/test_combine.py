@@ -69,6 +69,15 @@ def test_responses_of_one_length_keep_their_scores():
     assert length_neutral([1.0, 2.0], [9, 9], 2) == [1.0, 2.0]
 
 
+def test_samples_of_one_score_are_not_told_apart_by_what_length_is_worth_elsewhere():
+    """Nor do they make it worth less there: a slope of 2, whatever stands beside."""
+    lengths, log = [3, 7, 3, 7], np.log1p([3, 7])
+    found = length_neutral([0.5, 0.5, *(2.0 * log)], lengths, 2)
+    assert found == pytest.approx([0.5, 0.5, *[2.0 * log.mean()] * 2])
+    assert found[0] == found[1]
+    assert length_neutral([0.1] * 4, lengths, 2) == [0.1] * 4
+
+
 def test_both_guards_come_before_the_penalties():
     samples = [sample(response=(60, 61, 1)), sample(response=(60, 61, 1), ended=False)]
     settings = PolicySettings(samples=2, score_bound=1.0, optim={"batch_size": 2})
@@ -101,19 +110,20 @@ def test_the_reward_reads_exactly_the_ids_that_were_sampled():
 
 
 @pytest.mark.parametrize(
-    ("combine", "worth"),
+    ("own", "worth"),
     [
-        ("mean", 2.0),
-        ("worst", 0.0),
-        ("mean_minus_std", 2.0 - 0.25 * math.sqrt(8 / 3)),
-        ("mean_minus_variance", 2.0 - 0.25 * 8 / 3),
+        ({"combine": "mean"}, 2.0),
+        ({"combine": "worst"}, 0.0),
+        ({"combine": "mean_minus_std", "caution": 0.25}, 2.0 - 0.25 * math.sqrt(8 / 3)),
+        ({"combine": "mean_minus_variance", "caution": 0.25}, 2.0 - 0.25 * 8 / 3),
     ],
 )
-def test_members_that_disagree_are_worth_less(combine, worth):
-    settings = EnsembleSettings(combine=combine, caution=0.25)
-    assert conservative(Score((0.0, 2.0, 4.0)), settings) == pytest.approx(worth)
-    assert conservative(Score((1.7,)), settings) == 1.7
-    assert conservative(Score((1.5, 1.5)), settings) == 1.5
+def test_members_that_disagree_are_worth_less_and_cost_more(own, worth):
+    settings = EnsembleSettings(**own)
+    for cost, wanted in ((False, worth), (True, 4.0 - worth)):  # members are as far below 2 as above
+        assert conservative(Score((0.0, 2.0, 4.0)), settings, cost=cost) == pytest.approx(wanted)
+        assert conservative(Score((1.7,)), settings, cost=cost) == 1.7
+        assert conservative(Score((1.5, 1.5)), settings, cost=cost) == 1.5
 
 
 def test_the_published_caution_of_ppo_is_taken_off_the_variance():

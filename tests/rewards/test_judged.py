@@ -15,8 +15,16 @@ def samples(prompt, *texts):
 
 def test_a_sample_is_worth_the_share_of_its_prompt_s_others_that_it_beats():
     """The longest of three beats two, the next one; prompts do not mix; equal texts are a half."""
-    found = JudgeReward(LongestWins(), PROMPTS)([*samples(0, "a", "abc", "ab"), *samples(1, "abcd", "abcd")])
-    assert found == pytest.approx([0.0, 1.0, 0.5, 0.5, 0.5])
+    told = JudgeReward(LongestWins(), PROMPTS, 3)
+    found = told([*samples(0, "a", "abc", "ab"), *samples(1, "abcd", "a", "abcd")])
+    assert found == pytest.approx([0.0, 1.0, 0.5, 0.75, 0.0, 0.75])
+
+
+def test_a_prompt_that_comes_twice_is_compared_as_twice_wherever_its_samples_are():
+    """An epoch ends with it and the next begins: one process has both groups, or two have one each."""
+    reward = JudgeReward(LongestWins(), PROMPTS, 2)
+    first, second = samples(0, "a", "ab"), samples(0, "abc", "abcd")
+    assert reward([*first, *second]) == [*reward(first), *reward(second)] == [0.0, 1.0] * 2
 
 
 def test_probabilities_are_averaged():
@@ -39,7 +47,7 @@ def test_probabilities_are_averaged():
             return [said[answer_text(c.first), answer_text(c.second)] for c in comparisons]
 
     judge = Judge()
-    assert JudgeReward(judge, PROMPTS)(samples(1, "a", "b", "c")) == pytest.approx([0.6, 0.35, 0.55])
+    assert JudgeReward(judge, PROMPTS, 3)(samples(1, "a", "b", "c")) == pytest.approx([0.6, 0.35, 0.55])
     assert judge.asked[0] == ("p1", "Say 1", "a", "b")
     assert len(judge.asked) == 3
 
@@ -63,7 +71,7 @@ class Silent(LongestWins):
 @pytest.mark.mistake("silence-scored")
 def test_a_pair_without_a_verdict_is_a_half_for_both_and_told_of():
     """Both beat a, and which of them is the better nobody knows. A prompt still adds up to half of three."""
-    told = JudgeReward(Silent("ab", "abc"), PROMPTS).told(samples(1, "a", "ab", "abc"))
+    told = JudgeReward(Silent("ab", "abc"), PROMPTS, 3).told(samples(1, "a", "ab", "abc"))
     assert [one.value for one in told] == [0.0, 0.75, 0.75]
     assert [one.read for one in told] == [2, 1, 1]
     said = ("'Verdict: A' and 'Both are nice.'",)
@@ -72,10 +80,11 @@ def test_a_pair_without_a_verdict_is_a_half_for_both_and_told_of():
 
 @pytest.mark.mistake("silence-scored")
 def test_a_sample_without_any_verdict_is_the_mean_of_the_others_of_its_prompt():
-    found = JudgeReward(Silent("abc"), PROMPTS)([*samples(0, "a", "ab"), *samples(1, "a", "abc", "ab")])
-    assert found == [0.0, 1.0, 0.25, 0.5, 0.75]
+    told = JudgeReward(Silent("abc"), PROMPTS, 3)
+    found = told([*samples(0, "a", "ab", "abcd"), *samples(1, "a", "abc", "ab")])
+    assert found == [0.0, 0.5, 1.0, 0.25, 0.5, 0.75]
 
 
 def test_one_that_is_alone_is_a_half():
-    assert JudgeReward(LongestWins(), PROMPTS)(samples(0, "a")) == [0.5]
-    assert JudgeReward(LongestWins(), PROMPTS)([]) == []
+    assert JudgeReward(LongestWins(), PROMPTS, 1)(samples(0, "a")) == [0.5]
+    assert JudgeReward(LongestWins(), PROMPTS, 1)([]) == []

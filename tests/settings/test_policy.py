@@ -31,12 +31,13 @@ def test_what_is_not_set_is_the_algorithm_s():
 def test_what_is_set_is_not():
     own = policy(
         "algorithm=dapo", "epochs=3", "minibatches=2", "average=sums", "clip.high=0.5", "resample=0",
-        "overlong=16", "kl.place=reward", "standardise=true",
+        "overlong=16", "kl.place=reward",
     )  # fmt: skip
     assert own.updates == 6
     form = own.form
     assert (form.average, form.high, form.resample, form.overlong) == ("sums", 0.5, 0, 0.25)
-    assert (form.kl, form.estimator, form.standardise) == ("reward", "k1", True)
+    assert (form.kl, form.estimator) == ("reward", "k1")
+    assert not policy("algorithm=reinforce_pp", "standardise=false").form.standardise
     assert policy("kl.place=loss", "kl.estimator=k2").form.estimator == "k2"
 
 
@@ -98,6 +99,11 @@ def test_a_reward_has_a_weight_or_a_threshold_or_both():
     both = RewardTerm(source="model", at_least=0.5, weight=2)
     assert [term.weighs for term in (plain, limit, both)] == [1.0, 0.0, 2.0]
     assert [term.bounded for term in (plain, limit, both)] == [False, True, True]
+    assert [term.costs for term in (plain, limit, both)] == [False, True, False]
+    assert RewardTerm(source="model", weight=-1).costs
+    asked = "python:own.rewards:brief"  # is no ensemble, and may be paid for up to a threshold
+    own = policy("ensemble.combine=worst", f"rewards=[{{source: '{asked}', weight: 1, at_most: 9}}]")
+    assert own.rewards[0].two_sided
 
 
 @pytest.mark.parametrize(
@@ -117,6 +123,20 @@ def test_a_reward_has_a_weight_or_a_threshold_or_both():
         ),
         (["minibatches=5"], "minibatches is 5, which does not divide the 24 prompts of a batch"),
         (["algorithm=raft", "rewards=[{source: model, at_most: 1}]"], "raft keeps the best samples"),
+        (
+            ["rewards=[{source: model, weight: 1, at_most: 1}]", "ensemble.combine=worst"],
+            "reward model is paid for by its weight and held back by its threshold",
+        ),
+        (
+            ["rewards=[{source: 'path:a', weight: -1, at_least: 1}]", "ensemble.combine=mean_minus_std"],
+            "ensemble.combine=mean_minus_std doubts it on one side alone",
+        ),
+        (["algorithm=raft", "standardise=true"], "standardise: raft measures a sample against others"),
+        (["algorithm=ppo", "resample=1"], "resample: ppo measures tokens against the whole batch"),
+        (["optim.epochs=3"], "a policy has no rows to pass over; set policy.steps"),
+        (["kl.target=6", "beta=0"], "kl.target is 6, and beta is 0, which stays 0"),
+        (["ensemble.caution=1"], "caution is 1, and combine is mean, which takes nothing off the mean"),
+        (["ensemble={combine: worst, caution: 1}"], "combine is worst, which takes nothing off the mean"),
         (["clip.dual=1"], "policy.clip.dual: "),
         (["algorithm=grop"], "policy.algorithm: "),
     ],

@@ -176,7 +176,7 @@ def drawn() -> dict[str, Any]:
     answers = SharedEngine(LocalEngine(objective.lm)).answer(conversations, Sampling(5, 1.0), 7)
     return {
         "samples": [(s.prompt_ids, s.response_ids, s.logps, s.text) for s in [*rollouts.samples, *answers]],
-        "numbers": [rollouts.scores, rollouts.kl, rollouts.rewards],
+        "numbers": [rollouts.scores, rollouts.kl, rollouts.paid],
         "ids": rollouts.ids,
     }
 

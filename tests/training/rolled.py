@@ -21,4 +21,4 @@ def rollouts(ids=("a", "a", "b", "b"), spreads=(0.1, 0.3, 0.5, 0.7), second=(1.0
         for each, score, spread in zip(samples, SCORES, spreads, strict=True)
     ]
     scores, kl = torch.tensor(SCORES), torch.tensor([len(row) * 0.25 for row in RESPONSES])
-    return Rollouts(ids, drawn, scores[:, None], scores, scores, kl, scores - kl, (), 0, second)
+    return Rollouts(ids, drawn, scores[:, None], scores, scores, kl, (), 0, second)

@@ -107,7 +107,7 @@ def read() -> dict[str, Any]:
     scorer = small("reward").objective.scorer
     return {
         "samples": [(s.prompt_ids, s.response_ids, s.text) for s in rollouts.samples],
-        "numbers": [rollouts.scores, rollouts.kl, rollouts.rewards],
+        "numbers": [rollouts.scores, rollouts.kl, rollouts.paid],
         "scores": [[score.value for score in own] for own in score_comparisons(scorer, COMPARISONS[:3])],
         "one score": spread_over([[2, 50, 60]], len, scorer.score),  # so that the second process has none
         "loss": held_out_loss(objective.lm, rows, 40),

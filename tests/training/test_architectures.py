@@ -196,9 +196,10 @@ def preference_loss(it):
 def policy_loss(it):
     """RLOO: of two samples each is measured against the other."""
     rollouts = it.objective.roll_out(0)
+    worth = rollouts.paid - it.objective.settings.beta * rollouts.kl
     loss = 0.0
     for i, sample in enumerate(rollouts.samples):
-        advantage = float(rollouts.rewards[i] - rollouts.rewards[i ^ 1])
+        advantage = float(worth[i] - worth[i ^ 1])
         ids = [*sample.prompt_ids, *sample.response_ids]
         loss = loss - advantage * whole(it.objective.lm, ids, len(sample.prompt_ids), 0.7).sum() / 8
     assert len({len(sample.response_ids) for sample in rollouts.samples}) > 1

@@ -38,7 +38,7 @@ def paid(seen=None):
 
     scorer = DirectScorer(Who("self", "tiny:0"), told, THREE, DirectSettings())
     torch.manual_seed(5)
-    reward = ConstitutionReward(scorer, known)
+    reward = ConstitutionReward(scorer, known, 2)
     return build("policy", optim={"batch_size": 4}, policy={"kl_budget": 1e6}, reward=reward)
 
 

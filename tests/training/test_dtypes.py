@@ -43,5 +43,5 @@ def test_what_is_known_of_the_reference_and_of_samples_is_float32():
     built.objective.prepare(0)
     assert built.objective.ref_logps.dtype == torch.float32
     rollouts = build("policy", dtype="bfloat16").objective.roll_out(0)
-    for values in (rollouts.scores, rollouts.kl, rollouts.rewards, *rollouts.log_ratios):
+    for values in (rollouts.scores, rollouts.kl, rollouts.paid, *rollouts.log_ratios):
         assert values.dtype == torch.float32

@@ -9,18 +9,16 @@ from torch.testing import assert_close
 from gnomon.kernels.fused import weighted_nll
 from gnomon.kernels.head import Head
 from gnomon.losses.advantages import dr_grpo, grpo, rloo
-from gnomon.losses.kl import kl_penalised, sequence_kl
+from gnomon.losses.kl import divergence, kl_penalised
 from gnomon.losses.policy import surrogate_weights
 
 REWARDS = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
 REFERENCE = torch.log_softmax(torch.tensor([0.3, 0.1, -1.0, 0.2], dtype=torch.float64), dim=0)
-KEEP = torch.ones(3, 1, dtype=torch.bool)
 START = [[0.5], [-0.4], [1.2], [0.0]]
 
 
 def rloo_weights(tokens, log_ratios, beta):
-    kl = sequence_kl(log_ratios[:, None], torch.zeros(len(tokens), 1).double(), KEEP[: len(tokens)])
-    rewards = kl_penalised(REWARDS[tokens], kl, beta)
+    rewards = kl_penalised(REWARDS[tokens], divergence(log_ratios, "k1"), beta)
     advantages = rloo(rewards[None]).flatten()
     return surrogate_weights(advantages, log_ratios, beta=0.0, estimator="k1", divisor=len(tokens))
 

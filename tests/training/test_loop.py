@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ from torch import nn
 
 from gnomon.errors import DivergenceError, StorageError
 from gnomon.runs import MetricsLog
-from gnomon.settings.base import OptimSettings
+from gnomon.settings.base import AdamSettings, OptimSettings
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Micro, StepWork
 
@@ -105,6 +106,29 @@ def test_gradients_are_clipped_together(tmp_path):
     moment = it.optimizer.state[it.module.weight]["exp_avg"].item()
     assert moment == pytest.approx(-0.05, rel=1e-4)
     assert rows(it)[0]["grad_norm"] == 4.0
+
+
+class Pulls(Numbers):
+    """A policy's weight is pulled by 3, a critic's two by 30 and 40."""
+
+    def loss(self, micro):
+        pulled = 3 * self.weight["policy"].weight.sum()
+        pulled = pulled + (self.weight["critic"].weight * torch.tensor([30.0, 40.0])).sum()
+        return pulled * micro.tensors / 4, {}
+
+
+def test_parts_with_settings_of_their_own_are_clipped_each_by_itself(tmp_path):
+    """Each first moment is a tenth of the part's own gradient, cut from 3 to 0.5 and from 50 to 10."""
+    module = nn.ModuleDict({"policy": nn.Linear(1, 1, bias=False), "critic": nn.Linear(2, 1, bias=False)})
+    metrics = MetricsLog(tmp_path / "metrics.jsonl")
+    settings = OptimSettings(max_grad_norm=0.5)
+    it = Trainer(module, Pulls(module, steps=1), settings, work=tmp_path / "work", metrics=metrics)
+    it.apart("critic.", AdamSettings(max_grad_norm=10))
+    it.run()
+    policy, critic = (it.optimizer.state[module[name].weight]["exp_avg"] for name in ("policy", "critic"))
+    assert policy.flatten().tolist() == pytest.approx([0.05], rel=1e-4)
+    assert critic.flatten().tolist() == pytest.approx([0.6, 0.8], rel=1e-4)
+    assert rows(it)[0]["grad_norm"] == pytest.approx(math.hypot(3, 50), rel=1e-6)
 
 
 def test_only_what_requires_a_gradient_is_optimised_and_saved(tmp_path):

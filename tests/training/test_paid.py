@@ -1,13 +1,17 @@
 """What a sampled response is paid: its score, less KL, less what a missing end costs; by hand."""
 
+from statistics import fmean
+
 import pytest
 import torch
 from architectures import drawn_head
 from objectives import architecture, build
 
 from gnomon.config import LoraSettings
+from gnomon.losses.advantages import rloo
 from gnomon.models.heads import body
 from gnomon.models.reward_model import Scorer
+from gnomon.records import Conversation
 from gnomon.rewards.combine import ModelReward
 
 BASE = architecture("llama")
@@ -40,9 +44,9 @@ def test_a_response_is_paid_its_score_less_kl_less_what_a_missing_end_costs():
     judge, reference = BASE("float64"), BASE("float64")
     scorer = Scorer(judge, drawn_head(judge))
     it = built(ModelReward(scorer), beta=0.3, missing_end=2.0)
-    rollouts = it.roll_out(0)
-    ends = []
-    for sample, paid in zip(rollouts.samples, rollouts.rewards.tolist(), strict=True):
+    rollouts, work = it.roll_out(0), it.prepare(0)
+    ends, worth = [], []
+    for sample in rollouts.samples:
         stops = [token in it.lm.stop_ids for token in sample.response_ids]
         assert not any(stops[:-1])
         ends.append(stops[-1])
@@ -52,8 +56,11 @@ def test_a_response_is_paid_its_score_less_kl_less_what_a_missing_end_costs():
             score = float(scorer.model.score(last)[0])
         kl = logp(it.lm.model, sample) - logp(reference.model, sample)
         assert abs(kl) > 1e-3
-        assert paid == pytest.approx(score - 0.3 * kl - (0.0 if stops[-1] else 2.0), abs=1e-4)
+        worth.append(score - 0.3 * kl - (0.0 if stops[-1] else 2.0))
     assert set(ends) == {True, False}
+    assert work.metrics["reward/penalised"] == pytest.approx(fmean(worth), abs=1e-4)
+    advantages = [float(own[0]) for own in it.lesson.advantages]
+    assert advantages == pytest.approx(rloo(torch.tensor(worth).view(-1, 4)).flatten().tolist(), abs=2e-4)
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo", "dr_grpo"])
@@ -72,6 +79,28 @@ def test_where_nothing_else_differs_a_response_that_ends_is_made_likelier(algori
         else:
             assert [weight for _, weight in group] == [0.0] * 4
     assert mixed > 1
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo", "raft"])
+@pytest.mark.mistake("equal-rewards")
+def test_a_group_with_equal_scores_teaches_nothing_whatever_length_is_worth_elsewhere(algorithm):
+    """Longer answers are paid more after all prompts but one, whose answers are of several lengths too."""
+    dull = tuple(BASE("float32").encode_prompt(Conversation.of(EVEN[0])))
+
+    def reward(samples):
+        longer = (len(s.response_ids) + s.response_ids[0] / 259 for s in samples)
+        return [0.3 if s.prompt_ids == dull else paid for s, paid in zip(samples, longer, strict=True)]
+
+    it = built(reward, beta=0.0, algorithm=algorithm, length_neutral=True)
+    work, lesson = it.prepare(0), it.lesson
+    assert len({len(s.response_ids) for s in it.roll_out(0).samples if s.prompt_ids == dull}) > 1
+    worth = {dull: []}
+    for row, start, advantages in zip(lesson.rows, lesson.starts, lesson.advantages, strict=True):
+        worth.setdefault(tuple(row[:start]), []).extend(advantages.tolist())
+    assert not any(worth.pop(dull))
+    assert len(worth) == 3
+    assert all(any(values) for values in worth.values())
+    assert work.metrics["reward/equal"] == 0.25
 
 
 @pytest.mark.mistake("wrong-reference")

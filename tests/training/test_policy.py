@@ -4,18 +4,18 @@ import math
 import pytest
 import torch
 from objectives import build, low
+from plain_losses import grpo as grpo_loss
+from plain_losses import reinforce
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
 from gnomon.errors import ConfigError, DivergenceError, ModelError
 from gnomon.losses.advantages import dr_grpo, grpo, rloo
 from gnomon.losses.kl import kl_penalised
-from gnomon.losses.policy import grpo as grpo_loss
-from gnomon.losses.policy import reinforce
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
 from gnomon.recipe import load_recipe
-from gnomon.rewards.combine import Verified
+from gnomon.rewards.combine import Terms, Verified
 from gnomon.rollouts.local import LocalEngine
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.sft import InstructionTuning
@@ -85,13 +85,17 @@ def test_the_kl_of_a_sample_is_the_sum_over_its_tokens(tmp_path):
     wanted = torch.stack([(p - r).sum() for p, r in zip(policy, reference, strict=True)])
     assert_close(rollouts.kl, wanted, rtol=0, atol=1e-4)
     assert float(wanted.abs().max()) > 1e-2
-    assert_close(
-        rollouts.rewards,
-        kl_penalised(rollouts.scores, wanted, built.objective.settings.beta),
-        rtol=0,
-        atol=1e-4,
-    )
     assert rollouts.scores.tolist() == pytest.approx(low(rollouts.samples))
+
+
+def test_how_far_a_policy_has_moved_is_told_without_a_score(tmp_path):
+    """Of the very samples that a batch would have been."""
+    built = build("policy", policy={"steps": 2})
+    built.trainer(tmp_path).run()
+    wanted = float(built.objective.roll_out(2).kl.mean())
+    assert abs(wanted) > 1e-4
+    built.objective.terms = Terms.of(lambda samples: 1 / 0)
+    assert built.objective.distance(2) == wanted
 
 
 def gradients(built):
@@ -116,7 +120,8 @@ def test_the_gradient_is_reinforce_s_on_the_tempered_policy(temperature):
     ours = gradients(built)
     built.module.zero_grad()
     rollouts = built.objective.roll_out(0)
-    advantages = rloo(rollouts.rewards.view(4, 2)).flatten().double()
+    worth = kl_penalised(rollouts.paid, rollouts.kl, built.objective.settings.beta)
+    advantages = rloo(worth.view(4, 2)).flatten().double()
     assert float(advantages.abs().max()) > 0.01
     losses = []
     for sample, advantage in zip(rollouts.samples, advantages, strict=True):
@@ -196,7 +201,7 @@ def test_checks_are_paid_for_and_logged(tmp_path):
     objective.verified = Verified({checked: ({"kind": "words", "max": 0}, {"kind": "regex", "pattern": "."})})
     paid = objective.roll_out(0)
     for sample, share, reward, before in zip(
-        paid.samples, paid.passed, paid.rewards.tolist(), plain.rewards.tolist(), strict=True
+        paid.samples, paid.passed, paid.paid.tolist(), plain.paid.tolist(), strict=True
     ):
         assert (share is None) == (sample.prompt_ids != checked)
         assert reward == pytest.approx(before + 0.5 * (share or 0.0))

@@ -3,11 +3,11 @@ import math
 import pytest
 import torch
 from objectives import DEMONSTRATIONS, build
+from plain_losses import cross_entropy
 from torch.testing import assert_close
 
 from gnomon.data.collate import collate
 from gnomon.errors import DataError
-from gnomon.losses.sft import cross_entropy
 from gnomon.models.load import load
 from gnomon.records import Conversation, Demonstration, Message
 from gnomon.training.sft import encode_demonstrations, held_out_loss

@@ -18,7 +18,7 @@ class Verdicts:
 
     def told(self, samples):
         scores = [None if i in self.silent else score for i, score in enumerate(low(samples))]
-        values = filled(scores, [sample.prompt_ids for sample in samples])
+        values = filled(scores, [i // 4 for i in range(len(samples))])
         return [
             Told(value, unread=("'Hm.'",)) if score is None else Told(value, read=1)
             for value, score in zip(values, scores, strict=True)

@@ -145,7 +145,7 @@ def test_the_critic_learns_what_is_to_be_expected(tmp_path):
     assert explained[-1] > explained[0]
 
 
-def test_policy_and_critic_have_rates_of_their_own_and_gradients_of_their_own(tmp_path):
+def test_policy_and_critic_have_rates_of_their_own(tmp_path):
     built = full()
     before = {n: p.detach().clone() for n, p in built.module.named_parameters() if p.requires_grad}
     trainer = built.trainer(tmp_path)
@@ -156,10 +156,6 @@ def test_policy_and_critic_have_rates_of_their_own_and_gradients_of_their_own(tm
     still = {name: torch.allclose(value, after[name], atol=1e-9) for name, value in before.items()}
     assert all(kept for name, kept in still.items() if name.startswith("critic."))
     assert not all(kept for name, kept in still.items() if name.startswith("policy."))
-    micros = built.objective.prepare(0).micros
-    policy, _ = built.objective.loss(micros[0])
-    policy.backward()
-    assert any(p.grad is not None for n, p in built.module.named_parameters() if n.startswith("critic."))
 
 
 def test_ppo_without_a_critic_is_refused():
@@ -198,6 +194,15 @@ def test_raft_is_the_cross_entropy_of_the_best_samples():
             assert_close(ours[name], parameter.grad, rtol=1e-5, atol=1e-9)
 
 
+def test_of_what_is_never_clipped_no_share_is_told():
+    built = build("policy", policy={"algorithm": "raft", "beta": 0.0, "samples": 4, "epochs": 2})
+    built.objective.prepare(0)
+    moved(built)
+    (_, figures), *_ = map(built.objective.loss, built.objective.prepare(1).micros)
+    assert float(figures["kl/update"]) > 0
+    assert "clip/share" not in figures
+
+
 def test_prompts_that_are_all_paid_the_same_give_way_to_others():
     """Two of the four prompts are in a batch; the first is always flat."""
     own = {"algorithm": "dapo", "samples": 4, "overlong": 0}
@@ -215,6 +220,15 @@ def test_prompts_that_are_all_paid_the_same_give_way_to_others():
     assert rollouts.replaced == 1
     assert it.prepare(0).metrics["reward/replaced"] == 0.5
     assert [s.response_ids for s in it.roll_out(0).samples] == [s.response_ids for s in rollouts.samples]
+
+
+def test_a_prompt_whose_samples_differ_in_what_a_threshold_is_held_to_stays():
+    limit = {"name": "odd", "at_most": -0.6}
+    own = {"algorithm": "dapo", "samples": 4, "overlong": 0, "rewards": [{"source": "model", **limit}]}
+    built = build("policy", policy=own, reward=terms((brief, limit)))
+    assert built.objective.roll_out(0).replaced == 0
+    flat = build("policy", policy=own, reward=terms((lambda samples: [0.5] * len(samples), limit)))
+    assert flat.objective.roll_out(0).replaced > 0
 
 
 def test_and_where_all_prompts_are_flat_it_ends_after_so_many_times(tmp_path):
@@ -274,6 +288,28 @@ def test_rewards_are_divided_by_their_deviation_so_far_and_keep_their_mean():
     assert second.metrics["reward/scale"] == pytest.approx(both)
     wanted = rloo((paid[1] / both).view(-1, 2)).flatten()
     assert_close(torch.stack([own[0] for own in it.lesson.advantages]), wanted)
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "reinforce_pp"])
+@pytest.mark.parametrize(
+    "own",
+    [{"scale_rewards": True}, {"kl": {"estimator": "k3"}}, {"kl": {"place": "loss"}}],
+    ids=["scaled", "k3", "loss"],
+)
+def test_what_is_told_to_be_climbed_is_what_advantages_are_made_of(own, algorithm):
+    """Rewards by their scale, less KL where it is in the reward, as it is estimated there."""
+    it = moved(build("policy", policy=own | {"algorithm": algorithm, "beta": 0.5})).objective
+    work, rollouts = it.prepare(0), it.roll_out(0)
+    kl = rollouts.kl
+    if "kl" in own:
+        k3 = torch.stack([((-ratios).exp() - 1 + ratios).sum() for ratios in rollouts.log_ratios])
+        kl = k3 if own["kl"] == {"estimator": "k3"} else 0 * k3
+        assert float((k3 - rollouts.kl).abs().max()) > 1e-3
+    worth = rollouts.paid / work.metrics.get("reward/scale", 1.0) - 0.5 * kl
+    assert work.metrics["reward/penalised"] == pytest.approx(float(worth.mean()), abs=1e-5)
+    if algorithm == "rloo":
+        found = torch.stack([advantages[0] for advantages in it.lesson.advantages])
+        assert_close(found, rloo(worth.view(-1, 2)).flatten(), rtol=0, atol=1e-5)
 
 
 def test_a_response_that_does_not_end_may_have_a_fixed_score():

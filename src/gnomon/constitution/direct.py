@@ -79,7 +79,8 @@ class DirectScorer:
 
 @dataclass(frozen=True)
 class ConstitutionReward:
-    """What the scorer says of samples; `prompts` are found by the ids that were sampled from.
+    """What the scorer says of samples, `samples` neighbours to a prompt; `prompts` are found by the ids that
+    were sampled from.
 
     Principles are drawn by the prompt and by `drawn`, which says which batch this is: the same batch, asked
     about again, is paid the same. A sample that the labeller says no number of has the mean of the others of
@@ -88,6 +89,7 @@ class ConstitutionReward:
 
     scorer: DirectScorer
     prompts: Mapping[tuple[int, ...], Prompt]
+    samples: int
     drawn: str = ""
 
     def at(self, drawn: str) -> "ConstitutionReward":
@@ -107,7 +109,7 @@ class ConstitutionReward:
                 for prompt, sample in zip(asked, samples, strict=True)
             ]
         )
-        values = filled(scores, [sample.prompt_ids for sample in samples])
+        values = filled(scores, [i // self.samples for i in range(len(samples))])
         return [
             Told(value, unread=(NO_NUMBER,)) if score is None else Told(value, read=1)
             for value, score in zip(values, scores, strict=True)

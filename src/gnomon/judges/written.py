@@ -51,8 +51,8 @@ class WrittenJudge:
 
     def _replies(self, asked: Sequence[Conversation], attempt: int) -> list[str]:
         sampling = replace(SAMPLING, temperature=1.0) if attempt else SAMPLING
-        seed = attempt << 20  # rows add their places to it, and attempts share no seed
-        return [sample.text for sample in self.engine.answer(asked, sampling, seed)]
+        seeds = [attempt] * len(asked)  # not by its place, which hangs on what else was silent
+        return [sample.text for sample in self.engine.answer(asked, sampling, seeds)]
 
     def _said(self, one: str, swapped: str) -> Said:
         first, second = parse_verdict(one), parse_verdict(swapped)

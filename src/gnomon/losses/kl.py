@@ -3,26 +3,11 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
-
-from gnomon.losses.masking import sequence_sum
 
 Estimator = Literal["k1", "k2", "k3"]
 """The three of J. Schulman's note on approximating KL (2020); `divergence` says what each is good for."""
-
-
-def sequence_kl(
-    logps: Float[Tensor, "batch seq"],
-    ref_logps: Float[Tensor, "batch seq"],
-    response_mask: Bool[Tensor, "batch seq"],
-) -> Float[Tensor, "batch"]:
-    """k1: the sum of log pi - log pi_ref over a sampled response, in nats a sequence.
-
-    Unbiased on samples of pi, negative for single samples, and never clamped: clamping biases it. Training
-    sums each response's log-probabilities without padding, and tests hold that against this.
-    """
-    return sequence_sum(logps - ref_logps, response_mask)
 
 
 def k3(log_ratios: Float[Tensor, "*tokens"]) -> Float[Tensor, "*tokens"]:
@@ -37,7 +22,8 @@ def k3(log_ratios: Float[Tensor, "*tokens"]) -> Float[Tensor, "*tokens"]:
 def divergence(log_ratios: Float[Tensor, "*tokens"], estimator: Estimator) -> Float[Tensor, "*tokens"]:
     """Each token's estimate, in nats, of KL(pi || pi_ref) by its l = log pi - log pi_ref.
 
-    k1 is l: right as a value and in the reward; as a loss its expected gradient is 0. k2 is l^2/2: wrong as a
+    k1 is l, never clamped, which would bias it: right as a value and in the reward; as a loss its expected
+    gradient is 0. k2 is l^2/2: wrong as a
     value by the third order; as a loss on the policy's own samples it has the gradient of each token's own
     KL, and leaves out what a token does to the KL of those after it, so it is exact for one token only. k3
     is right as a value; in the reward it climbs KL(pi || pi_ref) - KL(pi_ref || pi), as a loss see `k3`.

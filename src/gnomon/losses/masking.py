@@ -13,20 +13,6 @@ EPS = 1e-6
 """Beside a standard deviation, where values nearly agree."""
 
 
-def token_mean(
-    values: Float[Tensor, "batch seq"], response_mask: Bool[Tensor, "batch seq"]
-) -> Float[Tensor, ""]:
-    """Mean over response tokens; every token weighs the same."""
-    return values.where(response_mask, 0.0).sum() / response_mask.sum().clamp(min=1)
-
-
-def sequence_sum(
-    values: Float[Tensor, "batch seq"], response_mask: Bool[Tensor, "batch seq"]
-) -> Float[Tensor, "batch"]:
-    """Sum over each row's response tokens."""
-    return values.where(response_mask, 0.0).sum(dim=-1)
-
-
 def divisors(lengths: Int[Tensor, "rows"], average: Average, longest: int) -> Int[Tensor, "rows"]:
     """What each token's loss is divided by, of all rows of a step with so many response tokens each.
 

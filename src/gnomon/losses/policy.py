@@ -1,46 +1,10 @@
 """Policy objectives."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from gnomon.losses.kl import Estimator, k3, slope
-from gnomon.losses.masking import sequence_sum
-
-
-def reinforce(
-    logps: Float[Tensor, "batch seq"],
-    advantages: Float[Tensor, "batch"],
-    response_mask: Bool[Tensor, "batch seq"],
-) -> Float[Tensor, ""]:
-    """-mean_i A_i sum_t log pi(y_it): the whole response is one action (arXiv:2402.14740).
-
-    Its gradient is the policy gradient on samples of the policy itself. Training computes the same from
-    hidden states with the fused head and `surrogate_weights`, and tests hold that against this.
-    """
-    return -(advantages * sequence_sum(logps, response_mask)).mean()
-
-
-def grpo(
-    logps: Float[Tensor, "batch seq"],
-    ref_logps: Float[Tensor, "batch seq"],
-    advantages: Float[Tensor, "batch"],
-    response_mask: Bool[Tensor, "batch seq"],
-    *,
-    beta: float,
-    divisor: int | None = None,
-) -> Float[Tensor, ""]:
-    """-mean_i 1/|y_i| sum_t [ratio_it A_i - beta k3_it]: arXiv:2402.03300, eq. 3, without its clip.
-
-    With one update on each batch of samples ratio is 1 and the clip never acts. |y_i| pays the tokens of a
-    long response less where it is right and forgives them more where it is wrong; Dr. GRPO
-    (arXiv:2503.20783) divides by a constant instead, `divisor`. Training computes the same gradient from
-    hidden states with the fused head and `surrogate_weights`, and tests hold that against this.
-    """
-    ratio = (logps - logps.detach()).exp()
-    each = ratio * advantages[:, None] - beta * k3(logps - ref_logps)
-    lengths = response_mask.sum(dim=1) if divisor is None else divisor
-    return -(sequence_sum(each, response_mask) / lengths).mean()
+from gnomon.losses.kl import Estimator, slope
 
 
 def surrogate_weights(

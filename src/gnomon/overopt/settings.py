@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from gnomon.config import ModelSettings, RewardSettings
-from gnomon.settings.base import OptimSettings, Settings
+from gnomon.settings.base import OptimSettings, Settings, StepSettings
 from gnomon.settings.policy import EnsembleSettings, PolicySettings
 
 
@@ -120,7 +120,7 @@ class LaboratorySettings(Settings):
         optim=OptimSettings(lr=3e-3, epochs=4, batch_size=32, micro_tokens=4096, weight_decay=0.01)
     )
     policy: PolicySettings = PolicySettings(
-        optim=OptimSettings(
+        optim=StepSettings(
             lr=6e-4, batch_size=96, micro_tokens=4096, schedule="constant", checkpoint_every=20
         ),
         steps=100,

@@ -32,7 +32,7 @@ from gnomon.records import Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
-from gnomon.settings.base import AdamSettings
+from gnomon.settings.base import AdamSettings, OptimSettings
 from gnomon.settings.policy import PolicySettings
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.samples import PolicyPrompts
@@ -100,7 +100,7 @@ def policy_stage(
         recipe, start, policy=seen(settings), rewards=digests(settings), red_team=red_team
     )
     chosen = dict(chosen) | ({"second": second.digest} if second and not second.artefact else {})
-    return Stage("policy", 4, chosen, {"data": given, **payers.inputs, **start.inputs}, run)
+    return Stage("policy", 5, chosen, {"data": given, **payers.inputs, **start.inputs}, run)
 
 
 def _check(recipe: Recipe, settings: PolicySettings, payers: Payers) -> None:
@@ -144,7 +144,7 @@ def _optimise(
         "kept": result.kept,
         "alarms": told_alarms(context, objective),
         "reward/agreement": followed(context),
-        "kl/reference": float(objective.roll_out(result.steps // settings.updates).kl.mean()),
+        "kl/reference": objective.distance(result.steps // settings.updates),
         "kl_budget": settings.kl_budget,
     }
     write_json(context.folder / "report.json", report)
@@ -155,7 +155,7 @@ def _ptx(
     recipe: Recipe, settings: PolicySettings, lm: LanguageModel, rows: list[Demonstration]
 ) -> InstructionTuning:
     encoded = encode_demonstrations(lm, rows, recipe.model.max_length)
-    mixed = settings.optim.model_copy(update={"batch_size": settings.ptx_rows})
+    mixed = OptimSettings(batch_size=settings.ptx_rows, micro_tokens=settings.optim.micro_tokens)
     return InstructionTuning(lm, encoded, mixed, recipe.seed)
 
 

@@ -74,7 +74,7 @@ class Paying:
         if kind == "form":
             return FormReward(self.prompts)
         if kind == "judge":
-            return JudgeReward(self._judge(term, name), self.prompts)
+            return JudgeReward(self._judge(term, name), self.prompts, self.settings.samples)
         if kind == "path":
             scorer = frozen_scorer(self.recipe, Path(name), self.lm)
         elif kind == CONSTITUTION:
@@ -82,7 +82,7 @@ class Paying:
                 return self._by_constitution(term)
             scorer = frozen_scorer(self.recipe, self.payers.judge.folder, self.lm)
         assert scorer is not None
-        return ModelReward(scorer, self.settings.ensemble)
+        return ModelReward(scorer, self.settings.ensemble, cost=term.costs)
 
     def _judge(self, term: RewardTerm, ref: str) -> PairwiseJudge:
         """A model that is asked for a letter, or on a server for a verdict in words, as in win rates."""
@@ -97,7 +97,8 @@ class Paying:
         own = self._constitution
         ref, kept = own.roles.labeller, self.folder / "labeller.jsonl"
         served = asked_by_each(ref, kept, term, own.roles.budget) if ref and is_served(ref) else None
-        return ConstitutionReward(direct_scorer(self.recipe, own, self.start, served), self.prompts)
+        scorer = direct_scorer(self.recipe, own, self.start, served)
+        return ConstitutionReward(scorer, self.prompts, self.settings.samples)
 
     @property
     def _constitution(self) -> ConstitutionSettings:

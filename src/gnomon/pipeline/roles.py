@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gnomon.constitution.labeller import Who
-from gnomon.distributed import agreed, leads, rank, size
+from gnomon.distributed import agreed, leads
 from gnomon.errors import ConfigError
 from gnomon.judges.choosing import Backend, endpoint_backend, local_backend
 from gnomon.models.load import LanguageModel, load
@@ -40,7 +40,7 @@ class AskedOnce:
         self,
         conversations: Sequence[Conversation],
         sampling: Sampling,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         *,
         raw: bool = False,
     ) -> list[Sample]:
@@ -127,9 +127,8 @@ def asked_once(ref: str, kept: Path | None, budget: int | None = None) -> AskedO
 
 def asked_by_each(ref: str, kept: Path, term: RewardTerm, budget: int | None = None) -> "EndpointEngine":
     """A server that each of several processes asks about samples of its own, as a reward's settings say: each
-    keeps what it was told in a file of its own, and has an equal part of the budget."""
-    own = kept.with_name(f"{kept.stem}-{rank()}{kept.suffix}")
-    return _endpoint(ref, own, None if budget is None else max(1, budget // size()), term)
+    keeps what it was told in a file of its own, and has an equal part of what is left of the budget."""
+    return _endpoint(ref, kept, budget, term)
 
 
 def _endpoint(
@@ -143,4 +142,4 @@ def _endpoint(
             f"{ref} needs a package that is missing ({problem}): pip install 'gnomon[endpoint]'"
         ) from problem
     patience = None if term is None else Patience(requests=term.concurrency, timeout=term.timeout)
-    return EndpointEngine(parse_endpoint_ref(ref), kept, patience, budget=budget)
+    return EndpointEngine(parse_endpoint_ref(ref), kept, patience, budget=budget, each=term is not None)

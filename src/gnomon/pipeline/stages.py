@@ -24,7 +24,7 @@ from gnomon.pipeline.scoring import MODEL, conclude, held_apart, rid_of_length
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.records import Comparison, Demonstration
 from gnomon.runs import write_json
-from gnomon.settings.base import AdamSettings, OptimSettings
+from gnomon.settings.base import AdamSettings, StepSettings
 from gnomon.settings.policy import PolicySettings
 from gnomon.settings.preference import PreferenceSettings
 from gnomon.store import content_id, file_digest
@@ -263,7 +263,7 @@ def trained_on(
     context: StageContext,
     lm: LanguageModel,
     objective: Objective,
-    optim: OptimSettings,
+    optim: StepSettings,
     module: Any = None,
     evaluation: Evaluation | None = None,
     apart: Mapping[str, AdamSettings] | None = None,

@@ -36,10 +36,11 @@ class Drawing(Protocol):
 @dataclass(frozen=True)
 class ModelReward:
     """The reward model's score on exactly the ids that were sampled; of an ensemble, what `settings` make of
-    its members' scores."""
+    its members' scores, where less is better if it is a `cost`."""
 
     scorer: Scorer
     settings: EnsembleSettings = field(default_factory=EnsembleSettings)
+    cost: bool = False
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """Score prompt and response together."""
@@ -49,24 +50,29 @@ class ModelReward:
         """Each score with the standard deviation of the members', None where there is but one."""
         rows = [[*sample.prompt_ids, *sample.response_ids] for sample in samples]
         return [
-            Told(conservative(score, self.settings), score.uncertainty if len(score.members) > 1 else None)
+            Told(
+                conservative(score, self.settings, cost=self.cost),
+                score.uncertainty if len(score.members) > 1 else None,
+            )
             for score in self.scorer.scores(rows)
         ]
 
 
-def conservative(score: Score, settings: EnsembleSettings) -> float:
+def conservative(score: Score, settings: EnsembleSettings, *, cost: bool = False) -> float:
     """One number for the scores of an ensemble's members.
 
     `worst` and `mean_minus_variance` are WCO and UWO of arXiv:2310.02743, with `caution` as its lambda;
-    `mean_minus_std` has the unit of the scores. Of one member all are its score.
+    `mean_minus_std` has the unit of the scores. Of one member all are its score. The worst of a `cost` is the
+    highest, and what is taken off the mean elsewhere is added to it.
     """
+    off = -settings.times if cost else settings.times
     match settings.combine:
         case "worst":
-            return score.lowest
+            return max(score.members) if cost else score.lowest
         case "mean_minus_std":
-            return score.value - settings.times * score.uncertainty
+            return score.value - off * score.uncertainty
         case "mean_minus_variance":
-            return score.value - settings.times * score.uncertainty**2
+            return score.value - off * score.uncertainty**2
     return score.value
 
 
@@ -237,10 +243,13 @@ def length_neutral(scores: Sequence[float], lengths: Sequence[int], samples: int
     """Scores less what length alone explains of them, within prompts; means of prompts stay as they are.
 
     The slope is that of a regression of score on log length over all samples, each measured from the mean of
-    its prompt's `samples` neighbours. A policy that is paid so gains nothing from length as such.
+    its prompt's `samples` neighbours. A policy that is paid so gains nothing from length as such. Prompts
+    whose samples have one score are left out of it and left as they are: length explains nothing of them, and
+    what was taken off for it would be all that tells them apart.
     """
     score = np.reshape(np.asarray(scores, dtype=float), (-1, samples))
     length = np.reshape(np.log1p(np.asarray(lengths, dtype=float)), (-1, samples))
-    off = length - length.mean(axis=1, keepdims=True)
-    slope = slope_within(score, length)
+    mixed = score.max(axis=1) > score.min(axis=1)
+    off = (length - length.mean(axis=1, keepdims=True)) * mixed[:, None]
+    slope = slope_within(score[mixed], length[mixed])
     return [float(value) for value in (score - slope * off).ravel()]

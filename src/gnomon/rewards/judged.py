@@ -19,11 +19,13 @@ class JudgeReward:
 
     Within a prompt it adds up to half the samples. Equal texts are a half and not asked about. So is a pair
     without a verdict, which leaves both samples nearer to the mean of their prompt, and is told of. `prompts`
-    are found by the ids that were sampled from.
+    are found by the ids that were sampled from; `samples` neighbours are compared, for a batch may have a
+    prompt twice, and which process has both is by chance.
     """
 
     judge: PairwiseJudge
     prompts: Mapping[tuple[int, ...], Prompt]
+    samples: int
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """One number from 0 to 1 for each sample; a half for one that is alone."""
@@ -31,14 +33,11 @@ class JudgeReward:
 
     def told(self, samples: Sequence[Sample]) -> list[Told]:
         """The same, with the verdicts on each sample's pairs that could be read, and what the others were."""
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for i, sample in enumerate(samples):
-            groups.setdefault(sample.prompt_ids, []).append(i)
         asked = [
-            pair
-            for group in groups.values()
-            for pair in combinations(group, 2)
-            if samples[pair[0]].text != samples[pair[1]].text
+            (i, j)
+            for start in range(0, len(samples), self.samples)
+            for i, j in combinations(range(start, start + self.samples), 2)
+            if samples[i].text != samples[j].text
         ]
         pairs = [self._comparison(samples[i], samples[j]) for i, j in asked]
         leads: list[list[float]] = [[] for _ in samples]
@@ -50,10 +49,10 @@ class JudgeReward:
             else:
                 leads[i].append(said.preference - 0.5)
                 leads[j].append(0.5 - said.preference)
-        others = [len(groups[sample.prompt_ids]) - 1 for sample in samples]
+        others = max(1, self.samples - 1)
         return [
-            Told(0.5 + sum(own) / max(1, count), read=len(own), unread=tuple(silent))
-            for own, silent, count in zip(leads, unread, others, strict=True)
+            Told(0.5 + sum(own) / others, read=len(own), unread=tuple(silent))
+            for own, silent in zip(leads, unread, strict=True)
         ]
 
     def _comparison(self, first: Sample, second: Sample) -> Comparison:

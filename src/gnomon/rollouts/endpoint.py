@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 
+from gnomon.distributed import size
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.models.reference import EndpointRef
 from gnomon.records import Conversation, Message
-from gnomon.rollouts.engine import UNKNOWN, Sample, Sampling
+from gnomon.rollouts.engine import UNKNOWN, Sample, Sampling, seeds_of
 from gnomon.rollouts.letters import TOLD as LETTERS_TOLD
 from gnomon.rollouts.letters import Letters, read_letters
 from gnomon.rollouts.replies import R, Replies
@@ -41,8 +42,10 @@ class EndpointEngine:
     says that the server is set so (vLLM: `--logprobs-mode processed_logprobs`), those of the distribution
     drawn from. `answer` leaves to the server's defaults what `sampling` leaves out. An answer is kept by URL,
     model and request: weights that change behind one name go unnoticed, so name each version. No
-    more than `budget` answers are ever asked for, kept ones included. `transport` makes what requests go
-    through, where that is not the plain network.
+    more than `budget` answers are ever asked for, kept ones included. With `each`, every process asks for
+    itself: it knows what all were told, keeps its own answers beside theirs (`Replies.of_each`), and has an
+    equal part of what is left of the budget. `transport` makes what requests go through, where that is not
+    the plain network.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class EndpointEngine:
         *,
         processed_logprobs: bool = False,
         budget: int | None = None,
+        each: bool = False,
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self.ref, self.patience, self.usage = ref, patience or Patience(), Usage()
         self.processed_logprobs, self.budget = processed_logprobs, budget
-        self._kept = None if kept is None else Replies(Sample, kept)
-        self._letters = None if kept is None else Replies(Letters, kept.with_name(f"letters-{kept.name}"))
+        self.processes = size() if each else 1
+        letters = None if kept is None else kept.with_name(f"letters-{kept.name}")
+        self._kept, self._letters = _opened(Sample, kept, each=each), _opened(Letters, letters, each=each)
         self._transport = transport
 
     def sample(
@@ -95,14 +100,14 @@ class EndpointEngine:
         self,
         conversations: Sequence[Conversation],
         sampling: Sampling,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         *,
         raw: bool = False,
     ) -> list[Sample]:
         """Answer conversations under the server's template, or (`raw`) continue their last turn as text."""
         bodies = [
-            (_text(talk) if raw else _chat(talk)) | _settings(sampling, seed + i)
-            for i, talk in enumerate(conversations)
+            (_text(talk) if raw else _chat(talk)) | _settings(sampling, own)
+            for talk, own in zip(conversations, seeds_of(seed, len(conversations)), strict=True)
         ]
         path = "completions" if raw else "chat/completions"
         return self._ask(path, bodies, _answered, self._answers())
@@ -141,7 +146,7 @@ class EndpointEngine:
         keys = [content_id([self.ref.url, path, request, *also]) for request in requests]
         missing = {key: i for i, key in enumerate(keys) if key not in kept}
         self.usage.kept += len(keys) - len(missing)
-        self._afford(len(kept), len(missing))
+        self._afford(kept, len(missing))
 
         async def ask(server: Server, key: str, i: int) -> None:
             reply = await server.reply(path, requests[i], f"prompt {i}")
@@ -161,12 +166,16 @@ class EndpointEngine:
                 raise problems.exceptions[0] from None
         return [kept[key] for key in keys]
 
-    def _afford(self, there: int, more: int) -> None:
+    def _afford(self, kept: Replies[R], more: int) -> None:
         """ConfigError where so many answers more are beyond the budget; none of them is asked for then."""
-        if self.budget is not None and more and there + more > self.budget:
+        if self.budget is None or not more:
+            return
+        if len(kept) - kept.found + more > (self.budget - kept.found) // self.processes:
+            parts = "" if self.processes == 1 else f" that {self.processes} processes share"
             raise ConfigError(
-                f"{self.ref} has given {there} answers, and {more} more are beyond the budget of "
-                f"{self.budget}; raise constitution.roles.budget, or ask for less; what was answered is kept"
+                f"{self.ref} has given {len(kept)} answers, and {more} more are beyond the budget of "
+                f"{self.budget}{parts}; raise constitution.roles.budget, or ask for less; what was answered "
+                "is kept"
             )
 
     def _checked(self, reply: Reply, read: Callable[[Reply], R]) -> R:
@@ -212,6 +221,12 @@ class EndpointEngine:
             text=choice["text"].strip(),
             ended=finish == "stop",
         )
+
+
+def _opened(kind: type[R], kept: Path | None, *, each: bool) -> Replies[R] | None:
+    if kept is None:
+        return None
+    return Replies.of_each(kind, kept) if each else Replies(kind, kept)
 
 
 def _answered(reply: Reply) -> Sample:

@@ -80,12 +80,18 @@ class Engine(Protocol):
         self,
         conversations: Sequence[Conversation],
         sampling: Sampling,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         *,
         raw: bool = False,
     ) -> list[Sample]:
         """Answer conversations under the chat template, or (`raw`) continue their last turn as plain text.
 
         Row i draws by `seed` + i, so that batches of a job can follow one another; jobs' seeds lie far apart.
+        Or each row draws by a seed of its own.
         """
         ...
+
+
+def seeds_of(seed: int | Sequence[int], rows: int) -> Sequence[int]:
+    """What each row draws by: `seed` and those that follow it, or the seeds themselves."""
+    return seed if isinstance(seed, Sequence) else range(seed, seed + rows)

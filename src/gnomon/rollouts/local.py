@@ -7,7 +7,7 @@ from gnomon.models.inference import ready
 from gnomon.models.load import LanguageModel
 from gnomon.records import Conversation
 from gnomon.rollouts.decoding import DEFAULT, Decoding, Limits
-from gnomon.rollouts.engine import Sample, Sampling
+from gnomon.rollouts.engine import Sample, Sampling, seeds_of
 
 
 class LocalEngine:
@@ -45,13 +45,13 @@ class LocalEngine:
         self,
         conversations: Sequence[Conversation],
         sampling: Sampling,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         *,
         raw: bool = False,
     ) -> list[Sample]:
         """Answer conversations under the chat template, or (`raw`) continue their last turn as plain text."""
         prompts = [self.encode(conversation, raw=raw) for conversation in conversations]
-        return self.sample(prompts, sampling, range(seed, seed + len(prompts)))
+        return self.sample(prompts, sampling, seeds_of(seed, len(prompts)))
 
     def stream(
         self, conversation: Conversation, sampling: Sampling, seed: int = 0, *, raw: bool = False

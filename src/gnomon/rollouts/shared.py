@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gnomon.distributed import size, spread
 from gnomon.records import Conversation
-from gnomon.rollouts.engine import Sample, Sampling
+from gnomon.rollouts.engine import Sample, Sampling, seeds_of
 from gnomon.rollouts.local import LocalEngine
 
 
@@ -46,10 +46,10 @@ class SharedEngine:
         self,
         conversations: Sequence[Conversation],
         sampling: Sampling,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         *,
         raw: bool = False,
     ) -> list[Sample]:
         """Answer conversations under the chat template, or (`raw`) continue their last turn as plain text."""
         prompts = [self.engine.encode(conversation, raw=raw) for conversation in conversations]
-        return self.sample(prompts, sampling, range(seed, seed + len(prompts)))
+        return self.sample(prompts, sampling, seeds_of(seed, len(prompts)))

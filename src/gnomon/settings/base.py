@@ -25,10 +25,15 @@ class AdamSettings(Settings):
     max_grad_norm: float = Field(1.0, gt=0, description="clip of the global gradient norm")
 
 
-class OptimSettings(AdamSettings):
+class StepSettings(AdamSettings):
     """One optimiser for every objective, and what its steps are made of."""
 
     batch_size: int = Field(16, ge=1, description="sequences (or pairs) in one optimiser step")
-    epochs: float = Field(2.0, gt=0, description="passes over the rows")
     micro_tokens: int = Field(1024, ge=1, description="padded tokens in one forward pass")
     checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints")
+
+
+class OptimSettings(StepSettings):
+    """The same where rows are given, and passes over them are counted."""
+
+    epochs: float = Field(2.0, gt=0, description="passes over the rows")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from gnomon.settings.base import AdamSettings, OptimSettings, Settings
+from gnomon.settings.base import AdamSettings, Settings, StepSettings
 from gnomon.settings.guards import GuardSettings
 
 Algorithm = Literal["rloo", "grpo", "dr_grpo", "dapo", "reinforce_pp", "ppo", "raft"]
@@ -131,6 +131,18 @@ class RewardTerm(Settings):
         """Whether it has a threshold."""
         return self.at_most is not None or self.at_least is not None
 
+    @property
+    def costs(self) -> bool:
+        """Whether less of it is better."""
+        return self.weighs < 0 or (self.weighs == 0 and self.at_most is not None)
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether its weight asks for more where its threshold asks for less, or the other way round."""
+        return (self.weighs > 0 and self.at_most is not None) or (
+            self.weighs < 0 and self.at_least is not None
+        )
+
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if not SOURCE.fullmatch(self.source):
@@ -159,9 +171,19 @@ class EnsembleSettings(Settings):
     caution: float | None = Field(
         None,
         ge=0,
-        description="times the members' standard deviation, or variance, is taken off the mean; null: 0.5 of "
-        "the deviation, and of the variance 0.1, UWO's lambda in PPO (it is 0.5 in best-of-n)",
+        description="times the members' standard deviation, or variance, is taken off the mean (added to it "
+        "where less is better); null: 0.5 of the deviation, and of the variance 0.1, UWO's lambda in PPO (it "
+        "is 0.5 in best-of-n)",
     )
+
+    @model_validator(mode="after")
+    def _caution_acts(self) -> Self:
+        if self.caution is not None and self.combine in ("mean", "worst"):
+            raise ValueError(
+                f"caution is {self.caution:g}, and combine is {self.combine}, which takes nothing off the "
+                "mean; set combine to mean_minus_std or mean_minus_variance, or leave caution out"
+            )
+        return self
 
     @property
     def times(self) -> float:
@@ -173,7 +195,7 @@ class EnsembleSettings(Settings):
 class PolicySettings(Settings):
     """Policy optimisation: what is sampled, what it is paid, and what is learnt from it."""
 
-    optim: OptimSettings = OptimSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
+    optim: StepSettings = StepSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
     steps: int = Field(10, ge=1, description="batches of fresh samples")
     samples: int = Field(4, ge=1, description="samples of each prompt")
     algorithm: Algorithm = "rloo"
@@ -200,7 +222,7 @@ class PolicySettings(Settings):
     gamma: float = Field(1.0, gt=0, le=1, description="ppo, reinforce_pp: discount for a token later")
     lam: float = Field(0.95, ge=0, le=1, description="ppo: how far advantages look beyond the values")
     standardise: bool | None = Field(
-        None, description="advantages by token over the batch; null: for ppo and reinforce_pp"
+        None, description="ppo, reinforce_pp: advantages over the tokens of the batch; null: they are"
     )
     critic: CriticSettings = CriticSettings()
     max_new_tokens: int = Field(64, ge=1, description="tokens a sample may have")
@@ -280,6 +302,16 @@ class PolicySettings(Settings):
         """The rewards with a threshold."""
         return tuple(term for term in self.rewards if term.bounded)
 
+    @field_validator("optim", mode="before")
+    @classmethod
+    def _samples_are_fresh(cls, optim: Any) -> Any:
+        if isinstance(optim, dict) and "epochs" in optim:
+            raise ValueError(
+                "epochs: a policy has no rows to pass over; set policy.steps, the batches of fresh samples, "
+                "or policy.epochs, the passes over each of them, and leave it out here"
+            )
+        return optim
+
     @model_validator(mode="before")
     @classmethod
     def _whole_distribution(cls, values: Any) -> Any:
@@ -320,4 +352,35 @@ class PolicySettings(Settings):
             raise ValueError("raft keeps the best samples and knows no thresholds; give weights instead")
         if self.samples == 1 and any(source.startswith("judge:") for source in self.sources):
             raise ValueError("samples is 1, and a judge compares samples of one prompt; set 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_in_vain(self) -> Self:
+        if self.standardise and not self.form.by_token:
+            raise ValueError(
+                f"standardise: {self.algorithm} measures a sample against others of its prompt, not against "
+                "the batch; leave it out, or set algorithm to ppo or reinforce_pp"
+            )
+        if self.resample and self.form.by_token:
+            raise ValueError(
+                f"resample: {self.algorithm} measures tokens against the whole batch, and samples that are "
+                "all paid the same teach as well; leave it out, or set algorithm to dapo, say"
+            )
+        if self.kl.target is not None and self.beta == 0:
+            raise ValueError(
+                f"kl.target is {self.kl.target:g}, and beta is 0, which stays 0 however far KL is off; set "
+                "beta above 0, or kl.target to null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _doubt_has_a_side(self) -> Self:
+        scored = ("model", "path", CONSTITUTION)
+        both = [t for t in self.rewards if t.two_sided and t.source.partition(":")[0] in scored]
+        if both and self.ensemble.combine != "mean":
+            raise ValueError(
+                f"reward {both[0].called} is paid for by its weight and held back by its threshold, and "
+                f"ensemble.combine={self.ensemble.combine} doubts it on one side alone; name the source "
+                "twice, once for each, or set combine to mean"
+            )
         return self

@@ -33,7 +33,6 @@ def figures(rollouts: Rollouts, terms: Terms, settings: PolicySettings, length: 
     always = {
         "reward/mean": float(rollouts.scores.mean()),
         "reward/fixed_length": mean_at(raw.reshape(-1, n), log_lengths(rollouts).reshape(-1, n), length),
-        "reward/penalised": float(rollouts.rewards.mean()),
         "reward/equal": float(equal_rewards(rollouts.paid.view(-1, n)).float().mean()),
         "kl/reference": float(rollouts.kl.mean()),
         "kl/token": float(rollouts.kl.sum()) / tokens,

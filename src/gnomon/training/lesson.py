@@ -66,9 +66,9 @@ def lesson_of(
     form = settings.form
     streams = [rollouts.paid / weights.scale, *rollouts.costs]
     if form.by_token:
-        advantages, returns, spread = _by_token(rollouts, streams, settings, weights)
+        advantages, returns, known = _by_token(rollouts, streams, settings, weights)
     else:
-        advantages, spread = _by_sample(rollouts, streams, settings, weights)
+        advantages, known = _by_sample(rollouts, streams, settings, weights)
         returns = []
     readings = [each.reading.logps for each in rollouts.drawn if each.reading is not None]
     samples = rollouts.samples
@@ -87,51 +87,52 @@ def lesson_of(
     )
     if settings.algorithm == "raft":
         lesson = lesson.only([i for i, advantage in enumerate(advantages) if bool(advantage.any())])
-    return lesson, {"advantage/std": spread} | _explained(lesson)
+    return lesson, known | _explained(lesson)
 
 
 def _by_sample(
     rollouts: Rollouts, streams: Sequence[Tensor], settings: PolicySettings, weights: Weights
-) -> tuple[list[Tensor], float]:
-    """One advantage for each sample, measured against its prompt's others, at all of its tokens."""
+) -> tuple[list[Tensor], dict[str, float]]:
+    """One advantage for each sample, measured against its prompt's others, at all of its tokens; and figures
+    of them."""
     form, groups = settings.form, BY_GROUP[settings.algorithm]
-    each = []
-    for stream, beta in zip(streams, _prices(form, weights, len(streams)), strict=True):
-        worth = stream
-        if form.kl == "reward":
-            kl = torch.stack([divergence(own, form.estimator).sum() for own in rollouts.log_ratios])
-            worth = kl_penalised(stream, kl, beta)
-        each.append(groups(worth.view(-1, settings.samples)).flatten())
-    total = constrained(each[0], each[1:], weights.lambdas)
+    worth = list(streams)
+    if form.kl == "reward":
+        kl = torch.stack([divergence(own, form.estimator).sum() for own in rollouts.log_ratios])
+        prices = _prices(form, weights, len(streams))
+        worth = [kl_penalised(stream, kl, beta) for stream, beta in zip(streams, prices, strict=True)]
+    first, *others = (groups(own.view(-1, settings.samples)).flatten() for own in worth)
+    total = constrained(first, others, weights.lambdas)
     lengths = [len(own) for own in rollouts.log_ratios]
-    if form.standardise:
-        mask = _mask(rollouts.log_ratios)
-        spread = standardised(total[:, None].expand(mask.shape), mask)
-        return [row[:n] for row, n in zip(spread, lengths, strict=True)], float(spread[mask].std())
-    return [value.expand(n) for value, n in zip(total, lengths, strict=True)], float(total.std())
+    parts = [value.expand(n) for value, n in zip(total, lengths, strict=True)]
+    return parts, {"advantage/std": float(total.std()), "reward/penalised": float(worth[0].mean())}
 
 
 def _by_token(
     rollouts: Rollouts, streams: Sequence[Tensor], settings: PolicySettings, weights: Weights
-) -> tuple[list[Tensor], list[Tensor], float]:
-    """Advantages [tokens] and returns [tokens, outputs] of each sample, from the rewards of its tokens."""
+) -> tuple[list[Tensor], list[Tensor], dict[str, float]]:
+    """Advantages [tokens] and returns [tokens, outputs] of each sample, from the rewards of its tokens; and
+    figures of them."""
     form, mask = settings.form, _mask(rollouts.log_ratios)
     ratios = pad_sequence(rollouts.log_ratios, batch_first=True)
     penalties = divergence(ratios, form.estimator)
     known = [each.values.to(ratios.dtype) for each in rollouts.drawn if each.values is not None]
     values = pad_sequence(known, batch_first=True) if known else ratios.new_zeros(*ratios.shape, len(streams))
     lam = settings.lam if known else 1.0
-    each = []
-    for k, beta in enumerate(_prices(form, weights, len(streams))):
-        rewards = token_rewards(streams[k].to(ratios.dtype), beta * penalties, mask)
-        each.append(gae(rewards, values[:, :, k], mask, gamma=settings.gamma, lam=lam))
+    prices = _prices(form, weights, len(streams))
+    rewards = [
+        token_rewards(stream.to(ratios.dtype), beta * penalties, mask)
+        for stream, beta in zip(streams, prices, strict=True)
+    ]
+    each = [gae(own, values[:, :, k], mask, gamma=settings.gamma, lam=lam) for k, own in enumerate(rewards)]
     total = constrained(each[0], each[1:], weights.lambdas)
     total = standardised(total, mask) if form.standardise else total
     returns = torch.stack(each, dim=-1) + values
     lengths = [len(own) for own in rollouts.log_ratios]
     parts = [row[:n] for row, n in zip(total, lengths, strict=True)]
     back = [row[:n] for row, n in zip(returns, lengths, strict=True)] if known else []
-    return parts, back, float(total[mask].std())
+    paid = float(rewards[0].sum(dim=1).mean())
+    return parts, back, {"advantage/std": float(total[mask].std()), "reward/penalised": paid}
 
 
 def _prices(form: Form, weights: Weights, streams: int) -> list[float]:

@@ -17,7 +17,7 @@ from gnomon.distributed import add_up, agreed, check_alike, gather, leads, rank,
 from gnomon.errors import DivergenceError
 from gnomon.models.shards import evenly, is_part, part_of, sharded_layers
 from gnomon.runs import MetricsLog
-from gnomon.settings.base import AdamSettings, OptimSettings
+from gnomon.settings.base import AdamSettings, StepSettings
 from gnomon.training import checkpoint
 from gnomon.training.objective import Figures, Micro, Objective, StepWork
 from gnomon.training.optim import adamw, clip, learning_rate
@@ -70,7 +70,7 @@ class Trainer:
         self,
         module: nn.Module,
         objective: Objective,
-        settings: OptimSettings,
+        settings: StepSettings,
         *,
         work: Path,
         metrics: MetricsLog,

@@ -1,8 +1,8 @@
 """Policy optimisation: fresh samples, what they teach, one update or several on each batch of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,14 +11,13 @@ from torch import Tensor
 from gnomon.distributed import agreed, spread, spread_over
 from gnomon.errors import ModelError
 from gnomon.kernels.allocator import release
-from gnomon.losses.kl import kl_penalised
 from gnomon.models.critic import Critic
 from gnomon.models.heads import output_head
 from gnomon.models.load import LanguageModel
 from gnomon.models.logps import Reading, readings
 from gnomon.models.lora import check_reference, reference_of
 from gnomon.rewards.combine import Reward, Terms, Verified, shaped
-from gnomon.rollouts.engine import Engine, Sampling
+from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.rollouts.kl import log_ratios
 from gnomon.settings.policy import PolicySettings
 from gnomon.stats.alarms import Point
@@ -31,6 +30,8 @@ from gnomon.training.objective import Figures, Micro, StepWork
 from gnomon.training.samples import Drawn, PolicyPrompts, Rollouts, finite, readable
 from gnomon.training.sft import InstructionTuning
 from gnomon.training.updates import RatioBatch, SampleBatch, micros_of, minibatch, policy_loss, value_loss
+
+T = TypeVar("T")
 
 RECENT = 2
 """Batches whose KL is remembered: the last, and how fast it grew to it."""
@@ -142,6 +143,11 @@ class PolicyOptimisation:
         ids = [self.prompts.ids[i] for i in chosen for _ in range(self.settings.samples)]
         return self._paid(drawn, ids, batch, replaced)
 
+    def distance(self, batch: int) -> float:
+        """Nats a sequence from the reference, of the batch's samples: nobody is asked what they are worth."""
+        groups = self._of_each(self._rows(self._chosen(batch)), [self.seed, batch], self._log_ratios)
+        return float(torch.stack([own.sum() for group in groups for own in group]).mean())
+
     def loss(self, micro: Micro) -> tuple[Tensor, Figures]:
         """This micro-batch's part of the policy's loss and the critic's, and how far the sampler's log-probs
         were off; or of the demonstrations' cross-entropy."""
@@ -210,33 +216,44 @@ class PolicyOptimisation:
     def _groups_of(
         self, prompts: Sequence[tuple[int, ...]], entropy: list[int], *, taught: bool = True
     ) -> list[list[Drawn]]:
-        """The samples of each of the prompts; seeds of their own for each follow from `entropy`."""
+        """The samples of each of the prompts with what is known of them."""
+        terms = self.terms.at("/".join(map(str, entropy[1:])))  # rewards know the seed themselves
+        return self._of_each(prompts, entropy, lambda own: self._drawn(own, terms, taught=taught))
+
+    def _of_each(
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        entropy: list[int],
+        known: Callable[[list[Sample]], Sequence[T]],
+    ) -> list[list[T]]:
+        """What is `known` of the samples of each of the prompts; each process draws those of some, and seeds
+        of their own for each follow from `entropy`."""
         n = self.settings.samples
         state = np.random.SeedSequence(entropy).generate_state(len(prompts) * n, dtype=np.uint64)
         seeds = [int(seed) for seed in state]
         costs = [len(ids) + n * self.settings.max_new_tokens for ids in prompts]
-        terms = self.terms.at("/".join(map(str, entropy[1:])))  # rewards know the seed themselves
+        sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
 
-        def draw(places: list[int]) -> list[list[Drawn]]:
+        def draw(places: list[int]) -> list[list[T]]:
             own = [seed for k in places for seed in seeds[k * n : (k + 1) * n]]
-            drawn = self._drawn([prompts[k] for k in places for _ in range(n)], own, terms, taught=taught)
-            return [drawn[k * n : (k + 1) * n] for k in range(len(places))]
+            samples = self.engine.sample([prompts[k] for k in places for _ in range(n)], sampling, own)
+            release()  # decoding, scoring and reading need buffers of other sizes: each leaves holes
+            found = known(samples)
+            return [list(found[k * n : (k + 1) * n]) for k in range(len(places))]
 
         return spread(costs, draw)
 
-    def _drawn(
-        self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], terms: Terms, *, taught: bool
-    ) -> list[Drawn]:
-        """A sample for each of the prompts with what is known of it alone, and what it takes to learn from it
-        where it is `taught`."""
-        sampling = Sampling(self.settings.max_new_tokens, self.settings.temperature)
-        samples = self.engine.sample(prompts, sampling, seeds)
-        release()  # decoding, scoring and reading need buffers of other sizes: each leaves holes in the heap
+    def _log_ratios(self, samples: Sequence[Sample]) -> list[Tensor]:
+        with reference_of(self.lm, self.reference) as reference:
+            return log_ratios(reference, samples, self.settings.temperature)
+
+    def _drawn(self, samples: list[Sample], terms: Terms, *, taught: bool) -> list[Drawn]:
+        """Samples with what is known of each alone, and what it takes to learn from it where it is
+        `taught`."""
         said = terms(samples)
         release()
         passed = self.verified(samples)
-        with reference_of(self.lm, self.reference) as reference:
-            ratios = log_ratios(reference, samples, self.settings.temperature)
+        ratios = self._log_ratios(samples)
         release()
         rows = [s.prompt_ids for s in samples], [s.response_ids for s in samples]
         read: Sequence[Reading | None] = [None] * len(samples)
@@ -258,14 +275,14 @@ class PolicyOptimisation:
         paid = ready + settings.checks_weight * torch.tensor([each.passed or 0.0 for each in drawn])
         kl = torch.stack([each.log_ratio.sum() for each in drawn])
         costs = torch.tensor([self.terms.costs(values) for values in terms]).unbind(dim=1)
-        penalised = kl_penalised(paid, kl, self.controls.beta)
         said = torch.tensor(terms, dtype=paid.dtype)
-        return Rollouts(tuple(ids), drawn, said, ready, paid, kl, penalised, tuple(costs), replaced)
+        return Rollouts(tuple(ids), drawn, said, ready, paid, kl, tuple(costs), replaced)
 
     def _flat(self, group: Sequence[Drawn]) -> bool:
         """Whether nothing tells the samples of a prompt apart but their lengths."""
-        told = {(self.terms.score(each.said.values), each.passed, each.sample.ended) for each in group}
-        return len(told) == 1
+        said = [each.said.values for each in group]
+        worth = {(self.terms.score(values), *self.terms.costs(values)) for values in said}
+        return len(worth) == 1 and len({(each.passed, each.sample.ended) for each in group}) == 1
 
     def _chosen(self, batch: int) -> list[int]:
         """Prompts in epochs of a seeded order, whatever the batch that is asked for."""

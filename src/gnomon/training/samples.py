@@ -41,9 +41,9 @@ class Rollouts:
     """Samples of one batch, `samples` neighbours to a prompt, with what they are worth.
 
     `terms` [samples, rewards] are what each reward says, `scores` their sum made ready, `paid` with the
-    checks `passed`, `rewards` less KL too; `costs` are how far each is beyond the thresholds. `log_ratios`
-    are log pi - log pi_ref of each response's tokens, `kl` their sums. `replaced` prompts gave way to others.
-    `second` are the scores of a model that only watches.
+    checks `passed`; `costs` are how far each is beyond the thresholds. `log_ratios` are log pi - log pi_ref
+    of each response's tokens, `kl` their sums. `replaced` prompts gave way to others. `second` are the scores
+    of a model that only watches.
     """
 
     ids: tuple[str, ...]
@@ -52,7 +52,6 @@ class Rollouts:
     scores: Tensor
     paid: Tensor
     kl: Tensor
-    rewards: Tensor
     costs: tuple[Tensor, ...]
     replaced: int
     second: tuple[float, ...] | None = None

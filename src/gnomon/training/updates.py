@@ -124,14 +124,14 @@ def policy_loss(
 
 
 def _moved(logps: Tensor, batch: RatioBatch, settings: PolicySettings) -> Figures:
-    """How far the updates have moved the policy from the one that sampled."""
+    """How far the updates have moved the policy from the one that sampled, and what of it is clipped."""
+    known: Figures = {"kl/update": k3(batch.old_logps - logps).sum().double() / batch.tokens}
+    if not settings.form.clipped:
+        return known
     ratio = (logps - batch.old_logps).exp()
     over = (ratio > 1 + settings.form.high) & (batch.advantages > 0)
     under = (ratio < 1 - settings.clip.low) & (batch.advantages < 0)
-    return {
-        "clip/share": (over | under).sum().double() / batch.tokens,
-        "kl/update": k3(batch.old_logps - logps).sum().double() / batch.tokens,
-    }
+    return known | {"clip/share": (over | under).sum().double() / batch.tokens}
 
 
 def value_loss(
