@@ -158,6 +158,17 @@ def test_where_all_is_alike_the_interval_still_doubts():
     assert found["low"] == pytest.approx(10 / (10 + 2.262157**2))  # Wilson's for 10 of 10, by Student's t
 
 
+def test_two_models_that_do_all_alike_may_still_differ():
+    suite = Suite("s", (), length, frozenset({"right"}))
+    clusters = [f"c{i // 2}" for i in range(40)]
+    same = rows_of([1.0, 0.0] * 20, clusters)
+    (gap,) = figures(suite, {"one": same, "other": same})["differences"]
+    assert gap["value"] == 0
+    assert gap["high"] == -gap["low"] == pytest.approx(2 * 1.96**2 / (20 + 1.96**2), abs=1e-3)
+    (mean,) = figures(Suite("s", (), length, frozenset()), {"one": same, "other": same})["differences"]
+    assert (mean["low"], mean["high"]) == (0, 0), "nothing bounds what is no share"
+
+
 def test_models_that_were_asked_different_things_are_not_compared():
     suite = Suite("s", (), length, frozenset())
     with pytest.raises(DataError, match="other tasks"):

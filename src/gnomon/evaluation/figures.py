@@ -7,7 +7,8 @@ import numpy as np
 
 from gnomon.errors import DataError
 from gnomon.evaluation.examine import Row, Suite
-from gnomon.stats.bootstrap import Estimate, mean_interval, paired_difference
+from gnomon.evaluation.paired import paired
+from gnomon.stats.bootstrap import Estimate, mean_interval
 from gnomon.stats.proportion import wilson_clustered
 
 WHOLE_RESAMPLES = 1_000
@@ -30,7 +31,7 @@ def figures(
             )
     models = {name: _estimates(suite, own, resamples, seed) for name, own in rows.items()}
     gaps = [
-        {"metric": metric, "of": name, "over": names[0], **gap.to_json()}
+        {"metric": metric, "of": name, "over": names[0], **gap}
         for name in names[1:]
         for metric, gap in _gaps(suite, rows[name], rows[names[0]], resamples, seed).items()
     ]
@@ -96,11 +97,12 @@ def whole_estimates(
 
 def _gaps(
     suite: Suite, rows: Sequence[Row], others: Sequence[Row], resamples: int, seed: int
-) -> dict[str, Estimate]:
-    found: dict[str, Estimate] = {}
+) -> dict[str, dict[str, float | int]]:
+    found: dict[str, dict[str, float | int]] = {}
     for metric in metrics(rows):
         ours, clusters, ids = values_of(rows, metric)
         theirs, _, other_ids = values_of(others, metric)
         if ours and ids == other_ids:  # a metric that looks at different rows of both cannot be paired
-            found[metric] = paired_difference(ours, theirs, clusters, resamples, seed)
+            share = metric in suite.shares
+            found[metric] = paired(ours, theirs, clusters, share=share, resamples=resamples, seed=seed)
     return found

@@ -175,7 +175,7 @@ def snapshots_stage(recipe: Recipe, made: Mapping[str, Artefact]) -> Stage:
         "seed": recipe.seed,
     }
     inputs = {"data": given, **parts} | ({"second": second} if second else {})
-    return Stage("snapshots", 1, chosen, inputs, run)
+    return Stage("snapshots", 2, chosen, inputs, run)
 
 
 def snapshot_rows(made: Mapping[str, Artefact]) -> list[Any]:
