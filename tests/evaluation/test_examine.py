@@ -173,12 +173,3 @@ def test_models_that_were_asked_different_things_are_not_compared():
     suite = Suite("s", (), length, frozenset())
     with pytest.raises(DataError, match="other tasks"):
         figures(suite, {"a": rows_of([1.0, 0.0], "xy"), "b": rows_of([1.0], "x")})
-
-
-def test_whole_figures_have_intervals_over_clusters():
-    suite = Suite(
-        "s", (), length, frozenset(), lambda rows: {"sum": float(sum(r["values"]["right"] for r in rows))}
-    )
-    found = figures(suite, {"m": rows_of([1.0, 0.0] * 20, map(str, range(40)))})["models"]["m"]["sum"]
-    assert found["value"] == 20
-    assert found["low"] < 20 < found["high"]

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from gnomon.errors import DataError
@@ -62,6 +63,21 @@ def test_where_scores_are_equal_a_model_is_half_right():
     report = reward_report(ROWS, first=[0.0] * 4, second=[0.0] * 4)
     assert report["accuracy"]["value"] == 0.5
     assert report["ece"] == pytest.approx(0.0)
+
+
+def test_a_model_that_is_calibrated_has_a_calibration_error_from_zero():
+    generator, none = np.random.default_rng(0), 0
+    rows = [pair(n, f"a{n} b", f"c{n} d") for n in range(60)]
+    for _ in range(100):
+        chances = generator.uniform(0.1, 0.9, 60)
+        told = [
+            row if better else row.swap()
+            for row, better in zip(rows, generator.random(60) < chances, strict=True)
+        ]
+        found = reward_report(told, chances, [0.5] * 60, chances.tolist())["ece_interval"]
+        none += found["low"] == 0 < found["high"]
+    assert none >= 93
+    assert reward_report(ROWS[:1], [1.0], [0.0])["ece_interval"] is None
 
 
 def test_pairs_of_equal_length_have_an_accuracy_of_their_own():

@@ -5,9 +5,11 @@ import gzip
 import io
 import json
 
+import numpy as np
 import pytest
 
 from gnomon.errors import ConfigError, DataError
+from gnomon.evaluation.figures import figures
 from gnomon.evaluation.suites.answering import dialogue
 from gnomon.evaluation.suites.catalogue import BUILTIN, suites_of
 from gnomon.evaluation.suites.choices import ONLY, behaviours, hhh, knowledge, statements
@@ -85,10 +87,28 @@ def test_a_longer_choice_is_not_wrong_for_its_length():
     assert suite.judge(task, Likelihoods({ONLY: logps}, (1,) * 4))["confidence"] == pytest.approx(0.25)
 
 
+def sure(confidences, right):
+    """Rows of a suite of choices, each a cluster of its own."""
+    return [
+        {"id": f"{i}", "cluster": f"{i}", "values": {"confidence": float(p), "accuracy": float(is_right)}}
+        for i, (p, is_right) in enumerate(zip(confidences, right, strict=True))
+    ]
+
+
 def test_calibration_is_of_all_rows():
-    suite = statements()
-    rows = [{"values": {"confidence": 0.9, "accuracy": float(i < 6)}} for i in range(10)]
-    assert suite.whole(rows)["ece"] == pytest.approx(0.3)
+    found = figures(statements(), {"m": sure([0.9] * 10, [1] * 6 + [0] * 4)}, resamples=10)["models"]["m"]
+    assert found["ece"]["value"] == pytest.approx(0.3, abs=0.01)  # less what chance adds to it
+    assert found["ece"]["low"] < 0.3 < found["ece"]["high"]
+    assert "ece" not in figures(statements(), {"m": sure([0.9], [1])}, resamples=10)["models"]["m"]
+
+
+def test_a_model_that_is_calibrated_is_not_said_to_be_off():
+    generator, suite, none = np.random.default_rng(0), knowledge(), 0
+    for _ in range(300):
+        stated = generator.uniform(0.3, 1, 100)
+        rows = sure(stated, generator.random(100) < stated)
+        none += figures(suite, {"m": rows}, resamples=10)["models"]["m"]["ece"]["low"] == 0
+    assert none / 300 >= 0.94
 
 
 def test_a_model_that_gives_in_flips_and_one_that_does_not_know_cannot():

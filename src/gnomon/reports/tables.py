@@ -75,6 +75,7 @@ METRICS: dict[str, Metric] = {
     "corrected": Metric("Wins, corrected", "share", "by the errors on known pairs (Rogan and Gladen)"),
     "with_people": Metric("Wins, with people", "share", "as votes on some prompts anchor a judge of all"),
     "ece": Metric("Calibration error", "number", "expected, of the likeliest choice's probability", digits=3),
+    "ece_interval": Metric("The same less chance's", "number", "and its interval, from 0", digits=3),
     "behaviour": Metric("Matches the behaviour", "share", "probability of the answer that shows it"),
     "prompt_strict": Metric("Prompts, strict", "share", "answers that follow every instruction"),
     "prompt_loose": Metric("Prompts, loose", "share", "the same, with lines around or asterisks taken off"),
