@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gnomon.errors import ConfigError, DataError
+from gnomon.evaluation.examine import row_of
 from gnomon.evaluation.figures import figures
 from gnomon.evaluation.suites.answering import dialogue
 from gnomon.evaluation.suites.catalogue import BUILTIN, suites_of
@@ -234,3 +235,19 @@ def test_instructions_of_kinds_that_are_held_out_are_told_apart(tmp_path):
     assert values["held_out_strict"] == values["held_out_loose"] == [1.0, 0.0]
     assert values["instruction_strict"] == [1.0, 1.0, 0.0]
     assert {"practised_strict", "held_out_loose"} <= suite.shares
+
+
+def test_instructions_that_nothing_follows_leave_doubt_of_every_kind(tmp_path):
+    file, kinds = tmp_path / "rows.jsonl", ["punctuation:no_comma", "startend:quotation"]
+    asked = [
+        {"key": i, "prompt": f"{about}?", "instruction_id_list": kinds, "kwargs": [{}, {}]}
+        for i, about in enumerate(("Owls", "Harbours", "Clay", "Lentils"))
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in asked), "utf-8")
+    (suite,) = suites_of([f"ifeval={file}"])
+    reply = Answers(("Well, no",), (False,), (5,))
+    rows = [row_of(suite, task, reply, "m") for task in suite.tasks]
+    found = figures(suite, {"m": rows}, resamples=10)["models"]["m"]
+    assert {"ends_turn", "strict/punctuation:no_comma", "prompt_strict"} <= found.keys()
+    for metric, own in found.items():
+        assert metric == "length/tokens" or own["value"] == own["low"] == 0 < own["high"], metric

@@ -12,7 +12,7 @@ from gnomon.judges.instructions.following import follow, follow_loosely, instruc
 
 SHARES = frozenset(
     {
-        *("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose"),
+        *("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose", "ends_turn"),
         *("practised_strict", "practised_loose", "held_out_strict", "held_out_loose"),
     }
 )
@@ -33,7 +33,8 @@ def ifeval(file: Path) -> Suite:
         )
         for row, name, cluster in zip(rows, ids, clusters, strict=True)
     )
-    return Suite("ifeval", tasks, judge, SHARES)
+    kinds = {f"strict/{instruction.id}" for row in rows for instruction in row.instructions}
+    return Suite("ifeval", tasks, judge, SHARES | kinds)
 
 
 def judge(task: Task, reply: Reply) -> dict[str, Any]:
