@@ -110,6 +110,15 @@ def test_a_judges_errors_are_corrected_by_rogan_and_gladen():
     assert ties.value == pytest.approx(0.5)
 
 
+def test_rows_of_one_prompt_are_worth_little_where_a_judge_is_corrected():
+    won_half, agrees = [1.0, 0.0] * 50, Agreement({}, Count(80, 100), Count(90, 100))
+    even = corrected(won_half, [f"c{i // 5}" for i in range(100)], agrees)
+    crowded = corrected(won_half, ["one"] * 81 + [f"c{i}" for i in range(19)], agrees)
+    assert crowded.value == even.value
+    assert (crowded.n, even.n) == (100, 100)
+    assert crowded.high - crowded.low > 1.5 * (even.high - even.low)
+
+
 def test_a_judge_no_better_than_a_coin_corrects_nothing():
     found = figures([won(1.0)] * 6, agreement=Agreement({}, Count(5, 10), Count(5, 10)))
     assert found["corrected"] is None

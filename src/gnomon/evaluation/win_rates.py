@@ -6,14 +6,14 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from gnomon.errors import DataError
-from gnomon.evaluation.agreement import Agreement
+from gnomon.evaluation.agreement import Agreement, as_count
 from gnomon.evaluation.judging import is_alike, outcomes
 from gnomon.evaluation.told import Told
 from gnomon.judges.judgement import Abstention, Judgement, PairwiseJudge, Said, answer_text
 from gnomon.records import Comparison
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.prediction_powered import prediction_powered_mean
-from gnomon.stats.prevalence import Count, prevalence
+from gnomon.stats.prevalence import prevalence
 from gnomon.stats.proportion import wilson_clustered
 from gnomon.stats.win_rate import length_adjusted_win_rate
 
@@ -100,14 +100,15 @@ def _at_equal_length(rows: Sequence[_Row]) -> Estimate:
 def corrected(worth: Sequence[float], clusters: Sequence[str], agreement: Agreement) -> Estimate:
     """The win rate rid of the errors a judge makes on known answers, by Rogan and Gladen.
 
-    Clusters are what is counted, as the interval is of independent rows. DataError where the judge was not
-    measured both on pairs whose first answer is the better and on others, or tells them apart no better
-    than chance.
+    As many rows are counted as their clusters are worth, as the interval is of independent ones. DataError
+    where the judge was not measured both on pairs whose first answer is the better and on others, or tells
+    them apart no better than chance.
     """
-    if not worth or agreement.sensitivity is None or agreement.specificity is None:
+    flagged = as_count(worth, clusters)
+    if flagged is None or agreement.sensitivity is None or agreement.specificity is None:
         raise DataError("corrected: the judge was measured on too few known answers; give more")
-    flagged = Count(fmean(worth) * len(set(clusters)), len(set(clusters)))
-    return prevalence(flagged, agreement.sensitivity, agreement.specificity)
+    found = prevalence(flagged, agreement.sensitivity, agreement.specificity)
+    return Estimate(found.value, found.low, found.high, len(worth))
 
 
 def anchored(
