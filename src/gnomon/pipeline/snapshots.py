@@ -25,7 +25,7 @@ from gnomon.pipeline.kinship import kin
 from gnomon.pipeline.roles import settings_of
 from gnomon.pipeline.rows import read_lines, write_lines
 from gnomon.pipeline.scoring import MODEL
-from gnomon.pipeline.snapshot_judging import Verdicts, by_judge, by_second
+from gnomon.pipeline.snapshot_judging import Verdicts, by_judge, by_second, left_out
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start
 from gnomon.records import Conversation, Message
@@ -165,6 +165,8 @@ def snapshots_stage(recipe: Recipe, made: Mapping[str, Artefact]) -> Stage:
             "read": _to_read(harmful, recipe.seed),
         }
         write_json(context.folder / "report.json", report)
+        for sentence in left_out(verdicts.judge):
+            context.warn(sentence)
         for sentence in relatives:
             context.warn(f"the judge of the snapshots is no stranger to what it judges: {sentence}")
 
