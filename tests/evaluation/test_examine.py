@@ -8,6 +8,7 @@ from gnomon.errors import DataError, StorageError
 from gnomon.evaluation.examine import Kept, Suite, examine, sliced
 from gnomon.evaluation.figures import figures
 from gnomon.evaluation.subjects import EXAMPLES, Answering, Local
+from gnomon.evaluation.suites.answering import answering
 from gnomon.evaluation.tasks import Answers, Ask, Choose, Likelihoods, Read
 from gnomon.models.load import load
 from gnomon.records import Conversation, Message
@@ -106,7 +107,10 @@ def test_a_model_that_is_shown_examples_ends_where_it_takes_the_users_turn():
     engine = Rambling()
     plain, shown = (Answering("m", "m", engine, shown=how) for how in (False, True))
     assert plain.answer(TASKS[:1], GREEDY, 0) == [Answers(("Bees.\n\nUser: And wasps?",), (False,), (2,))]
-    assert shown.answer(TASKS[:1], GREEDY, 0) == [Answers(("Bees.",), (True,), (2,))]
+    (said,) = shown.answer(TASKS[:1], GREEDY, 0)
+    assert said == Answers(("Bees.",), (True,), (None,)), "both tokens are not of the answer alone"
+    suite = answering()
+    assert suite.judge(suite.tasks[0], said)["length/tokens"] == []
     assert [len(asked.messages) for asked in engine.asked] == [1, 1 + len(EXAMPLES)]
     shown.answer(TASKS[1:2], GREEDY, 0)
     assert engine.asked[2].messages[0].content == "Be kind."

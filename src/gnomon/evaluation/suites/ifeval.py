@@ -52,7 +52,7 @@ def judge(task: Task, reply: Reply) -> dict[str, Any]:
         "instruction_strict": [float(one) for one in strict],
         "instruction_loose": [float(one) for one in loose],
         "ends_turn": float(reply.ended[0]),
-        "length/tokens": float(reply.tokens[0]),
+        "length/tokens": [float(count) for count in reply.tokens if count is not None],
     }
     for instruction, followed, nearly in zip(asked, strict, loose, strict=True):
         part = "held_out" if instruction.id in HELD_OUT else "practised"
