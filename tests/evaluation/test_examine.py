@@ -169,6 +169,8 @@ def test_two_models_that_do_all_alike_may_still_differ():
     (gap,) = figures(suite, {"one": same, "other": same})["differences"]
     assert gap["value"] == 0
     assert gap["high"] == -gap["low"] == pytest.approx(2 * 1.96**2 / (20 + 1.96**2), abs=1e-3)
+    assert gap["p_two_sided"] == 1
+    assert gap["detectable"] == pytest.approx(gap["high"] * (1.96 + 0.8416) / 1.96, abs=1e-3)
     (mean,) = figures(Suite("s", (), length, frozenset()), {"one": same, "other": same})["differences"]
     assert (mean["low"], mean["high"]) == (0, 0), "nothing bounds what is no share"
 

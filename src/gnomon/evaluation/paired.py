@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gnomon.stats.bootstrap import Estimate, paired_difference
+from gnomon.stats.clustered import minimum_detectable
 from gnomon.stats.proportion import wilson
 from gnomon.stats.significance import about_zero, sign_flips
 
@@ -21,14 +22,19 @@ def paired(
     """The mean of `ours` minus that of `theirs`, row by row, with its 95 % interval over clusters, as JSON.
 
     `p_two_sided` is the chance of a difference as large where there is none: exact for a `share`, else by
-    Student's t. Of a share, a difference that is the same everywhere still has an interval. DataError for
-    lengths that differ, NaN or infinities.
+    Student's t. `detectable` is the least true difference that four in five such comparisons would tell from
+    0, by the interval's width. Of a share, a difference that is the same everywhere still has an interval.
+    DataError for lengths that differ, NaN or infinities.
     """
     gap = paired_difference(ours, theirs, clusters, resamples, seed)
     if share and gap.low == gap.high:
         gap = _doubted(gap, len(set(clusters)))
     apart = np.asarray(ours) - np.asarray(theirs)
-    return gap.to_json() | {"p_two_sided": (sign_flips if share else about_zero)(apart, clusters)}
+    told = {
+        "p_two_sided": (sign_flips if share else about_zero)(apart, clusters),
+        "detectable": minimum_detectable(gap),
+    }
+    return gap.to_json() | told
 
 
 def _doubted(gap: Estimate, units: int) -> Estimate:

@@ -238,6 +238,16 @@ def difference_interval(name: str, estimate: Mapping[str, Any]) -> str:
     return _bounds(estimate, lambda bound: _told(name, estimate, bound))
 
 
+def reading(name: str, estimate: Mapping[str, Any]) -> str:
+    """Whether a difference is clear of zero; if not, how large one would have been told from it in 4 of 5."""
+    low, high, least = (estimate.get(key) for key in ("low", "high", "detectable"))
+    if low is not None and high is not None and (low > 0 or high < 0):
+        return "clear of zero"
+    if not least:
+        return "includes zero"
+    return f"includes zero; {difference(name, {'value': least}).replace('+', '±')} would mostly have shown"
+
+
 def _bounds(estimate: Mapping[str, Any], write: Callable[[float], str]) -> str:
     low, high = estimate.get("low"), estimate.get("high")
     return "" if low is None or high is None else f"{write(low)} to {write(high)}"
