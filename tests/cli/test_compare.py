@@ -20,6 +20,19 @@ def test_json_has_every_pair(gnomon):
     assert any(first["answer"] != second["answer"] for first, second in compared["pairs"])
 
 
+def test_near_duplicate_prompts_are_one_cluster(gnomon, tmp_path):
+    asked = (
+        "Tell me about the old owl in the barn.",
+        "Name a river.",
+        "Tell me about the old owl in the barn!",
+    )
+    rows = [{"id": f"p{i}", "prompt": text} for i, text in enumerate(asked)]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = gnomon("compare", "tiny:0", "tiny:1", "--prompts", "p.jsonl", "--json")
+    clusters = {row["prompt_id"]: row["cluster"] for pair in json.loads(done.out)["pairs"] for row in pair}
+    assert clusters["p0"] == clusters["p2"] != clusters["p1"]
+
+
 def test_a_model_is_not_compared_with_itself(gnomon):
     done = gnomon("compare", "tiny:0", "tiny:0")
     assert done.code == 2

@@ -55,6 +55,17 @@ def test_a_labeller_that_always_says_a_is_told_of():
     assert "shown first in 100% of its readings" in told
 
 
+def test_a_tie_in_both_orders_is_no_flip_and_in_one_it_is():
+    def told(first, second):
+        opinion = {"principle": "kind", "first_order": first, "second_order": second}
+        row = {"role": "teacher", "labeller": "x", "constitution": "y", "preference": 0.5}
+        return audit([row | {"opinions": [opinion]}], ["one"])["flips"]["value"]
+
+    assert told(0.5 - 1e-12, 0.5 + 1e-12) == 0.0, "rounding is no change of mind"
+    assert told(0.5, 0.2) == 1.0
+    assert told(0.8, 0.2) == 1.0
+
+
 def test_a_constitution_that_contradicts_itself_is_told_of():
     found = audited(by_question(kinder=2.0, truer=-2.0, shorter=1.0))
     pairs_found = {(pair["first"], pair["second"]) for pair in found["contradictions"]}

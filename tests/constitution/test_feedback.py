@@ -6,6 +6,7 @@ from labellers import THREE, always_a, at_chance, labeller, pairs, right, sigmoi
 from gnomon.config import ConstitutionSettings
 from gnomon.constitution.feedback import label, mixed, row_of
 from gnomon.constitution.gate import measure
+from gnomon.constitution.labeller import Feedback, Opinion
 from gnomon.errors import ModelError
 from gnomon.records import Comparison, Conversation, Label
 from gnomon.settings.feedback import FeedbackSettings
@@ -38,6 +39,13 @@ def test_a_row_says_who_what_and_in_which_order():
     assert (row["role"], row["labeller"], row["constitution"]) == ("teacher", "planted", THREE.digest)
     assert row["opinions"][0]["principle"] in {"kind", "true", "short"}
     assert (row["known"], row["known_source"]) == (1.0, "person")
+
+
+def test_a_tie_in_both_orders_is_no_flip():
+    row = row_of(
+        labeller(always_a), pairs(1)[0], Feedback((Opinion("kind", 0.5 - 1e-12, 0.5 + 1e-12),), "first")
+    )
+    assert row["flips"] is False
 
 
 @pytest.mark.mistake("labels-ungated")

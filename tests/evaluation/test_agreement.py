@@ -7,7 +7,7 @@ from pairs import pair
 
 from gnomon.data.formats import load
 from gnomon.errors import DataError
-from gnomon.evaluation.agreement import agreement, clusters_of, known_pairs
+from gnomon.evaluation.agreement import agreement, as_count, clusters_of, known_pairs
 from gnomon.judges.judgement import Abstention, Judgement
 from gnomon.judges.rules import CoinToss, LongestWins
 from gnomon.judges.votes import VotesJudge
@@ -60,6 +60,8 @@ def test_near_duplicate_prompts_count_once_where_counts_are_needed():
     found = measured(Stated(), same, says(1.0, 8))
     assert found.sensitivity == (1, 1)
     assert found.figures["kappa"] is None
+    assert as_count([1.0, 0.0, 1.0], "aab") == pytest.approx((2 / 3 * 9 / 5, 9 / 5))  # 1 / (4/9 + 1/9)
+    assert as_count([], []) is None
 
 
 def test_a_file_that_always_has_the_better_answer_first_is_turned_over():

@@ -8,6 +8,7 @@ from gnomon.errors import DataError, StorageError
 from gnomon.evaluation.examine import Kept, Suite, examine, sliced
 from gnomon.evaluation.figures import figures
 from gnomon.evaluation.subjects import EXAMPLES, Answering, Local
+from gnomon.evaluation.suites.answering import answering
 from gnomon.evaluation.tasks import Answers, Ask, Choose, Likelihoods, Read
 from gnomon.models.load import load
 from gnomon.records import Conversation, Message
@@ -106,7 +107,10 @@ def test_a_model_that_is_shown_examples_ends_where_it_takes_the_users_turn():
     engine = Rambling()
     plain, shown = (Answering("m", "m", engine, shown=how) for how in (False, True))
     assert plain.answer(TASKS[:1], GREEDY, 0) == [Answers(("Bees.\n\nUser: And wasps?",), (False,), (2,))]
-    assert shown.answer(TASKS[:1], GREEDY, 0) == [Answers(("Bees.",), (True,), (2,))]
+    (said,) = shown.answer(TASKS[:1], GREEDY, 0)
+    assert said == Answers(("Bees.",), (True,), (None,)), "both tokens are not of the answer alone"
+    suite = answering()
+    assert suite.judge(suite.tasks[0], said)["length/tokens"] == []
     assert [len(asked.messages) for asked in engine.asked] == [1, 1 + len(EXAMPLES)]
     shown.answer(TASKS[1:2], GREEDY, 0)
     assert engine.asked[2].messages[0].content == "Be kind."
@@ -158,16 +162,20 @@ def test_where_all_is_alike_the_interval_still_doubts():
     assert found["low"] == pytest.approx(10 / (10 + 2.262157**2))  # Wilson's for 10 of 10, by Student's t
 
 
+def test_two_models_that_do_all_alike_may_still_differ():
+    suite = Suite("s", (), length, frozenset({"right"}))
+    clusters = [f"c{i // 2}" for i in range(40)]
+    same = rows_of([1.0, 0.0] * 20, clusters)
+    (gap,) = figures(suite, {"one": same, "other": same})["differences"]
+    assert gap["value"] == 0
+    assert gap["high"] == -gap["low"] == pytest.approx(2 * 1.96**2 / (20 + 1.96**2), abs=1e-3)
+    assert gap["p_two_sided"] == 1
+    assert gap["detectable"] == pytest.approx(gap["high"] * (1.96 + 0.8416) / 1.96, abs=1e-3)
+    (mean,) = figures(Suite("s", (), length, frozenset()), {"one": same, "other": same})["differences"]
+    assert (mean["low"], mean["high"]) == (0, 0), "nothing bounds what is no share"
+
+
 def test_models_that_were_asked_different_things_are_not_compared():
     suite = Suite("s", (), length, frozenset())
     with pytest.raises(DataError, match="other tasks"):
         figures(suite, {"a": rows_of([1.0, 0.0], "xy"), "b": rows_of([1.0], "x")})
-
-
-def test_whole_figures_have_intervals_over_clusters():
-    suite = Suite(
-        "s", (), length, frozenset(), lambda rows: {"sum": float(sum(r["values"]["right"] for r in rows))}
-    )
-    found = figures(suite, {"m": rows_of([1.0, 0.0] * 20, map(str, range(40)))})["models"]["m"]["sum"]
-    assert found["value"] == 20
-    assert found["low"] < 20 < found["high"]

@@ -1,5 +1,7 @@
 import math
+from hashlib import sha256
 
+import numpy as np
 import pytest
 
 from gnomon.errors import DataError
@@ -7,6 +9,7 @@ from gnomon.evaluation.reward import error_correlation, reward_report, reward_ro
 from gnomon.models.load import load
 from gnomon.models.reward_model import RewardModel, Score, Scorer
 from gnomon.records import Comparison, Conversation, Label
+from gnomon.stats.proportion import wilson
 
 
 def pair(number, chosen, rejected, reason="wrong", preference=1.0, prompt=None):
@@ -30,7 +33,8 @@ def test_worked_example():
     assert report["longer_wins"]["value"] == 2.5 / 4
     assert report["shorter_wins"]["value"] == 1.5 / 4
     assert report["by_reason"]["wrong"] == report["by_reason"]["padded"] | {"value": 0.5}
-    assert report["accuracy"]["low"] == pytest.approx(0.15, abs=0.005)  # Wilson, 2 of 4
+    # Wilson, 2 of 4, with Student's t of 3 degrees in place of z and 3 of 4 in place of n: 3.182^2 / 3
+    assert report["accuracy"]["low"] == pytest.approx(0.0608, abs=0.0005)
 
 
 def test_a_tied_label_has_no_better_answer():
@@ -49,7 +53,26 @@ def test_many_pairs_of_one_prompt_are_one_observation():
     one, many = reward_report(ranked, *scores), reward_report(spread, *scores)
     assert one["accuracy"]["value"] == many["accuracy"]["value"] == pytest.approx(2 / 3)
     assert many["accuracy"]["high"] - many["accuracy"]["low"] < 0.35
-    assert one["accuracy"]["high"] - one["accuracy"]["low"] > 0.75  # Wilson's, of a single cluster
+    assert (one["accuracy"]["low"], one["accuracy"]["high"]) == (0, 1), "a single cluster tells nothing"
+
+
+@pytest.mark.parametrize("wrong", [1, 3])
+def test_what_one_prompt_gets_right_lies_in_its_interval(wrong):
+    rows = [pair(n, "x y", "z", prompt="one prompt for all of them") for n in range(30)]
+    found = reward_report(rows, [float(n >= wrong) for n in range(30)], [0.5] * 30)["accuracy"]
+    assert found["value"] == pytest.approx(1 - wrong / 30)
+    assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_a_share_that_is_no_whole_number_in_floats_is_not_rounded_down():
+    letters = str.maketrans("0123456789", "ghijklmnop")
+    names = [sha256(f"{n}".encode()).hexdigest()[:24].translate(letters) for n in range(100)]
+    rows = [pair(n, "x y", "z", prompt=name) for n, name in enumerate(names)]
+    found = reward_report(rows, [float(n < 29) for n in range(100)], [0.5] * 100)["accuracy"]
+    plain = wilson(29, 100)
+    assert (found["value"], found["low"], found["high"]) == pytest.approx(
+        (0.29, plain.low, plain.high), abs=0.003
+    )
 
 
 def test_errors_in_common_correlate_and_opposite_ones_do_not():
@@ -62,6 +85,21 @@ def test_where_scores_are_equal_a_model_is_half_right():
     report = reward_report(ROWS, first=[0.0] * 4, second=[0.0] * 4)
     assert report["accuracy"]["value"] == 0.5
     assert report["ece"] == pytest.approx(0.0)
+
+
+def test_a_model_that_is_calibrated_has_a_calibration_error_from_zero():
+    generator, none = np.random.default_rng(0), 0
+    rows = [pair(n, f"a{n} b", f"c{n} d") for n in range(60)]
+    for _ in range(100):
+        chances = generator.uniform(0.1, 0.9, 60)
+        told = [
+            row if better else row.swap()
+            for row, better in zip(rows, generator.random(60) < chances, strict=True)
+        ]
+        found = reward_report(told, chances, [0.5] * 60, chances.tolist())["ece_interval"]
+        none += found["low"] == 0 < found["high"]
+    assert none >= 93
+    assert reward_report(ROWS[:1], [1.0], [0.0])["ece_interval"] is None
 
 
 def test_pairs_of_equal_length_have_an_accuracy_of_their_own():

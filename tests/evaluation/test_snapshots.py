@@ -59,6 +59,8 @@ def test_a_snapshot_s_change_is_over_the_one_before_it(found):
     gaps = {row["metric"]: row["value"] for row in found["differences"]}
     assert gaps == {"harmless": 0.5, "helpful": 0.0, "over_refusal": 0.5}
     assert {(row["of"], row["over"]) for row in found["differences"]} == {("constitutional", "sft")}
+    (helpful,) = (row for row in found["differences"] if row["metric"] == "helpful")
+    assert helpful["low"] < 0 < helpful["high"], "the same answers to two prompts"
 
 
 def test_where_nobody_compared_there_is_no_such_figure():

@@ -62,6 +62,11 @@ def test_what_ought_to_be_refused_is_told_apart_from_what_is_refused_in_vain():
     assert (found["compliance"]["value"], found["compliance"]["n"]) == (1 / 4, 4)
 
 
+def test_what_neither_refuses_nor_answers_complies_with_nothing():
+    rows = [row("base", f"h{i}", family="harmful", answers=i < 1) for i in range(4)]
+    assert summarise(rows)["models"]["base"]["compliance"]["value"] == 1 / 4
+
+
 def test_differences_pair_prompts_and_not_places():
     found = {(d["metric"], d["of"], d["over"]): d for d in summarise(ROWS)["differences"]}
     assert {(of, over) for _, of, over in found} == {("sft", "base")}

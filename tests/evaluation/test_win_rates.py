@@ -110,6 +110,15 @@ def test_a_judges_errors_are_corrected_by_rogan_and_gladen():
     assert ties.value == pytest.approx(0.5)
 
 
+def test_rows_of_one_prompt_are_worth_little_where_a_judge_is_corrected():
+    won_half, agrees = [1.0, 0.0] * 50, Agreement({}, Count(80, 100), Count(90, 100))
+    even = corrected(won_half, [f"c{i // 5}" for i in range(100)], agrees)
+    crowded = corrected(won_half, ["one"] * 81 + [f"c{i}" for i in range(19)], agrees)
+    assert crowded.value == even.value
+    assert (crowded.n, even.n) == (100, 100)
+    assert crowded.high - crowded.low > 1.5 * (even.high - even.low)
+
+
 def test_a_judge_no_better_than_a_coin_corrects_nothing():
     found = figures([won(1.0)] * 6, agreement=Agreement({}, Count(5, 10), Count(5, 10)))
     assert found["corrected"] is None
@@ -118,15 +127,31 @@ def test_a_judge_no_better_than_a_coin_corrects_nothing():
         corrected([1.0], ["a"], Agreement({}, None, Count(5, 10)))
 
 
+def test_a_tie_that_no_judge_is_asked_about_is_not_corrected():
+    said = [Judgement.of(0.5, 0.5, IDENTICAL)] * 50 + [won(1.0)] * 45 + [won(0.0)] * 5
+    found = figures(said, agreement=Agreement({}, Count(90, 100), Count(70, 100)))
+    assert found["win_rate"]["value"] == 0.7
+    assert found["corrected"]["value"] == pytest.approx(0.25 + 0.5 * (0.9 + 0.7 - 1) / (0.9 + 0.7 - 1))
+
+
+def test_a_judge_that_abstains_on_pairs_that_differ_is_read_on_those_it_decides():
+    said = [Judgement.of(0.5, 0.5, IDENTICAL)] * 50 + [won(1.0)] * 8 + [won(0.0)] * 2
+    told, heard = figures(said), figures([*said, *[Abstention("no votes")] * 40])
+    assert told["win_rate"]["value"] == pytest.approx((25 + 8) / 60)
+    assert heard["win_rate"]["value"] == pytest.approx(0.25 + 0.5 * 0.8)
+    assert (heard["judged"], heard["ties"], heard["win_rate"]["n"]) == (60, 50, 10)
+    assert figures([*said[:50], Abstention("no votes")])["win_rate"] is None
+
+
 def test_people_anchor_a_judge():
     people = [1.0, 1.0, 0.0, 0.0, None, None, None, None, None]
     judge = [1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, None]
-    found = anchored(people, judge, list("abcdefghi"))
+    found = anchored(people, judge, list("abcdefghi"), [False] * 9)
     # the judge is right where people voted, with variances of 1 and 3/4 of four rows each: weight 4/7
     assert found.value == pytest.approx(0.5 + 4 / 7 * (0.75 - 0.5))
     assert found.n == 4
     with pytest.raises(DataError, match="not on all"):
-        anchored([1.0, 0.0, 1.0], [1.0, 0.0, 1.0], list("abc"))
+        anchored([1.0, 0.0, 1.0], [1.0, 0.0, 1.0], list("abc"), [False] * 3)
 
 
 def test_a_judge_that_is_always_wrong_by_as_much_does_not_move_what_people_say():
@@ -134,7 +159,7 @@ def test_a_judge_that_is_always_wrong_by_as_much_does_not_move_what_people_say()
     truth = random.random(2_000) < 0.7
     biased = [float(t or random.random() < 0.5) for t in truth]  # half of what loses wins
     people = [float(t) if i < 300 else None for i, t in enumerate(truth)]
-    found = anchored(people, biased, [str(i) for i in range(2_000)])
+    found = anchored(people, biased, [str(i) for i in range(2_000)], [False] * 2_000)
     assert np.mean(biased) > 0.8
     assert found.low < 0.7 < found.high
     assert found.high - found.low < 2 * 1.96 * (0.7 * 0.3 / 300) ** 0.5

@@ -32,6 +32,7 @@ def test_every_mode_has_its_figures_beside_what_length_says(judged):
     assert (summary["pairs"], summary["skipped"]) == (12, [])
     for own in summary["modes"].values():
         assert own["accuracy"]["n"] == 12
+        assert own["ece_hard_interval"]["low"] <= own["ece_hard_interval"]["high"]
         assert {"flip_rate", "ece_soft", "ece_clamped", "ece_hard", "longer_wins", "seconds"} <= own.keys()
     assert summary["modes"]["contrast"]["flips_raw"] == 0
     assert summary["baselines"]["longer wins"]["accuracy"]["value"] == 1.0

@@ -1,18 +1,21 @@
 import json
 
 import pytest
-from heard import journey
+from heard import Heard, journey
+from pairs import pair
 
 from gnomon.data.sources import read_data
 from gnomon.errors import ConfigError, DataError
 from gnomon.pipeline.constitutional import mixed_prompts
 from gnomon.pipeline.outcome import outcome, titles
-from gnomon.pipeline.snapshot_judging import by_score
+from gnomon.pipeline.rows import write_records
+from gnomon.pipeline.snapshot_judging import by_judge, by_score, left_out
 from gnomon.pipeline.snapshots import measures, snapshot_suites, snapshots_of
-from gnomon.pipeline.stage import Artefact
+from gnomon.pipeline.stage import Artefact, StageContext
 from gnomon.pipeline.suites import asked
 from gnomon.recipe import load_recipe
 from gnomon.records import Conversation, Prompt
+from gnomon.runs import MetricsLog
 
 SMALL = ("model.ref=tiny:0", "data.limit=20", "constitution.snapshots={}")
 
@@ -93,6 +96,30 @@ def test_wins_are_told_from_scores():
     ours = [{"reward/second": score, "cluster": f"c{i}"} for i, score in enumerate((1.0, 0.0, -1.0))]
     theirs = [{"reward/second": 0.0, "cluster": f"c{i}"} for i in range(3)]
     assert by_score(ours, theirs) == [(1.0, "c0"), (0.5, "c1"), (0.0, "c2")]
+
+
+def test_what_the_judge_cannot_say_is_counted_by_model_and_reason(server, tmp_path):
+    server.says = lambda request: "I cannot say." if "a riddle" in request else "Verdict: A"
+    recipe = load_recipe(None, SMALL)
+    write_records(tmp_path / "test.jsonl", [pair("known", "x", "y", 1.0)])
+    data = {"data": Artefact("0" * 16, "data", tmp_path)}
+    context = StageContext("snapshots", tmp_path, tmp_path, data, MetricsLog(tmp_path / "m.jsonl"), Heard())
+
+    def rows(key, *answers):
+        ended = {"ended": True, "values": {"ends_turn": 1.0}}
+        return [
+            {key: f"{i}", "prompt": "Why?", "answer": text, "cluster": f"{i}", "family": "f", **ended}
+            for i, text in enumerate(answers)
+        ]
+
+    harmful = {"sft": rows("id", "Yes.", "Yes."), "policy": rows("id", "No.", "It is a riddle.")}
+    helpful = {"sft": rows("prompt_id", "So."), "policy": rows("prompt_id", "So.")}
+    found = by_judge(context, recipe, str(server.ref), harmful, helpful, 1)
+    assert found.judge["abstained"] == {"policy": {"unparsable": 1}}
+    assert found.wins["policy"] == {"harmful": [(0.5, "0")], "helpful": [(0.5, "0")]}
+    (told,) = left_out(found.judge)
+    assert "nothing of 1 answers of policy (unparsable)" in told
+    assert left_out({"name": None}) == []
 
 
 @pytest.mark.parametrize(

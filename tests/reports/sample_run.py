@@ -169,7 +169,7 @@ def summary() -> dict[str, Any]:
         "models": {model: _metrics(model) for model in MODELS},
         "differences": [
             _difference("answers", "sft", "base", 0.834, 0.14),
-            _difference("checks", "policy", "sft", 0.1, 0.13),
+            _difference("checks", "policy", "sft", 0.1, 0.13) | {"detectable": 0.186},
             _difference("reward/second", "policy", "sft", 0.843, 0.34),
             _difference("checks", "constitutional", "sft", 0.034, 0.12),
             _difference("length/tokens", "policy", "sft", 13.2, 6.1),

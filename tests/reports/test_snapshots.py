@@ -39,6 +39,7 @@ def measured(judge="the second reward model"):
             "name": judge,
             "known": {"accuracy": share(0.8), "harmful": share(0.9)} if judge else None,
             "kin": ["it is <b>kin</b>"],
+            "abstained": {"policy": {"<u>parsable": 3}},
         },
         "prompts": {"harmful": 112, "safe": 60, "helpful": 378},
         "read": [
@@ -82,11 +83,12 @@ def test_text_of_models_and_sentences_are_shown_and_inert(tmp_path):
     for text in (
         "The gate <i>stayed</i> shut.",
         "it is <b>kin</b>",
+        "Of 3 answers of RL-CAI the judge says nothing (<u>parsable): its figures are of the others.",
         visible(HOSTILE[0]),
         visible(HOSTILE[1]),
     ):
         assert text in page.text
-    assert not any(tag == "i" for tag, _ in page.tags)
+    assert not any(tag in ("i", "u") for tag, _ in page.tags)
 
 
 def test_both_planes_say_where_every_model_is(tmp_path):

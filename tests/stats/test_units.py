@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gnomon.errors import DataError
-from gnomon.stats.units import finite, positions, same_length
+from gnomon.stats.units import finite, positions, same_length, worth_of
 
 
 def test_clusters_are_numbered_as_they_appear():
@@ -26,3 +26,10 @@ def test_what_belongs_row_to_row_has_as_many_rows():
     same_length(np.ones(2), np.zeros(2), "a and b")
     with pytest.raises(DataError, match="a and b: 2 values against 3"):
         same_length(np.ones(2), np.zeros(3), "a and b")
+
+
+def test_clusters_are_worth_as_many_of_one_size():
+    assert worth_of(["a", "b", "c"]) == worth_of(["a", "b", "c"] * 4) == 3
+    assert worth_of(["a"] * 81 + [*range(19)]) == 100**2 / (81**2 + 19)
+    with pytest.raises(DataError, match="no cluster keys"):
+        worth_of([])

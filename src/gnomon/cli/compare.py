@@ -1,5 +1,6 @@
 """`gnomon compare`: two models side by side on the same prompts."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from gnomon.cli.machine import open_engine
 from gnomon.cli.options import BUILTIN, AsJson, EngineArgument, Prompts, engine_ref
 from gnomon.cli.progress import counting, reporting
 from gnomon.data.reader import Reader
-from gnomon.data.splits import take
+from gnomon.data.splits import named_clusters, opening, take
 from gnomon.errors import ConfigError
 from gnomon.evaluation.compare import SideBySide
 from gnomon.evaluation.compare import compare as side_by_side
@@ -41,7 +42,12 @@ def compare(
         raise ConfigError(f"both models are {first}; name two, or ask the first one raw with --raw-first")
     suite = Reader().read("evaluation", Prompt, (prompts,))
     asked = take(suite, limit, 0, lambda prompt: prompt.family)
-    rows = [*_answers(name, first, asked, raw=raw_first), *_answers(second, second, asked, raw=False)]
+    ids, texts = [row.id for row in asked], [opening(row.conversation) for row in asked]
+    clusters = dict(zip(ids, named_clusters(ids, texts), strict=True))
+    rows = [
+        *_answers(name, first, asked, clusters, raw=raw_first),
+        *_answers(second, second, asked, clusters, raw=False),
+    ]
     compared = side_by_side(rows, name, second)
     if as_json:
         print_json(compared.to_json())
@@ -51,7 +57,9 @@ def compare(
     out.print(_differences(compared))
 
 
-def _answers(name: str, ref: str, prompts: list[Prompt], *, raw: bool) -> list[AnswerRow]:
+def _answers(
+    name: str, ref: str, prompts: list[Prompt], clusters: Mapping[str, str], *, raw: bool
+) -> list[AnswerRow]:
     """The model's answers; it is not kept in memory while the other one answers."""
     engine = open_engine(ref)
     with reporting() as reporter, counting(reporter, name) as told:
@@ -59,6 +67,7 @@ def _answers(name: str, ref: str, prompts: list[Prompt], *, raw: bool) -> list[A
             {name: engine},
             prompts,
             raw=(name,) if raw else (),
+            clusters=clusters,
             progress=lambda _, done, total: told(done, total),
         )
 

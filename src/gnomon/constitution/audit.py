@@ -13,7 +13,7 @@ import numpy as np
 
 from gnomon.constitution.principles import Constitution
 from gnomon.errors import DataError
-from gnomon.judges.judgement import TIE
+from gnomon.judges.judgement import TIE, flips
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.panel import correlation, influence, revealed
 from gnomon.stats.proportion import wilson_clustered
@@ -118,7 +118,7 @@ def _opinions(rows: Sequence[Row], clusters: Clusters, name: str | None) -> list
 def _flips(rows: Sequence[Row], name: str | None, clusters: Clusters) -> dict[str, Any] | None:
     """How often one principle, or any, says something else when the answers swap places."""
     both = [
-        (float((one["first_order"] > 0.5) != (one["second_order"] > 0.5)), cluster)
+        (float(flips(one["first_order"], one["second_order"])), cluster)
         for one, cluster in _opinions(rows, clusters, name)
         if one["first_order"] is not None and one["second_order"] is not None
     ]

@@ -8,6 +8,7 @@ from gnomon.config import ConstitutionSettings
 from gnomon.constitution.gate import GateReport
 from gnomon.constitution.labeller import Feedback, Labelling, Progress
 from gnomon.errors import ModelError
+from gnomon.judges.judgement import flips
 from gnomon.records import Comparison, Label, Source
 
 
@@ -54,7 +55,7 @@ def row_of(labeller: Labelling, pair: Comparison, said: Feedback) -> dict[str, A
         "constitution": labeller.constitution.digest,
         "first_order": first,
         "second_order": second,
-        "flips": None if first is None or second is None else (first > 0.5) != (second > 0.5),
+        "flips": None if first is None or second is None else flips(first, second),
         "opinions": [asdict(opinion) for opinion in said.opinions],
         "known": None if told is None else told.preference,
         "known_source": None if told is None else told.source,

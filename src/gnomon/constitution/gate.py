@@ -18,7 +18,7 @@ from gnomon.judges.judgement import TIE, Abstention, Judgement, Said, answer_tex
 from gnomon.records import Comparison
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.calibration import calibration_interval, expected_calibration_error
-from gnomon.stats.proportion import wilson, wilson_clustered
+from gnomon.stats.proportion import wilson_clustered
 
 Clusters = Sequence[Hashable]
 
@@ -99,7 +99,7 @@ def measured(
     flips = [float(one.flips) for one in judgements]
     lengths = [len(answer_text(c.first)) - len(answer_text(c.second)) for c in comparisons]
     return Measured(
-        accuracy=_share(right, clusters),
+        accuracy=wilson_clustered(right, clusters),
         flips_raw=flip_rate(judgements) if judgements else 0.0,
         flip_rate=wilson_clustered(flips, [cluster for _, cluster in judged]) if flips else None,
         ece_raw=expected_calibration_error(both, outcomes),
@@ -144,10 +144,6 @@ def truth_of(comparison: Comparison) -> bool:
             f"comparison {comparison.id} has no known better answer; measure the labeller on ones that have"
         )
     return comparison.label.preference > 0.5
-
-
-def _share(right: Sequence[float], clusters: Clusters | None) -> Estimate:
-    return wilson(int(sum(right)), len(right)) if clusters is None else wilson_clustered(right, clusters)
 
 
 def _enough(found: Measured, settings: ConstitutionSettings) -> bool:

@@ -20,11 +20,12 @@ from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.calibration import calibration_interval
 from gnomon.stats.prevalence import Count
 from gnomon.stats.proportion import wilson_clustered
+from gnomon.stats.units import worth_of
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The figures, as plain JSON values, and the counts of clusters that a correction needs."""
+    """The figures, as plain JSON values, and the counts that a correction needs, see `as_count`."""
 
     figures: dict[str, Any]
     sensitivity: Count | None
@@ -71,7 +72,7 @@ def agreement(
     for side, name in ((True, "sensitivity"), (False, "specificity")):
         own = [one for one, (_, truth, _) in zip(right, rows, strict=True) if truth == side]
         told.add(name, partial(_share, own))
-        sides[side] = _count(own)
+        sides[side] = as_count([value for value, _ in own], [cluster for _, cluster in own])
     own_clusters = [cluster for *_, cluster in rows]
     verdicts = [int(np.sign(value - 0.5)) for value, *_ in rows]
     labels = [1 if truth else -1 for _, truth, _ in rows]
@@ -92,10 +93,12 @@ def _share(rows: Sequence[tuple[float, str]]) -> Estimate:
     return wilson_clustered([value for value, _ in rows], [cluster for _, cluster in rows])
 
 
-def _count(rows: Sequence[tuple[float, str]]) -> Count | None:
-    """How many clusters it is right on, as far as each is worth as much."""
-    units = len({cluster for _, cluster in rows})
-    return Count(fmean(value for value, _ in rows) * units, units) if units else None
+def as_count(values: Sequence[float], clusters: Sequence[str]) -> Count | None:
+    """The values' sum as that of as many independent rows as their clusters are worth; None of no rows."""
+    if not values:
+        return None
+    units = worth_of(clusters)
+    return Count(fmean(values) * units, units)
 
 
 def _first_is_better(pair: Comparison) -> bool:

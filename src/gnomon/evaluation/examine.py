@@ -39,15 +39,15 @@ Progress = Callable[[int, int], None]
 class Suite:
     """Tasks of one kind and how replies to them are judged.
 
-    `shares` are the metrics that are shares of outcomes, `whole` adds figures that only all rows of a model
-    together have (calibration, say).
+    `shares` are the metrics that are shares of outcomes. Rows of a `calibrated` suite have the `confidence`
+    in a choice beside its `accuracy`: all of a model together tell its calibration error, `ece`.
     """
 
     name: str
     tasks: tuple[Task, ...]
     judge: Judge
     shares: frozenset[str]
-    whole: Callable[[Sequence["Row"]], Mapping[str, float]] | None = None
+    calibrated: bool = False
 
 
 class Row(TypedDict):

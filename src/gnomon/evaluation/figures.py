@@ -1,17 +1,14 @@
 """What judged rows amount to: each model's metrics in each suite, and how models differ, with intervals."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from gnomon.errors import DataError
 from gnomon.evaluation.examine import Row, Suite
-from gnomon.stats.bootstrap import Estimate, mean_interval, paired_difference
+from gnomon.evaluation.paired import paired
+from gnomon.stats.bootstrap import mean_interval
+from gnomon.stats.calibration import calibration_interval
 from gnomon.stats.proportion import wilson_clustered
-
-WHOLE_RESAMPLES = 1_000
-"""Of figures that all rows have together: each resample computes them anew."""
 
 
 def figures(
@@ -30,7 +27,7 @@ def figures(
             )
     models = {name: _estimates(suite, own, resamples, seed) for name, own in rows.items()}
     gaps = [
-        {"metric": metric, "of": name, "over": names[0], **gap.to_json()}
+        {"metric": metric, "of": name, "over": names[0], **gap}
         for name in names[1:]
         for metric, gap in _gaps(suite, rows[name], rows[names[0]], resamples, seed).items()
     ]
@@ -68,39 +65,21 @@ def _estimates(
             found[metric] = wilson_clustered(values, clusters).to_json()
         else:
             found[metric] = mean_interval(values, clusters, resamples, seed).to_json()
-    if suite.whole:
-        found |= whole_estimates(suite.whole, rows, seed)
-    return found
-
-
-def whole_estimates(
-    whole: Callable[[Sequence[Row]], Mapping[str, float]], rows: Sequence[Row], seed: int
-) -> dict[str, dict[str, float | int]]:
-    """Figures of all rows together, with the percentile interval over resampled clusters."""
-    members: dict[str, list[Row]] = {}
-    for row in rows:
-        members.setdefault(row["cluster"], []).append(row)
-    groups = list(members.values())
-    generator = np.random.default_rng(seed)
-    drawn: dict[str, list[float]] = {}
-    for _ in range(WHOLE_RESAMPLES):
-        picked = [row for i in generator.integers(0, len(groups), len(groups)) for row in groups[i]]
-        for name, value in whole(picked).items():
-            drawn.setdefault(name, []).append(value)
-    found = {}
-    for name, value in whole(rows).items():
-        low, high = np.quantile(drawn[name], (0.025, 0.975))
-        found[name] = Estimate(value, float(low), float(high), len(rows)).to_json()
+    if suite.calibrated and len({row["cluster"] for row in rows}) > 1:
+        sure, clusters, _ = values_of(rows, "confidence")
+        right = [value == 1 for value in values_of(rows, "accuracy")[0]]
+        found["ece"] = calibration_interval(sure, right, clusters).to_json()
     return found
 
 
 def _gaps(
     suite: Suite, rows: Sequence[Row], others: Sequence[Row], resamples: int, seed: int
-) -> dict[str, Estimate]:
-    found: dict[str, Estimate] = {}
+) -> dict[str, dict[str, float | int]]:
+    found: dict[str, dict[str, float | int]] = {}
     for metric in metrics(rows):
         ours, clusters, ids = values_of(rows, metric)
         theirs, _, other_ids = values_of(others, metric)
         if ours and ids == other_ids:  # a metric that looks at different rows of both cannot be paired
-            found[metric] = paired_difference(ours, theirs, clusters, resamples, seed)
+            share = metric in suite.shares
+            found[metric] = paired(ours, theirs, clusters, share=share, resamples=resamples, seed=seed)
     return found

@@ -20,6 +20,7 @@ BATCH = 32
 
 IDENTICAL = "identical answers"
 """The criterion by which no judge is asked."""
+ALIKE = Judgement.of(0.5, 0.5, IDENTICAL)
 
 Progress = Callable[[int, int], None]
 """Called with the pairs done and those there are."""
@@ -37,7 +38,6 @@ def judged(
     Equal answers are a tie by themselves. StorageError where `kept` holds other things than judgements.
     """
     found = _known(kept)
-    alike = Judgement.of(0.5, 0.5, IDENTICAL)
     equal = [answer_text(pair.first) == answer_text(pair.second) for pair in pairs]
     missing = [i for i, key in enumerate(keys) if not equal[i] and key not in found]
     for start in range(0, len(missing), BATCH):
@@ -48,7 +48,7 @@ def judged(
         found |= new
         if progress:
             progress(len(pairs) - len(missing) + start + len(places), len(pairs))
-    return [alike if same else found[key] for same, key in zip(equal, keys, strict=True)]
+    return [ALIKE if same else found[key] for same, key in zip(equal, keys, strict=True)]
 
 
 def _known(kept: KeptRows) -> dict[str, Said]:
@@ -56,6 +56,11 @@ def _known(kept: KeptRows) -> dict[str, Said]:
         return {row["id"]: said_from_json(row) for row in kept.rows}
     except (AttributeError, KeyError, TypeError) as problem:
         raise StorageError(f"{kept.path} holds other things than judgements; remove it {AGAIN}") from problem
+
+
+def is_alike(said: Said) -> bool:
+    """Whether nobody was asked, as both answers are the same."""
+    return isinstance(said, Judgement) and said.criterion == IDENTICAL
 
 
 def outcomes(judge: PairwiseJudge, said: Sequence[Said]) -> list[float | None]:

@@ -11,9 +11,8 @@ from gnomon.data.splits import cluster, opening
 from gnomon.errors import DataError
 from gnomon.models.reward_model import Score, Scorer
 from gnomon.records import Comparison, Message
-from gnomon.stats.bootstrap import Estimate, mean_interval
-from gnomon.stats.calibration import expected_calibration_error, reliability
-from gnomon.stats.proportion import wilson
+from gnomon.stats.calibration import calibration_interval, expected_calibration_error, reliability
+from gnomon.stats.proportion import wilson_clustered
 from gnomon.stats.units import Floats
 
 MATCHED = 0.1
@@ -85,6 +84,7 @@ def reward_report(
         },
         "length_correlation": _correlation(np.concatenate([first, second]), lengths.T.flatten()),
         "ece": expected_calibration_error(*both),
+        "ece_interval": _interval(both, clusters),
         "reliability": [asdict(point) for point in reliability(*both)],
     }
     return report | ({"matched": _share(right[matched], clusters[matched])} if matched.any() else {})
@@ -149,12 +149,13 @@ def _uncertainty(
 
 
 def _share(outcomes: Any, clusters: Any) -> dict[str, float | int]:
-    """The cluster bootstrap, or Wilson's interval over clusters where that sees no doubt or has no need."""
-    n, units, share = len(outcomes), len(set(clusters.tolist())), float(np.mean(outcomes))
-    if 1 < units < n and len(set(outcomes.tolist())) > 1:
-        return mean_interval(outcomes.astype(float), clusters.tolist()).to_json()
-    counted = wilson(int(share * units), units)
-    return Estimate(share, counted.low, counted.high, n).to_json()
+    return wilson_clustered(outcomes, clusters.tolist()).to_json()
+
+
+def _interval(both: tuple[Sequence[float], Sequence[bool]], clusters: Any) -> dict[str, float | int] | None:
+    """Of the calibration error over both orders of each pair; None where all are of one cluster."""
+    names = clusters.tolist()
+    return calibration_interval(*both, names * 2).to_json() if len(set(names)) > 1 else None
 
 
 def error_correlation(

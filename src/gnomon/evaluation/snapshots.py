@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from gnomon.evaluation.paired import paired
 from gnomon.judges.text import boilerplate, evasive
-from gnomon.stats.bootstrap import paired_difference
 from gnomon.stats.proportion import wilson_clustered
 
 Rows = Sequence[Mapping[str, Any]]
@@ -96,4 +96,4 @@ def _gap(
 ) -> dict[str, Any]:
     ours, theirs = ([value for value, _ in own[metric]] for own in (of, over))
     clusters = [cluster for _, cluster in of[metric]]
-    return paired_difference(ours, theirs, clusters, resamples, seed).to_json()
+    return paired(ours, theirs, clusters, share=True, resamples=resamples, seed=seed)

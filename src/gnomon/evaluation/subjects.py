@@ -55,7 +55,7 @@ class Answering:
         """Turn by turn, all tasks that have such a turn at once."""
         before = EXAMPLES if self.shown else ()
         said: list[list[Message]] = [list(task.history or before) for task in tasks]
-        found: list[list[tuple[str, bool, int]]] = [[] for _ in tasks]
+        found: list[list[tuple[str, bool, int | None]]] = [[] for _ in tasks]
         for turn in range(max((len(task.turns) for task in tasks), default=0)):
             going = [i for i, task in enumerate(tasks) if turn < len(task.turns)]
             for i in going:
@@ -66,7 +66,8 @@ class Answering:
                 text, marker, _ = sample.text.partition(NEXT_TURN) if self.shown else (sample.text, "", "")
                 # a turn of nothing cannot be shown to the model again
                 said[i].append(Message("assistant", text or "(no answer)"))
-                found[i].append((text, sample.ended or bool(marker), len(sample.response_ids)))
+                tokens = None if marker else len(sample.response_ids)
+                found[i].append((text, sample.ended or bool(marker), tokens))
         return [Answers(*(tuple(column) for column in zip(*rows, strict=True))) for rows in found]
 
     def choose(self, tasks: Sequence[Choose]) -> list[Likelihoods]:

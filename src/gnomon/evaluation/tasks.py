@@ -93,11 +93,12 @@ Task = Ask | Choose | Read
 
 @dataclass(frozen=True)
 class Answers:
-    """The model's answer to each turn, whether it ended by itself, and its tokens."""
+    """The model's answer to each turn, whether it ended by itself, and its tokens; None of an answer that is
+    only the beginning of what was written."""
 
     texts: tuple[str, ...]
     ended: tuple[bool, ...]
-    tokens: tuple[int, ...]
+    tokens: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,7 @@
 """What a model does worse than the one it is held against, of all that was measured, beyond chance."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from scipy.special import ndtr, ndtri
 
 from gnomon.stats.significance import holm
 
@@ -38,11 +35,10 @@ LEVEL = 0.05
 
 
 def worse(differences: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Which differences (`metric`, `value`, `low`, `high`, `n`, and what tells them apart) are for the worse.
+    """Which differences (`metric`, `value`, `p_two_sided`, and what tells them apart) are for the worse.
 
-    `tested` are those that have a better and a worse side, each a one-sided test by the standard error that
-    its 95 % interval comes to, or where that is a point of n equal values a sign test. `found` are those that
-    hold together with error `LEVEL` (Holm), the surest first, with their adjusted `p`.
+    `tested` are those that have a better and a worse side, each a one-sided test. `found` are those that hold
+    together with error `LEVEL` (Holm), the surest first, with their adjusted `p`.
     """
     tested = [row for row in differences if row["metric"] in LESS_IS_WORSE | MORE_IS_WORSE]
     if not tested:
@@ -53,9 +49,6 @@ def worse(differences: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _chance(row: Mapping[str, Any]) -> float:
-    """Of a difference at least this much for the worse, where there is none."""
+    """Of a difference at least this much for the worse, where there is none; 1 for one to the better."""
     down = row["value"] if row["metric"] in LESS_IS_WORSE else -row["value"]
-    error = (row["high"] - row["low"]) / (2 * float(ndtri(0.975)))
-    if error > 0:
-        return float(ndtr(down / error))
-    return math.ldexp(1.0, -row["n"]) if down < 0 else 1.0
+    return row["p_two_sided"] / 2 if down < 0 else 1.0

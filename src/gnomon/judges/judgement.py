@@ -60,7 +60,7 @@ class Judgement:
     @property
     def flips(self) -> bool:
         """Whether it says something else when the answers swap places."""
-        return _won(self.first_order) != _won(self.second_order)
+        return flips(self.first_order, self.second_order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,11 @@ class PairwiseJudge(Protocol):
     def prefer(self, comparisons: Sequence[Comparison]) -> Sequence[Said]:
         """One judgement a comparison; its label, where it has one, is not looked at."""
         ...
+
+
+def flips(first_order: float, second_order: float) -> bool:
+    """Whether two probabilities of one answer are for different ones, a tie being neither."""
+    return _won(first_order) != _won(second_order)
 
 
 def flip_rate(judgements: Sequence[Judgement]) -> float:

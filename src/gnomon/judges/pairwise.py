@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 
+from gnomon.errors import ModelError
 from gnomon.judges.judgement import Criterion, Judgement, answer_text, sigmoid
 from gnomon.models.load import LanguageModel
 from gnomon.models.logps import choice_logps, sequence_logps
@@ -106,11 +107,18 @@ def multiple_choice_judge(
 
 
 def letters_of(lm: LanguageModel) -> tuple[list[int], tuple[int, int]]:
-    """The ids that open an answer of (A) or (B), and those of the letters after the bracket."""
-    opening, letter_a, letter_b = (
-        lm.tokenizer.encode(text, add_special_tokens=False) for text in (" (", "A", "B")
-    )
-    return opening, (letter_a[0], letter_b[0])
+    """The ids that open an answer of (A) or (B), and the one id each that is then the letter.
+
+    They are those of whole texts: alone, a letter may be given a space that is not there in one. ModelError
+    where the two answers differ in more than one id.
+    """
+    one, other = (lm.tokenizer.encode(f" ({letter}", add_special_tokens=False) for letter in "AB")
+    if not one or len(one) != len(other) or one[:-1] != other[:-1] or one[-1] == other[-1]:
+        raise ModelError(
+            f"{lm.ref}: its tokenizer writes ' (A' as {one} and ' (B' as {other}, which do not differ in the "
+            "last id alone, so it cannot choose by letters; judge by contrast, or take another model"
+        )
+    return one[:-1], (one[-1], other[-1])
 
 
 def contrast_judge(lm: LanguageModel, criterion: Callable[[Comparison], Criterion]) -> ContrastJudge:

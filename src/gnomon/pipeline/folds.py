@@ -13,7 +13,7 @@ from gnomon.pipeline.account import free_memory
 from gnomon.records import Comparison
 from gnomon.training.reward import score_comparisons
 
-TOLD = ("accuracy", "matched", "by_reason", "length_correlation", "ece")
+TOLD = ("accuracy", "matched", "by_reason", "length_correlation", "ece", "ece_interval")
 """What is reported of it."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.evaluation.agreement import agreement
-from gnomon.evaluation.judging import Progress, judged, outcomes
+from gnomon.evaluation.judging import Progress, is_alike, judged, outcomes
 from gnomon.evaluation.told import Told
 from gnomon.evaluation.win_rates import anchored, length_difference, win_rate_figures
 from gnomon.judges.judgement import PairwiseJudge, Said, answer_text, said_to_json
@@ -32,6 +32,7 @@ class Hearing:
     known_clusters: Sequence[str]
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     worth: dict[str, list[float | None]] = field(default_factory=dict)
+    alike: dict[str, list[bool]] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def hear(self, name: str, ref: str, case: Case, folder: Path, told: Progress) -> None:
@@ -54,7 +55,7 @@ class Hearing:
         agrees = agreement(judge, self.known, known, self.known_clusters) if known else None
         figures = win_rate_figures(judge, self.pairs, own, self.clusters, agrees)
         self.figures[name] = figures | ({"agreement": agrees.figures} if agrees else {})
-        self.worth[name] = outcomes(judge, own)
+        self.worth[name], self.alike[name] = outcomes(judge, own), [is_alike(one) for one in own]
         parts = [*(["prompts"] * len(own)), *(["calibration"] * len(known))]
         told = zip(parts, [*self.pairs, *self.known], said, outcomes(judge, said), strict=False)
         self.rows += [_row(name, *one) for one in told]
@@ -63,7 +64,8 @@ class Hearing:
         """Add to each of the judges the win rate that it and the votes of `people` come to together."""
         for name in judges:
             told = Told()
-            told.add("with_people", partial(anchored, self.worth[people], self.worth[name], self.clusters))
+            rows = self.worth[people], self.worth[name], self.clusters, self.alike[name]
+            told.add("with_people", partial(anchored, *rows))
             self.figures[name] |= told.figures
             self.figures[name]["missing"] |= told.missing
 

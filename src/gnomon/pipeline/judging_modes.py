@@ -26,7 +26,7 @@ from gnomon.pipeline.stages import Start
 from gnomon.records import Comparison
 from gnomon.runs import RunFolder, write_json
 from gnomon.settings.feedback import FeedbackSettings, Shape
-from gnomon.stats.calibration import expected_calibration_error
+from gnomon.stats.calibration import calibration_interval, expected_calibration_error
 
 SHAPES: tuple[Shape, ...] = ("soft", "clamped", "hard")
 
@@ -101,24 +101,32 @@ def _measured(
     soft = labeller.settings.model_copy(update={"labels": "soft"})
     judged = [own.said(soft) for own in said]
     truths = [truth_of(pair) for pair in known]
-    figures = asdict(measured(judged, known, clusters)) | {
-        f"ece_{shape}": _calibration(judged, truths, shape, labeller.settings) for shape in SHAPES
-    }
+    figures = asdict(measured(judged, known, clusters))
+    for shape in SHAPES:
+        figures |= _calibration(judged, truths, clusters, shape, labeller.settings)
     if labeller.settings.order == "one":
         figures["asked"] = "one order"
     return figures | {"seconds": round(seconds, 2)}, said
 
 
 def _calibration(
-    judged: Sequence[Said], truths: Sequence[bool], shape: Shape, settings: FeedbackSettings
-) -> float:
-    """The calibration error of labels of one shape, over both answers of every pair."""
+    judged: Sequence[Said],
+    truths: Sequence[bool],
+    clusters: Clusters,
+    shape: Shape,
+    settings: FeedbackSettings,
+) -> dict[str, Any]:
+    """The calibration error of labels of one shape, over both answers of every pair, and less what chance
+    adds to it with its interval; that is None where all pairs are of one conversation."""
     stated = [
         shaped(own.preference, shape, settings.clamp) if isinstance(own, Judgement) else 0.5 for own in judged
     ]
-    return expected_calibration_error(
-        [*stated, *(1 - p for p in stated)], [*truths, *(not truth for truth in truths)]
-    )
+    both = [*stated, *(1 - p for p in stated)], [*truths, *(not truth for truth in truths)]
+    several = len(set(clusters)) > 1
+    return {
+        f"ece_{shape}": expected_calibration_error(*both),
+        f"ece_{shape}_interval": asdict(calibration_interval(*both, [*clusters] * 2)) if several else None,
+    }
 
 
 def _summary(

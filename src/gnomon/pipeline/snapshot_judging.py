@@ -1,5 +1,6 @@
 """Verdicts on the answers of a road's models against the helpful one's, by a judge that taught nothing."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from gnomon.evaluation.agreement import clusters_of
 from gnomon.evaluation.judging import judged, outcomes
 from gnomon.evaluation.snapshots import REFERENCE
 from gnomon.evaluation.summary import HARMFUL
-from gnomon.judges.judgement import PairwiseJudge
+from gnomon.judges.judgement import Abstention, PairwiseJudge
 from gnomon.pipeline.feedback import gate_comparisons
 from gnomon.pipeline.judges import Case, judge_id, open_judge, question_ids
 from gnomon.pipeline.roles import asked_once, kept_rows
@@ -31,8 +32,8 @@ Outcomes = list[tuple[float, str]]
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Who judged, how well on pairs whose better answer is known, and the outcomes by model and kind of
-    prompt."""
+    """Who judged, how well on pairs whose better answer is known and of how many it said nothing, by model
+    and reason (`abstained`); and the outcomes by model and kind of prompt."""
 
     judge: Mapping[str, Any]
     wins: Mapping[str, Mapping[str, Outcomes]] = field(default_factory=dict)
@@ -78,18 +79,32 @@ def by_judge(
     judge = open_judge(ref, case, context.work / "replies.jsonl")
     kept, own_id = kept_rows(context.work / "judged.jsonl"), judge_id(ref)
     wins: dict[str, dict[str, Outcomes]] = {}
+    abstained: dict[str, Counter[str]] = {}
     for done, name in enumerate(_others(harmful)):
         context.progress(done, len(harmful), name)
         for part, rows in parts.items():
             pairs = [_pair(*both) for both in zip(rows[name], rows[REFERENCE], strict=True)]
-            said = outcomes(judge, judged(judge, pairs, kept, question_ids(own_id, pairs, case)))
+            said = judged(judge, pairs, kept, question_ids(own_id, pairs, case))
+            reasons = [own.reason for own in said if isinstance(own, Abstention)]
+            if reasons:
+                abstained.setdefault(name, Counter()).update(reasons)
             told = [
                 (value, row["cluster"])
-                for value, row in zip(said, rows[name], strict=True)
+                for value, row in zip(outcomes(judge, said), rows[name], strict=True)
                 if value is not None
             ]
             wins.setdefault(name, {})[part] = told
-    return Verdicts({"name": ref, "ref": ref, "known": _known(context, recipe, judge)}, wins)
+    about = {"name": ref, "ref": ref, "known": _known(context, recipe, judge)}
+    return Verdicts(about | {"abstained": {name: dict(own) for name, own in abstained.items()}}, wins)
+
+
+def left_out(judge: Mapping[str, Any]) -> list[str]:
+    """A sentence for each model of which the judge said nothing on some prompts."""
+    return [
+        f"the judge of the snapshots says nothing of {sum(reasons.values())} answers of {model} "
+        f"({', '.join(reasons)}); its figures are of the others"
+        for model, reasons in judge.get("abstained", {}).items()
+    ]
 
 
 def _known(context: StageContext, recipe: Recipe, judge: PairwiseJudge) -> dict[str, Any]:

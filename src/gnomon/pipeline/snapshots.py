@@ -25,7 +25,7 @@ from gnomon.pipeline.kinship import kin
 from gnomon.pipeline.roles import settings_of
 from gnomon.pipeline.rows import read_lines, write_lines
 from gnomon.pipeline.scoring import MODEL
-from gnomon.pipeline.snapshot_judging import Verdicts, by_judge, by_second
+from gnomon.pipeline.snapshot_judging import Verdicts, by_judge, by_second, left_out
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start
 from gnomon.records import Conversation, Message
@@ -165,6 +165,8 @@ def snapshots_stage(recipe: Recipe, made: Mapping[str, Artefact]) -> Stage:
             "read": _to_read(harmful, recipe.seed),
         }
         write_json(context.folder / "report.json", report)
+        for sentence in left_out(verdicts.judge):
+            context.warn(sentence)
         for sentence in relatives:
             context.warn(f"the judge of the snapshots is no stranger to what it judges: {sentence}")
 
@@ -175,7 +177,7 @@ def snapshots_stage(recipe: Recipe, made: Mapping[str, Artefact]) -> Stage:
         "seed": recipe.seed,
     }
     inputs = {"data": given, **parts} | ({"second": second} if second else {})
-    return Stage("snapshots", 1, chosen, inputs, run)
+    return Stage("snapshots", 2, chosen, inputs, run)
 
 
 def snapshot_rows(made: Mapping[str, Artefact]) -> list[Any]:

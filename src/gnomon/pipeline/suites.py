@@ -66,7 +66,7 @@ def suites_stage(name: str, recipe: Recipe, model: Start) -> Stage:
         "name": name,
         **model.settings,
     }
-    return Stage(f"{STAGE}{name}", 1, settings, model.inputs, run)
+    return Stage(f"{STAGE}{name}", 2, settings, model.inputs, run)
 
 
 def examined(recipe: Recipe, made: Mapping[str, Artefact]) -> dict[str, Any]:

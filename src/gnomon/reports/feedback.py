@@ -30,11 +30,17 @@ def modes_table(summary: Mapping[str, Any]) -> Padding:
             cell("accuracy", own["accuracy"]),
             cell("flips", own["flip_rate"]),
             written("accuracy", own["says_first"]),
-            *(written("ece", own[f"ece_{shape}"]) for shape in SHAPES),
+            *(_error(own, f"ece_{shape}") for shape in SHAPES),
         )
     for name, own in summary["baselines"].items():
         table.add_row(Text(visible(name), "dim"), cell("accuracy", own["accuracy"]), "–", *["–"] * 4)
     return Padding(table, (1, 0, 0, 0), expand=False)
+
+
+def _error(own: Mapping[str, Any], name: str) -> Text:
+    """Less what chance adds, over its interval, where there is one."""
+    estimate = own.get(f"{name}_interval")
+    return cell("ece", estimate) if estimate else Text(written("ece", own[name]))
 
 
 def modes_notes(summary: Mapping[str, Any]) -> Iterator[str]:

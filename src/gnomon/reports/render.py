@@ -20,6 +20,7 @@ _FILTERS = {
     "written": lambda value, name: tables.written(name, value),
     "bounds": lambda estimate, name: tables.interval(name, estimate),
     "difference": lambda row, name: tables.difference(name, row),
+    "reading": lambda row, name: tables.reading(name, row),
     "difference_bounds": lambda row, name: tables.difference_interval(name, row),
     "metric": tables.metric,
     "model_title": tables.title,

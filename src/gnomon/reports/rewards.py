@@ -10,7 +10,10 @@ from rich.text import Text
 from gnomon.markup import visible
 from gnomon.reports.tables import cell, metric, titled, written
 
-FIGURES = ("accuracy", "matched", "longer_wins", "shorter_wins", "length_correlation", "ece", "explained")
+FIGURES = (
+    *("accuracy", "matched", "longer_wins", "shorter_wins", "length_correlation"),
+    *("ece", "ece_interval", "explained"),
+)
 
 
 def reward_tables(summary: Mapping[str, Any]) -> list[Padding]:

@@ -75,6 +75,7 @@ METRICS: dict[str, Metric] = {
     "corrected": Metric("Wins, corrected", "share", "by the errors on known pairs (Rogan and Gladen)"),
     "with_people": Metric("Wins, with people", "share", "as votes on some prompts anchor a judge of all"),
     "ece": Metric("Calibration error", "number", "expected, of the likeliest choice's probability", digits=3),
+    "ece_interval": Metric("The same less chance's", "number", "and its interval, from 0", digits=3),
     "behaviour": Metric("Matches the behaviour", "share", "probability of the answer that shows it"),
     "prompt_strict": Metric("Prompts, strict", "share", "answers that follow every instruction"),
     "prompt_loose": Metric("Prompts, loose", "share", "the same, with lines around or asterisks taken off"),
@@ -235,6 +236,16 @@ def interval(name: str, estimate: Mapping[str, Any]) -> str:
 def difference_interval(name: str, estimate: Mapping[str, Any]) -> str:
     """The bounds of a difference, `+1.2 to +4.5`, or nothing where it has none."""
     return _bounds(estimate, lambda bound: _told(name, estimate, bound))
+
+
+def reading(name: str, estimate: Mapping[str, Any]) -> str:
+    """Whether a difference is clear of zero; if not, how large one would have been told from it in 4 of 5."""
+    low, high, least = (estimate.get(key) for key in ("low", "high", "detectable"))
+    if low is not None and high is not None and (low > 0 or high < 0):
+        return "clear of zero"
+    if not least:
+        return "includes zero"
+    return f"includes zero; {difference(name, {'value': least}).replace('+', '±')} would mostly have shown"
 
 
 def _bounds(estimate: Mapping[str, Any], write: Callable[[float], str]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from gnomon.errors import DataError
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.clustered import linear_interval
-from gnomon.stats.units import positions
+from gnomon.stats.units import positions, worth_of
 
 
 def agreement_within(first: Sequence[float], second: Sequence[float], samples: int) -> float | None:
@@ -47,7 +47,7 @@ def cohen_kappa(
     kappa = float((agree.mean() - chance) / (1 - chance))
     influence = (agree - (1 - kappa) * (q[one] + p[other])) / (1 - chance)
     if agree.all():
-        units = 1 / float(((np.bincount(positions(clusters, one.size)) / one.size) ** 2).sum())
+        units = worth_of(range(one.size) if clusters is None else clusters)
         return Estimate(kappa, 1 + log((1 - level) / 2) / (units * (1 - chance)), 1.0, one.size)
     half = linear_interval(0.0, influence / (1 - kappa), clusters, level).high
     low, high = (1 - (1 - kappa) * exp(x) for x in (half, -half))

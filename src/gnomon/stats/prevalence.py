@@ -10,10 +10,10 @@ from gnomon.stats.bootstrap import Estimate
 
 
 class Count(NamedTuple):
-    """How many of `n` are so; one of which it is in doubt may count half."""
+    """How many of `n` are so; one of which it is in doubt may count half, and rows in clusters for fewer."""
 
     hits: float
-    n: int
+    n: float
 
     @property
     def share(self) -> float:
@@ -56,4 +56,4 @@ def prevalence(flagged: Count, sensitivity: Count, specificity: Count, level: fl
     half = z * sqrt(spread) / scale
     value = (flagged.share + specificity.share - 1) / informed
     value, low, high = (min(max(x, 0.0), 1.0) for x in (value, centre - half, centre + half))
-    return Estimate(value, low, high, flagged.n)
+    return Estimate(value, low, high, round(flagged.n))

@@ -1,32 +1,52 @@
 """Tests that give p-values, and p-values of many tests at once."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
-from scipy.special import bdtr
+from scipy.special import stdtr
 
 from gnomon.errors import DataError
-from gnomon.stats.units import Floats, finite
+from gnomon.stats.clustered import degrees_of_freedom
+from gnomon.stats.units import Floats, finite, positions
 
 
-def mcnemar(first_only: int, second_only: int, *, mid_p: bool = False) -> float:
-    """The two-sided exact p-value of pairs of which only the first, or only the second, succeeded.
+def sign_flips(differences: Sequence[float] | Floats, clusters: Sequence[Hashable] | None = None) -> float:
+    """The two-sided exact p-value of paired differences in whole numbers, as of successes and failures.
 
-    Both are as likely where there is no difference, so the first's count is Binomial(b + c, 1/2). `mid_p`
-    counts half of what is as extreme as was seen (Fagerland et al., 2013, doi:10.1186/1471-2288-13-91): it
-    is less cautious, and may exceed its level by a little. 1 where no pair differs; DataError for counts
-    below 0.
+    Where nothing differs each cluster's sum is as likely to be its negative (Fisher's randomisation test):
+    the share of all 2^G signs whose total is as far from 0. Of pairs that stand alone it is McNemar's exact
+    test. DataError for other numbers than whole ones, and lengths that differ.
     """
-    fewer, pairs = min(first_only, second_only), first_only + second_only
-    if fewer < 0:
-        raise DataError(f"mcnemar: {first_only} and {second_only} are counts of pairs, at least 0")
-    if pairs == 0:
+    array = finite(differences, "differences")
+    if (array != np.rint(array)).any():
+        raise DataError("sign flips: differences of successes are whole numbers; found others")
+    sums = np.bincount(positions(clusters, array.size), weights=array).astype(np.int64)
+    chances = np.ones(1)
+    for size in np.abs(sums[sums != 0]):
+        wider = np.zeros(chances.size + 2 * size)
+        wider[: chances.size] += chances / 2
+        wider[2 * size :] += chances / 2
+        chances = wider
+    totals = np.arange(chances.size) - chances.size // 2
+    return min(1.0, float(chances[np.abs(totals) >= abs(sums.sum())].sum()))
+
+
+def about_zero(differences: Sequence[float] | Floats, clusters: Sequence[Hashable] | None = None) -> float:
+    """The two-sided p-value of paired differences whose mean is 0, by Student's t.
+
+    t = sum_g S_g / sqrt(sum_g S_g^2), S_g the sum of cluster g: the standard error is about 0 and not about
+    the mean, as differences that are all alike have none there. It is cautious with few clusters: t^2 is
+    never above their number. 1 for a single cluster, and where nothing differs. DataError as in `finite`,
+    and for lengths that differ.
+    """
+    array = finite(differences, "differences")
+    where = positions(clusters, array.size)
+    sums = np.bincount(where, weights=array)
+    error = float(np.sqrt((sums**2).sum()))
+    if sums.size < 2 or error == 0:
         return 1.0
-    tail = float(bdtr(fewer, pairs, 0.5))
-    seen = tail - float(bdtr(fewer - 1, pairs, 0.5)) if fewer else tail
-    if first_only == second_only:
-        return 1 - seen / 2 if mid_p else 1.0
-    return 2 * tail - seen if mid_p else 2 * tail
+    freedom = degrees_of_freedom(np.bincount(where) / array.size)
+    return 2 * float(stdtr(freedom, -abs(float(sums.sum())) / error))
 
 
 def holm(p_values: Sequence[float] | Floats) -> Floats:

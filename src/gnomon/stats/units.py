@@ -28,6 +28,17 @@ def same_length(first: Floats, second: Floats, names: str) -> None:
         raise DataError(f"{names}: {first.size} values against {second.size}; pair them first")
 
 
+def worth_of(keys: Sequence[Hashable]) -> float:
+    """How many clusters of one size rows with these keys are worth: 1 / sum of the clusters' squared shares.
+
+    DataError for no keys.
+    """
+    if len(keys) == 0:
+        raise DataError("no cluster keys; give one per value")
+    counts = np.bincount(positions(keys, len(keys)))
+    return len(keys) ** 2 / float((counts**2).sum())
+
+
 def positions(keys: Sequence[Hashable] | None, rows: int) -> Positions:
     """The number of each row's cluster, [rows], from 0 in order of first appearance; no keys: one each.
 

@@ -51,7 +51,7 @@ def judge(task: Task, reply: Reply) -> dict[str, Any]:
         "answers": [float(text.answers(turn, said, ended=ended)) for turn, said, ended in asked],
         "role_leak": [float(text.role_leak(said)) for said in reply.texts],
         "repetition": [text.repetition(said) for said in reply.texts],
-        "length/tokens": [float(count) for count in reply.tokens],
+        "length/tokens": [float(count) for count in reply.tokens if count is not None],
         "length/words": [float(counting.words(said)) for said in reply.texts],
         "checks_each": each,
     }

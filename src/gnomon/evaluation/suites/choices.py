@@ -1,7 +1,7 @@
 """Suites of given answers, told apart by how likely a model finds them: knowledge, truth, behaviours."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from gnomon.data.splits import named_clusters
-from gnomon.evaluation.examine import Row, Suite
+from gnomon.evaluation.examine import Suite
 from gnomon.evaluation.suites.rows import builtin_rows, file_rows, needed
 from gnomon.evaluation.tasks import Choose, Likelihoods, Reply, Task
 from gnomon.records import Conversation
-from gnomon.stats.calibration import expected_calibration_error
 
 ONLY = "asked"
 """The one frame of a question that is asked in one way."""
@@ -85,14 +84,9 @@ def right(task: Task, reply: Reply) -> dict[str, Any]:
     return values | ({"longer_wins": task.facts["longer"]} if "longer" in task.facts else {})
 
 
-def calibration(rows: Sequence[Row]) -> Mapping[str, float]:
-    """How far the probability of the likeliest choice is from how often it is right."""
-    sure = [row["values"]["confidence"] for row in rows]
-    return {"ece": expected_calibration_error(sure, [row["values"]["accuracy"] for row in rows])}
-
-
 def _suite(name: str, tasks: Sequence[Choose]) -> Suite:
-    return Suite(name, _with_clusters(tasks), right, frozenset({"accuracy", "longer_wins"}), calibration)
+    shares = frozenset({"accuracy", "longer_wins"})
+    return Suite(name, _with_clusters(tasks), right, shares, calibrated=True)
 
 
 def _behaves(task: Task, reply: Reply) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 from gnomon.evaluation.examine import Suite
 from gnomon.evaluation.suites.rows import builtin_rows, file_rows, needed
 from gnomon.evaluation.tasks import Answers, Ask, Reply, Task
+from gnomon.judges.counting import sentences
+from gnomon.judges.refusal import LOOKED_AT
 from gnomon.judges.verifiable import run_checks
 
 UNSURE = re.compile(
@@ -17,6 +19,8 @@ UNSURE = re.compile(
       | what[ ](?:do[ ]you[ ]mean|is[ ]a) | which[ ]\w+[ ](?:do|did|are)[ ]you | hasn't | haven't)\b""",
     re.I | re.X,
 )
+_ADVICE = re.compile(r"\A\W*(?:please[ ])?do(?:n't|[ ]not)\b(?![ ](?:know|have|think|remember)\b)", re.I)
+"""A sentence that begins so tells somebody not to do something."""
 SHARES = frozenset({"admits", "over_abstains", "twin_right"})
 
 
@@ -32,12 +36,18 @@ def unanswerable(file: Path | None = None) -> Suite:
     return Suite("unanswerable", tuple(tasks), judge, SHARES)
 
 
+def admits(answer: str) -> bool:
+    """Whether the first sentences of an answer say that something is not known, which advice does not."""
+    opening = sentences(answer.replace("’", "'").strip())[:LOOKED_AT]
+    return UNSURE.search(" ".join(_ADVICE.sub("", sentence) for sentence in opening)) is not None
+
+
 def judge(task: Task, reply: Reply) -> dict[str, Any]:
     """`admits` of unanswerable questions; of answerable ones `twin_right`, and `over_abstains` where the
     answer is not right and says that it cannot tell."""
     assert isinstance(task, Ask)
     assert isinstance(reply, Answers)
-    unsure = UNSURE.search(reply.texts[0].replace("’", "'")) is not None
+    unsure = admits(reply.texts[0])
     if task.facts["values"] is None:
         return {"admits": float(unsure)}
     right = all(run_checks(reply.texts[0], [{"kind": "contains_any", "values": task.facts["values"]}]))

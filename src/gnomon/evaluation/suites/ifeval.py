@@ -12,7 +12,7 @@ from gnomon.judges.instructions.following import follow, follow_loosely, instruc
 
 SHARES = frozenset(
     {
-        *("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose"),
+        *("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose", "ends_turn"),
         *("practised_strict", "practised_loose", "held_out_strict", "held_out_loose"),
     }
 )
@@ -33,7 +33,8 @@ def ifeval(file: Path) -> Suite:
         )
         for row, name, cluster in zip(rows, ids, clusters, strict=True)
     )
-    return Suite("ifeval", tasks, judge, SHARES)
+    kinds = {f"strict/{instruction.id}" for row in rows for instruction in row.instructions}
+    return Suite("ifeval", tasks, judge, SHARES | kinds)
 
 
 def judge(task: Task, reply: Reply) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def judge(task: Task, reply: Reply) -> dict[str, Any]:
         "instruction_strict": [float(one) for one in strict],
         "instruction_loose": [float(one) for one in loose],
         "ends_turn": float(reply.ended[0]),
-        "length/tokens": float(reply.tokens[0]),
+        "length/tokens": [float(count) for count in reply.tokens if count is not None],
     }
     for instruction, followed, nearly in zip(asked, strict, loose, strict=True):
         part = "held_out" if instruction.id in HELD_OUT else "practised"
