@@ -101,13 +101,14 @@ def test_a_lost_network_loses_nothing(seen, store):
     seen.problems.clear()  # the network's own complaints
 
 
+def swallow(route) -> None:
+    """The server does what it is asked, the browser never hears of it."""
+    route.fetch()
+    route.abort("connectionreset")
+
+
 def test_a_reply_that_is_lost_is_not_an_answer_that_is_lost(seen, store):
-    """The server keeps the answer, the browser never hears of it; the same answer is sent again."""
-
-    def swallow(route):
-        route.fetch()
-        route.abort("connectionreset")
-
+    """The same answer is sent again."""
     seen.route("**/label", swallow, times=1)
     seen.keyboard.press("5")
     seen.keyboard.press("Enter")
@@ -116,6 +117,25 @@ def test_a_reply_that_is_lost_is_not_an_answer_that_is_lost(seen, store):
     seen.get_by_role("button", name="Try again").click()
     done(seen, 1)
     assert len(said(store)) == 1
+    seen.problems.clear()
+
+
+def test_an_answer_that_is_changed_after_its_reply_was_lost_is_not_thrown_away_in_silence(seen, store):
+    """The page says so, and an undo has what was changed as a draft."""
+    seen.route("**/label", swallow, times=1)
+    for key in ("5", "Enter"):
+        seen.keyboard.press(key)
+    expect(seen.get_by_role("alert")).to_contain_text("cannot be reached")
+    seen.keyboard.press("2")
+    seen.get_by_role("button", name="Try again").click()
+    expect(seen.get_by_role("alert")).to_contain_text("answered already; undo that first")
+    seen.get_by_role("button", name="Go on").click()
+    done(seen, 1)
+    seen.wait_for_load_state("load")
+    seen.keyboard.press("z")
+    done(seen, 0)
+    assert seen.locator("[name=choice]:checked").get_attribute("value") == "left-3"
+    assert said(store) == []
     seen.problems.clear()
 
 

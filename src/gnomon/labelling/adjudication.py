@@ -57,15 +57,16 @@ class Bench:
         with self.store.write() as tx:
             work.lock_annotator(tx, turn.annotator_id)
             hearing = _own(tx, turn, token)
-            if votes.known(tx, hearing.id, idempotency_key):
+            kept = as_kept(judgement, hearing.shown_order)
+            known = votes.known(tx, hearing.id, idempotency_key)
+            if known and votes.same(known, kept):
                 return
-            if hearing.state == "done":
+            if known or hearing.state == "done":
                 raise TaskGoneError("this case was decided already; undo that first")
             if hearing.state == "returned" and not cases.take(tx, hearing.item_id, wait=True):
                 raise TaskGoneError("this case took too long and went to somebody else; go on with the next")
             seen = [vote["id"] for vote in cases.votes_on(tx, hearing.item_id)]
-            kept = as_kept(judgement, hearing.shown_order) | {"seen": seen}
-            event = votes.record(tx, hearing.id, idempotency_key, kept, "decision")
+            event = votes.record(tx, hearing.id, idempotency_key, kept | {"seen": seen}, "decision")
             work.finish(tx, hearing, event, votes=True)
             self._note(tx, turn, hearing, "item adjudicated", event=event, outcome=kept["outcome"], seen=seen)
 

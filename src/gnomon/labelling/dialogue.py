@@ -92,9 +92,12 @@ class Dialogues:
             work.lock_annotator(tx, turn.annotator_id)
             found = _own(tx, turn, token)
             said = dialogues.exchanges_of(tx, found)
-            if all(one.idempotency_key != key for one in said):
+            known = [one.message for one in said if one.idempotency_key == key]
+            if not known:
                 self._ask(tx, found, said, written, key)
                 dialogues.renew(tx, found, expiry(tx, turn))
+            elif known != [written]:
+                raise TaskGoneError("another message was sent already; go on with what became of it")
             return self._talk(tx, turn, found)
 
     def end(self, turn: Turn, token: str) -> None:

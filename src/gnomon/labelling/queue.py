@@ -114,22 +114,24 @@ class Queue:
         return in_turn(self.store, turn, self.rng, attempt)
 
     def submit(self, turn: Turn, token: str, answer: Answer, idempotency_key: str) -> None:
-        """Keep an answer, once however often it is sent; TaskGoneError where it cannot be kept.
+        """Keep an answer, once however often it is sent; TaskGoneError where it cannot be kept, as after
+        another one under the same key.
 
         DataError where it is none to this task.
         """
         with self.store.write() as tx:
             work.lock_annotator(tx, turn.annotator_id)
             assignment = _own(tx, turn, token)
-            if votes.known(tx, assignment.id, idempotency_key):
+            kept = as_kept(answer, assignment.shown_order)
+            known = votes.known(tx, assignment.id, idempotency_key)
+            if known and votes.same(known, kept):
                 return
-            if assignment.state == "done":
+            if known or assignment.state == "done":
                 raise TaskGoneError("this task was answered already; undo that first")
             if assignment.state == "returned" and not _take_again(tx, assignment):
                 raise TaskGoneError(
                     "this task took too long and was given to somebody else; go on with the next"
                 )
-            kept = as_kept(answer, assignment.shown_order)
             event = votes.record(tx, assignment.id, idempotency_key, kept)
             work.finish(tx, assignment, event, votes=kept["outcome"] != "skip")
             if turn.talks:

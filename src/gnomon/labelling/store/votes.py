@@ -10,16 +10,24 @@ from gnomon.labelling.store.tables import annotators, assignments, decisions, ev
 
 Kind = Literal["label", "decision"]
 VIEWS: Mapping[Kind, Table] = {"label": labels, "decision": decisions}
+SAID = ("outcome", "preferred", "strength", "flags", "rationale", "ranks")
+"""What an event says of its task; the rest is how and when that came."""
 CHUNK = 500
 """Labels fetched together when all are read."""
 
 
-def known(tx: Transaction, assignment: int, idempotency_key: str) -> bool:
-    """Whether this very request was carried out already."""
-    query = select(events.c.id).where(
+def known(tx: Transaction, assignment: int, idempotency_key: str) -> Mapping[str, Any] | None:
+    """What was said under a key, whether or not it was taken back; None where nothing was."""
+    query = select(*(events.c[name] for name in SAID)).where(
         events.c.assignment_id == assignment, events.c.idempotency_key == idempotency_key
     )
-    return tx.connection.execute(query).first() is not None
+    row = tx.connection.execute(query).one_or_none()
+    return row._asdict() if row else None
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two labels, or decisions, say the same, in whatever time."""
+    return all(one.get(name) == other.get(name) for name in SAID)
 
 
 def record(
