@@ -107,6 +107,35 @@ def swallow(route) -> None:
     route.abort("connectionreset")
 
 
+def test_what_failed_is_tried_again_and_nothing_else(seen, store):
+    """An undo that finds no server sends no answer, neither when the network is back nor by the button."""
+    for key in ("1", "Enter"):
+        seen.keyboard.press(key)
+    done(seen, 1)
+    seen.keyboard.press("3")
+    seen.context.set_offline(True)
+    seen.keyboard.press("z")
+    expect(seen.get_by_role("alert")).to_contain_text("cannot be reached")
+    seen.context.set_offline(False)
+    seen.wait_for_timeout(500)
+    assert [row["strength"] for row in said(store)] == [4]
+    seen.get_by_role("button", name="Try again").click()
+    done(seen, 0)
+    assert said(store) == []
+    seen.problems.clear()
+
+
+def test_a_key_that_is_held_down_sends_once(seen, store):
+    seen.keyboard.press("1")
+    seen.keyboard.down("Enter")
+    done(seen, 1)
+    seen.keyboard.press("2")
+    seen.keyboard.down("Enter")  # a repeat, as it was not let go
+    seen.wait_for_timeout(500)
+    assert len(said(store)) == 1
+    seen.keyboard.up("Enter")
+
+
 def test_a_reply_that_is_lost_is_not_an_answer_that_is_lost(seen, store):
     """The same answer is sent again."""
     seen.route("**/label", swallow, times=1)
