@@ -11,7 +11,8 @@ from office import DRAWN, PLAIN, exported, lines, pair, pairs, project, turn
 from sqlalchemy import insert
 
 from gnomon.data.formats import load
-from gnomon.labelling.export import ENDINGS, NESTED
+from gnomon.labelling.adjudication import Bench
+from gnomon.labelling.export import ENDINGS, NESTED, stream
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.store.database import open_store
@@ -53,6 +54,23 @@ def test_json_lines_have_everything_in_the_order_it_came(store, judged):
     assert (rows[1]["elapsed_ms"], rows[0]["at"]) == (1500, "2023-11-14T22:13:20+00:00")
     assert [row["propensity"] for row in rows] == [1 / 4, 1 / 3, 1 / 2, 1]
     assert all(one["id"] < other["id"] for one, other in pairwise(rows))
+
+
+def test_an_export_is_the_state_of_one_moment(store):
+    """A decision that is made meanwhile is not in it, beside the votes that it stands for."""
+    made = project(store, pairs(1), PLAIN.model_copy(update={"overlap": 2}))
+    queue, bench, judge = Queue(store), Bench(store), turn(store, made)
+    for word in ("first", "second"):
+        who = turn(store, made)
+        task = queue.next(who)
+        side = "left" if task.responses[0][0]["content"].endswith(word) else "right"
+        queue.submit(who, task.token, Judgement(choice=side, strength=1), "key-12345")
+    pieces = stream(store, made.id, "comparisons")
+    begun = next(pieces)
+    bench.decide(judge, bench.next(judge).token, Judgement(choice="tie"), "key-12345")
+    rows = lines(begun + b"".join(pieces))
+    assert [row["label"].get("adjudicated", False) for row in rows] == [False, False]
+    assert len(lines(exported(store, made, "comparisons"))) == 1
 
 
 def test_without_text_there_are_ids_only(store, judged):

@@ -90,8 +90,10 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A transaction that only reads; it sees one state of the database from beginning to end."""
-        with self.engine.connect() as connection, connection.begin():
+        """A transaction that only reads; it sees one state of the database from beginning to end, as those of
+        SQLite do anyway."""
+        level = {} if self.log else {"isolation_level": "REPEATABLE READ"}
+        with self.engine.connect().execution_options(**level) as connection, connection.begin():
             yield Transaction(connection, self.clock())
 
     @contextmanager

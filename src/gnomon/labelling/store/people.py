@@ -91,24 +91,21 @@ def withdraw_site_invitations(tx: Transaction) -> None:
     )
 
 
-def invitation(tx: Transaction, token: str) -> Invitation | None:
-    """What a token gives, or None where it is unknown, used or too old."""
-    query = (
-        select(invitations.c.token_hash, invitations.c.project_id, invitations.c.role)
-        .where(
-            invitations.c.token_hash == digest(token),
-            invitations.c.used_at.is_(None),
-            invitations.c.expires_at > tx.now,
-        )
-        .with_for_update()
+def invitation(tx: Transaction, token: str, *, hold: bool = False) -> Invitation | None:
+    """What a token gives, or None where it is unknown, used or too old; nobody else uses it meanwhile if it
+    is to be used (`hold`)."""
+    query = select(invitations.c.token_hash, invitations.c.project_id, invitations.c.role).where(
+        invitations.c.token_hash == digest(token),
+        invitations.c.used_at.is_(None),
+        invitations.c.expires_at > tx.now,
     )
-    row = tx.connection.execute(query).one_or_none()
+    row = tx.connection.execute(query.with_for_update() if hold else query).one_or_none()
     return Invitation(*row) if row else None
 
 
 def accept(tx: Transaction, token: str, name: str, password_hash: str) -> Annotator:
     """Use up an invitation by a new account; DataError where it is no good, or the name is taken."""
-    if (given := invitation(tx, token)) is None:
+    if (given := invitation(tx, token, hold=True)) is None:
         raise DataError("this link was used already or is too old; ask for another")
     name = name.strip()
     if not 1 <= len(name) <= 128:
@@ -125,7 +122,7 @@ def accept(tx: Transaction, token: str, name: str, password_hash: str) -> Annota
 
 def enter(tx: Transaction, token: str) -> Annotator | None:
     """Use up an invitation by somebody new whom a provider vouches for; None where it is no good."""
-    if (given := invitation(tx, token)) is None:
+    if (given := invitation(tx, token, hold=True)) is None:
         return None
     annotator = add_annotator(tx, site_admin=given.project_id is None)
     _use(tx, given, annotator)
@@ -134,7 +131,7 @@ def enter(tx: Transaction, token: str) -> Annotator | None:
 
 def accept_as(tx: Transaction, token: str, annotator: Annotator) -> None:
     """Use up an invitation by somebody who has an account; DataError where it gives nothing new."""
-    given = invitation(tx, token)
+    given = invitation(tx, token, hold=True)
     if given is None or given.project_id is None:
         raise DataError("this link was used already or is too old; ask for another")
     if role_in(tx, given.project_id, annotator) is not None:
