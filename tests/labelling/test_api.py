@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -61,8 +62,9 @@ def test_no_annotator_ever_sees_who_wrote_what_in_which_order_or_what_is_gold(st
             ada.projects()
             while (given := ada.next("p")).task:
                 ada.submit("p", given.task.token, Judgement(choice="left", strength=1))
-                ada.undo("p", given.task.token)
-                ada.submit("p", given.task.token, Judgement(choice="left", strength=1))
+                with suppress(RefusedError):  # the last of the first round stays
+                    ada.undo("p", given.task.token)
+                    ada.submit("p", given.task.token, Judgement(choice="left", strength=1))
                 ada.standing("p")
         with arrive(store, url, made, "annotator") as ben:
             for _ in range(8):

@@ -288,6 +288,27 @@ def test_the_qualification_round_comes_first_and_lets_those_through_who_get_it_r
     assert queue.next(good) == "done"
 
 
+def test_the_qualification_round_is_passed_at_the_first_attempt_or_not(store):
+    """Until its last answer each can be taken back; then all stay, also for those who passed."""
+    exam = [pair(f"exam-{number}", "qualification", 0) for number in range(2)]
+    made = project(store, pairs(1) + exam, ProjectSettings(gold_rate=0, repeat_rate=0, qualification_pass=1))
+    queue = Queue(store)
+    for judge, then in ((lambda task: TIE, "not_qualified"), (right, Task)):
+        who = turn(store, made)
+        (first,) = answer_all(queue, who, judge, most=1)
+        assert queue.undo(who, queue.last(who)).token == first.token
+        queue.submit(who, first.token, judge(first), "key-again")
+        (second,) = answer_all(queue, who, judge, most=1)
+        assert queue.last(who) is None
+        for token in (first.token, second.token):
+            with pytest.raises(TaskGoneError, match="first round is over"):
+                queue.undo(who, token)
+        given = queue.next(who)
+        assert given == then or type(given) is then
+    (last,) = answer_all(queue, who, judge)
+    assert queue.undo(who, queue.last(who)).token == last.token, "what comes after it is undone as ever"
+
+
 def test_how_many_are_left_does_not_tell_which_tasks_are_gold(store):
     gold = [pair(f"gold-{number}", "gold", 0) for number in range(3)]
     made = project(store, pairs(21) + gold, ProjectSettings(gold_rate=0.5, repeat_rate=0))

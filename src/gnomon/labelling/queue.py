@@ -149,8 +149,10 @@ class Queue:
             if label is None and assignment.state != "leased":
                 raise TaskGoneError("this task took too long and went back; go on with the next")
             if label is not None:
+                if why := _stays(tx, turn, assignment):
+                    raise TaskGoneError(why)
                 if turn.talks:
-                    _go_back(tx, assignment)
+                    dialogues.take_back(tx, assignment.item_id)
                 if label["outcome"] == "skip" and not _take_again(tx, assignment):
                     raise TaskGoneError(
                         "this task was skipped and then given to somebody else; go on with the next"
@@ -181,12 +183,10 @@ class Queue:
         return Standing(done, -(-left // 10) * 10)
 
     def last(self, turn: Turn) -> str | None:
-        """The token of what somebody answered last, which is what an undo takes back."""
+        """The token of what somebody answered last, which is what an undo takes back; None where it stays."""
         with self.store.read() as tx:
             done = work.last_done(tx, turn.project.id, turn.annotator_id)
-            if done and turn.talks and dialogues.gone_on(tx, done.item_id):
-                return None
-        return done.token if done else None
+            return done.token if done and not _stays(tx, turn, done) else None
 
     def _draw(self, tx: Transaction, turn: Turn) -> Assignment | Idle | None:
         if turn.talks:
@@ -272,10 +272,11 @@ class Queue:
         dialogues.choose(tx, assignment.item_id, place, chosen_by, turn.project.settings.turns)
 
 
-def _go_back(tx: Transaction, assignment: Assignment) -> None:
-    if dialogues.gone_on(tx, assignment.item_id):
-        raise TaskGoneError("the dialogue has gone on since; what was said before stays")
-    dialogues.take_back(tx, assignment.item_id)
+def _stays(tx: Transaction, turn: Turn, assignment: Assignment) -> str:
+    """Why an answer cannot be taken back any more; empty where it can."""
+    if turn.talks and dialogues.gone_on(tx, assignment.item_id):
+        return "the dialogue has gone on since; what was said before stays"
+    return "the first round is over; what was said in it stays" if work.examined(tx, assignment) else ""
 
 
 def _take_again(tx: Transaction, assignment: Assignment) -> bool:

@@ -207,6 +207,17 @@ def qualification(tx: Transaction, project: int, annotator: int) -> tuple[int, i
     return int(answered), int(right)
 
 
+def examined(tx: Transaction, assignment: Assignment) -> bool:
+    """Whether an item is of the qualification round, and its holder has answered all that is in it."""
+    purpose = select(items.c.purpose).where(items.c.id == assignment.item_id)
+    if tx.connection.execute(purpose).scalar_one() != "qualification":
+        return False
+    project, annotator = assignment.project_id, assignment.annotator_id
+    own = exists().where(assignments.c.item_id == items.c.id, _first_judged(project, annotator))
+    left = and_(items.c.project_id == project, items.c.purpose == "qualification", OPEN, ~own)
+    return not tx.connection.execute(select(exists().where(left))).scalar()
+
+
 def reserve(tx: Transaction, item: int, *, wait: bool) -> bool:
     """Take one of an item's votes; False where all are taken, or others are at it and `wait` is off."""
     query = select(items.c.wanted).where(items.c.id == item).with_for_update(skip_locked=not wait)
