@@ -27,6 +27,7 @@ from gnomon.labelling.hooks import hooks
 from gnomon.labelling.partner import Partner, Writer
 from gnomon.labelling.queue import Queue, TaskGoneError
 from gnomon.labelling.store.database import Store
+from gnomon.labelling.tries import Tries
 from gnomon.labelling.views import show
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def create_app(
     app.state.store, app.state.queue, app.state.bench = store, queue, Bench(store, queue.rng)
     app.state.talks = Dialogues(store, partner, queue.rng)
     app.state.reach, app.state.openid = courier.reach, openid
+    app.state.tries = Tries()
     app.add_middleware(Guard)
     app.include_router(api)
     app.include_router(adjudication_api)

@@ -26,8 +26,6 @@ HOUR = 3600 * 1000
 SESSION_MS = 14 * 24 * HOUR
 INVITATION_MS = 7 * 24 * HOUR
 KEY_PREFIX = "gnomon_"
-TRIES, TRIES_MS = 10, HOUR // 4
-"""Wrong passwords a name may have in a quarter of an hour before it has to wait."""
 
 
 class Annotator(NamedTuple):
@@ -211,12 +209,7 @@ def members(tx: Transaction, project: int) -> list[Member]:
 
 
 def check_password(tx: Transaction, name: str, password: str) -> Annotator | None:
-    """Whoever has this name and password, or None. Takes as long for a name that nobody has.
-
-    DataError where the name had too many wrong passwords lately.
-    """
-    if journal.count_since(tx, "wrong password", tx.now - TRIES_MS, _subject(tx, name)) >= TRIES:
-        raise DataError("too many wrong passwords; try again in a quarter of an hour")
+    """Whoever has this name and password, or None. Takes as long for a name that nobody has."""
     query = _annotators().add_columns(identities.c.password_hash).join(identities)
     row = tx.connection.execute(query.where(identities.c.name == name.strip())).one_or_none()
     if not password_fits(password, row.password_hash if row else None) or row is None:
@@ -224,16 +217,11 @@ def check_password(tx: Transaction, name: str, password: str) -> Annotator | Non
     return Annotator(row.id, row.pseudonym, row.site_admin)
 
 
-def note_wrong_password(tx: Transaction, name: str) -> None:
-    """Remember a failed attempt."""
-    journal.note(tx, "wrong password", subject=_subject(tx, name))
-
-
-def _subject(tx: Transaction, name: str) -> str:
-    """The pseudonym of who has a name, so that nothing leads back once that is forgotten; else a digest."""
+def pseudonym_of(tx: Transaction, name: str) -> str | None:
+    """The pseudonym of who has a name, which is what may be said of them; None for a name that nobody has."""
     who = select(annotators.c.pseudonym).join(identities).where(identities.c.name == name.strip())
-    known: str | None = tx.connection.execute(who).scalar_one_or_none()
-    return known or digest(name.strip())[:16]
+    found: str | None = tx.connection.execute(who).scalar_one_or_none()
+    return found
 
 
 def open_session(tx: Transaction, annotator: int) -> str:
