@@ -12,8 +12,8 @@ from gnomon.errors import ConfigError, DataError, StorageError
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.settings import ProjectSettings
-from gnomon.labelling.store import journal, projects
-from gnomon.labelling.store.database import back_up, open_store
+from gnomon.labelling.store import database, journal, people, projects
+from gnomon.labelling.store.database import back_up, open_store, scrub
 from gnomon.labelling.store.tables import metadata
 
 
@@ -152,6 +152,25 @@ def test_a_backup_is_the_whole_database_while_it_is_in_use(tmp_path):
         back_up(store, tmp_path / "copy.db")
     store.close()
     copy.close()
+
+
+def test_what_is_erased_is_not_said_to_be_gone_while_somebody_reads(tmp_path, monkeypatch):
+    """Until then it stays in the file; the same command, run again, has it out."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    store, other = (open_store(tmp_path / "labels.db") for _ in range(2))
+    with store.write() as tx:
+        ada = people.accept(tx, people.invite(tx, "admin"), "Ada Lovelace", "no-hash")
+    with other.read() as reading:
+        assert people.pseudonym_of(reading, "Ada Lovelace") == ada.pseudonym
+        with store.write() as tx:
+            people.forget(tx, ada.pseudonym)
+        with pytest.raises(StorageError, match="run it again"):
+            scrub(store)
+    scrub(store)
+    files = tmp_path.glob("labels.db*")
+    assert not any(b"Ada Lovelace" in file.read_bytes() for file in files)
+    store.close()
+    other.close()
 
 
 def test_a_database_of_a_newer_gnomon_is_left_alone(tmp_path):

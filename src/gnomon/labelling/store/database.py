@@ -22,7 +22,7 @@ from gnomon.errors import ConfigError, StorageError
 from gnomon.runs import full_disk
 
 BUSY_SECONDS = 30
-"""How long a writer of another process is waited for."""
+"""How long others, writers of another process among them, are waited for."""
 POOL = 20
 """Connections kept; as many again are opened while there is need, for the threads that answer requests."""
 
@@ -158,10 +158,18 @@ def back_up(store: Store, target: Path) -> None:
 
 
 def scrub(store: Store) -> None:
-    """Move what was written into the file itself, where what is deleted is overwritten; empty the log."""
+    """Move what was written into the file itself, where what is deleted is overwritten; empty the log.
+
+    StorageError where that cannot be, as somebody reads what was there before.
+    """
     if store.engine.dialect.name == "sqlite":
-        with closing(sqlite3.connect(str(store.engine.url.database))) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        place = str(store.engine.url.database)
+        with closing(sqlite3.connect(place, timeout=BUSY_SECONDS)) as connection:
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StorageError(
+                f"{place}: what was erased is still in the file, as somebody is reading; run it again"
+            )
 
 
 def _url(place: str | Path) -> URL:
@@ -191,7 +199,7 @@ def _make_private(path: Path) -> None:
 def _settle_sqlite(connection: sqlite3.Connection, record: Any) -> None:
     connection.isolation_level = None
     for pragma in (
-        f"busy_timeout = {BUSY_SECONDS * 1000}",
+        f"busy_timeout = {round(BUSY_SECONDS * 1000)}",
         "journal_mode = WAL",
         "synchronous = NORMAL",
         "foreign_keys = ON",
