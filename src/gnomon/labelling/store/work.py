@@ -179,6 +179,17 @@ def repeatable(tx: Transaction, project: int, annotator: int, gap: int) -> list[
     return list(tx.connection.execute(query).scalars())
 
 
+def took_part(tx: Transaction, item: int, annotator: int, pass_number: int) -> bool:
+    """Whether somebody cannot be given an item in a pass, as they hold it there or have answered it.
+
+    A first judgement comes after no hearing, a hearing after no judgement, a repeat once.
+    """
+    part = {HEARING: assignments.c.state != "returned", 1: _part()}
+    own = and_(assignments.c.item_id == item, assignments.c.annotator_id == annotator)
+    found = exists().where(own, part.get(pass_number, assignments.c.pass_number == pass_number))
+    return bool(tx.connection.execute(select(found)).scalar())
+
+
 def shown_first(tx: Transaction, item: int, annotator: int) -> Sequence[int]:
     """The order in which somebody was shown an item's responses the first time."""
     query = select(assignments.c.shown_order).where(
@@ -331,10 +342,13 @@ def _open_to(project: int, annotator: int, purpose: Purpose) -> ColumnElement[bo
 def _took_part(annotator: int) -> ColumnElement[bool]:
     """Whether somebody holds or has answered an item, or was ever shown what others said of it."""
     return exists().where(
-        assignments.c.item_id == items.c.id,
-        assignments.c.annotator_id == annotator,
-        or_(assignments.c.state != "returned", _is_hearing(hearing=True)),
+        assignments.c.item_id == items.c.id, assignments.c.annotator_id == annotator, _part()
     )
+
+
+def _part() -> ColumnElement[bool]:
+    """What keeps an item from being somebody's to judge."""
+    return or_(assignments.c.state != "returned", _is_hearing(hearing=True))
 
 
 def _first_judged(project: int, annotator: int) -> ColumnElement[bool]:
