@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -8,7 +9,7 @@ from itertools import pairwise
 import pyarrow.parquet as pq
 import pytest
 from office import DRAWN, PLAIN, exported, lines, pair, pairs, project, turn
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from gnomon.data.formats import load
 from gnomon.labelling.adjudication import Bench
@@ -17,6 +18,7 @@ from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.store.database import open_store
 from gnomon.labelling.store.tables import assignments, events
+from gnomon.labelling.tally import summary
 from gnomon.records import Comparison
 
 FORMS = tuple(ENDINGS)
@@ -78,6 +80,22 @@ def test_without_text_there_are_ids_only(store, judged):
         content = exported(store, judged, form, with_text=False)
         assert b"Question" not in content
         assert b"pair-" in content
+    (first, *_) = lines(exported(store, judged, "jsonl", with_text=False))
+    assert first["origins"] == ["secret-model-1", "secret-model-2"]
+
+
+def test_what_is_counted_reads_no_text(store, judged):
+    """Results are looked at often, and texts are nearly all that a database holds."""
+    said = []
+
+    def keep(connection, cursor, statement, parameters, context, many) -> None:
+        said.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", keep)
+    with store.read() as tx:
+        assert summary(tx, judged)["labels"] == 4
+    assert len(said) > 4
+    assert [statement for statement in said if re.search(r"\bmessages\b|\bprompt\b", statement)] == []
 
 
 def test_tables_say_the_same_as_json_lines(store, judged):

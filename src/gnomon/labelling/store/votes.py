@@ -56,10 +56,12 @@ def retracted(tx: Transaction, assignment: int, kind: Kind = "label") -> Mapping
     return row._asdict() if row else None
 
 
-def all_of(tx: Transaction, project: int, kind: Kind) -> Iterator[Mapping[str, Any]]:
+def all_of(
+    tx: Transaction, project: int, kind: Kind, *, with_text: bool = True
+) -> Iterator[Mapping[str, Any]]:
     """Every label, or decision, that counts, in the order they were given, with its item and circumstances.
 
-    Read a few at a time: memory does not grow with their number.
+    Read a few at a time: memory does not grow with their number. Its prompt is there `with_text` alone.
     """
     view = VIEWS[kind]
     query = (
@@ -75,9 +77,9 @@ def all_of(tx: Transaction, project: int, kind: Kind) -> Iterator[Mapping[str, A
             items.c.external_id.label("item"),
             items.c.purpose,
             items.c.expected,
-            items.c.prompt,
             items.c.drawn,
             items.c.probe,
+            *((items.c.prompt,) if with_text else ()),
         )
         .join(assignments, assignments.c.id == view.c.assignment_id)
         .join(annotators, annotators.c.id == assignments.c.annotator_id)
