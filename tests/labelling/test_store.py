@@ -4,11 +4,12 @@ import stat
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from office import pair, pairs, project, together, turn
+from office import key, pair, pairs, project, running, together, turn
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from gnomon.errors import ConfigError, DataError, StorageError
+from gnomon.labelling.client import LabelClient, RefusedError
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.settings import ProjectSettings
@@ -120,6 +121,24 @@ def test_transactions_that_begin_by_reading_would_fail(tmp_path):
 def test_the_file_is_for_this_user_alone(tmp_path):
     open_store(tmp_path / "labels.db").close()
     assert stat.S_IMODE((tmp_path / "labels.db").stat().st_mode) == 0o600
+
+
+def test_a_database_that_others_go_on_writing_to_is_told(tmp_path, monkeypatch):
+    """By the server as well, as something that passes: what was not kept is sent again."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    store, other = (open_store(tmp_path / "labels.db") for _ in range(2))
+    made = project(store, pairs(1))
+    with running(store) as url, LabelClient(url, key(store, made)) as ada:
+        token = ada.next("p").task.token
+        with other.write():
+            with pytest.raises(StorageError, match="try again"), store.write():
+                pass
+            with pytest.raises(RefusedError, match="try again") as refused:
+                ada.submit("p", token, Judgement(choice="tie"))
+            assert refused.value.status == 503
+        ada.submit("p", token, Judgement(choice="tie"))
+    store.close()
+    other.close()
 
 
 def test_a_full_disk_is_told_and_leaves_no_half_row(tmp_path):

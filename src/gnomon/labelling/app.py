@@ -26,7 +26,7 @@ from gnomon.labelling.guard import Guard
 from gnomon.labelling.hooks import hooks
 from gnomon.labelling.partner import Partner, Writer
 from gnomon.labelling.queue import Queue, TaskGoneError
-from gnomon.labelling.store.database import Store
+from gnomon.labelling.store.database import BusyError, Store
 from gnomon.labelling.tries import Tries
 from gnomon.labelling.views import show
 
@@ -108,7 +108,7 @@ def _failed(request: Request, problem: Exception) -> Response:
     status = HTTPStatus.BAD_REQUEST
     if isinstance(problem, TaskGoneError):
         status = HTTPStatus.CONFLICT
-    elif isinstance(problem, NoModelError):
+    elif isinstance(problem, NoModelError | BusyError):
         status = HTTPStatus.SERVICE_UNAVAILABLE
     elif isinstance(problem, StorageError):
         status = HTTPStatus.INSUFFICIENT_STORAGE
@@ -129,7 +129,7 @@ def _title(status: int) -> str:
         401: "Sign in first",
         403: "Not allowed",
         404: "Not here",
-        503: "Nobody answers",
+        503: "Not at the moment",
         507: "The disk is full",
     }
     return str(titles.get(status, "That did not work"))

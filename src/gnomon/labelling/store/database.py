@@ -32,6 +32,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class BusyError(StorageError):
+    """Somebody else has been writing for so long that it was given up; nothing is wrong, and nothing kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """A connection inside a transaction, and the one moment at which all of it happens."""
@@ -98,7 +102,8 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that is kept whole when the block ends, or not at all; StorageError for a full disk.
+        """A transaction that is kept whole when the block ends, or not at all; StorageError for a full disk,
+        BusyError where others go on writing.
 
         SQLite has one writer: threads queue for the lock, which is fair, and processes for `BEGIN IMMEDIATE`,
         which never fails half-way as a reader that wants to write does. At the end it is on the disk.
@@ -215,7 +220,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def _told(url: URL) -> Iterator[None]:
-    """Turn what a database says of a full disk, a lost server or a foreign file into StorageError."""
+    """Turn what a database says of a full disk, a lost server, others or a foreign file into StorageError."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as problem:
@@ -227,6 +232,8 @@ def _told(url: URL) -> Iterator[None]:
 
 def _explained(said: str, url: URL) -> StorageError | None:
     place = url.render_as_string(hide_password=True)
+    if "database is locked" in said:
+        return BusyError("others, an import maybe, have been writing for long; try again in a minute")
     if "disk is full" in said:
         return StorageError(full_disk(Path(str(url.database))))
     if "No space left" in said:
