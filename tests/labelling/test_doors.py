@@ -1,4 +1,5 @@
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from office import PASSWORD, arrive, browser, pairs, project, running, together
 from sqlalchemy import select
 
 from gnomon.errors import ConfigError
+from gnomon.labelling import tokens
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.store import people, votes
@@ -125,6 +127,30 @@ def test_many_passwords_at_once_are_no_more_than_one_after_the_other(store):
         replies = together(30, lambda number: sign_in(url, "Ada", f"wrong password {number}").status_code)
     assert set(replies) == {403, 429}
     assert replies.count(403) <= 10
+
+
+def test_a_crowd_that_signs_in_leaves_threads_to_everybody_else(store):
+    """Whoever finds the room full is told at once, and nothing is counted against them."""
+    with running(store) as url, arrive(store, url) as ada, browser(url) as ben:
+        with store.write() as tx:
+            token = people.invite(tx, "admin")
+        with ExitStack() as crowd:
+            for _ in range(tokens.IN_ROOM):
+                crowd.enter_context(tokens._ROOM)
+            for _ in range(11):
+                reply = sign_in(url, "Ada", PASSWORD)
+                assert (reply.status_code, "many people" in reply.text) == (429, True)
+            reply = ben.post(f"/join/{token}", data={"name": "Ben", "password": PASSWORD})
+            assert (reply.status_code, "many people" in reply.text) == (429, True)
+            assert ada.get("/").status_code == 200
+        assert sign_in(url, "Ada", PASSWORD).status_code == 303
+        assert ben.post(f"/join/{token}", data={"name": "Ben", "password": PASSWORD}).status_code == 303
+
+
+def test_passwords_beside_a_link_that_is_no_good_are_not_hashed(store):
+    with running(store) as url, browser(url) as eve:
+        reply = eve.post("/join/a-token", data={"name": "Eve", "password": "short"})
+        assert (reply.status_code, "used already" in reply.text) == (422, True)
 
 
 def test_what_is_typed_where_a_name_belongs_is_kept_nowhere_but_for_the_pseudonyms_of_names(store):

@@ -10,7 +10,7 @@ from gnomon.errors import DataError
 from gnomon.labelling.auth import COOKIE, Database, KnownCaller, SignedIn, from_this_site, remember
 from gnomon.labelling.store import journal, people
 from gnomon.labelling.store.database import Store
-from gnomon.labelling.tokens import hash_password
+from gnomon.labelling.tokens import CrowdError, hash_password
 from gnomon.labelling.tries import Tries
 from gnomon.labelling.views import show
 
@@ -40,8 +40,12 @@ def sign_in(
     if not tries.begin(name, now):
         error = "too many wrong passwords; try again in a quarter of an hour"
         return show(request, "login.html", 429, next=inside(next), error=error)
-    with store.read() as tx:
-        annotator = people.check_password(tx, name, password)
+    try:
+        with store.read() as tx:
+            annotator = people.check_password(tx, name, password)
+    except CrowdError as problem:
+        tries.forgive(name, now)
+        return show(request, "login.html", 429, next=inside(next), error=str(problem))
     if annotator is None:
         error = "This name and password do not belong together."
         refusal = show(request, "login.html", 403, next=inside(next), error=error)
@@ -85,6 +89,8 @@ def join(
 ) -> Response:
     """Use up a one-time link: by a new account, or by whoever is signed in."""
     try:
+        with store.read() as tx:
+            people.good_invitation(tx, token)
         kept = "" if caller else hash_password(password)  # takes long, so not while others wait to write
         with store.write() as tx:
             if caller:
@@ -93,7 +99,8 @@ def join(
             annotator = people.accept(tx, token, name, kept)
             session = people.open_session(tx, annotator.id)
     except DataError as problem:
-        return show(request, "join.html", 422, caller, good=True, error=str(problem), name=name, token=token)
+        status, told = 429 if isinstance(problem, CrowdError) else 422, str(problem)
+        return show(request, "join.html", status, caller, good=True, error=told, name=name, token=token)
     response = RedirectResponse("/", 303)
     remember(request, response, session)
     return response

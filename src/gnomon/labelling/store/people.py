@@ -26,6 +26,8 @@ HOUR = 3600 * 1000
 SESSION_MS = 14 * 24 * HOUR
 INVITATION_MS = 7 * 24 * HOUR
 KEY_PREFIX = "gnomon_"
+NO_GOOD = "this link was used already or is too old; ask for another"
+"""What is said of an invitation that gives nothing."""
 
 
 class Annotator(NamedTuple):
@@ -101,10 +103,16 @@ def invitation(tx: Transaction, token: str, *, hold: bool = False) -> Invitation
     return Invitation(*row) if row else None
 
 
+def good_invitation(tx: Transaction, token: str, *, hold: bool = False) -> Invitation:
+    """What a token gives; DataError where that is nothing."""
+    if (given := invitation(tx, token, hold=hold)) is None:
+        raise DataError(NO_GOOD)
+    return given
+
+
 def accept(tx: Transaction, token: str, name: str, password_hash: str) -> Annotator:
     """Use up an invitation by a new account; DataError where it is no good, or the name is taken."""
-    if (given := invitation(tx, token, hold=True)) is None:
-        raise DataError("this link was used already or is too old; ask for another")
+    given = good_invitation(tx, token, hold=True)
     name = name.strip()
     if not 1 <= len(name) <= 128:
         raise DataError("a name has 1 to 128 characters; choose another")
@@ -129,9 +137,9 @@ def enter(tx: Transaction, token: str) -> Annotator | None:
 
 def accept_as(tx: Transaction, token: str, annotator: Annotator) -> None:
     """Use up an invitation by somebody who has an account; DataError where it gives nothing new."""
-    given = invitation(tx, token, hold=True)
-    if given is None or given.project_id is None:
-        raise DataError("this link was used already or is too old; ask for another")
+    given = good_invitation(tx, token, hold=True)
+    if given.project_id is None:
+        raise DataError(NO_GOOD)
     if role_in(tx, given.project_id, annotator) is not None:
         raise DataError("you are in this project already; keep the link for somebody else")
     _use(tx, given, annotator)
