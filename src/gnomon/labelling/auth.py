@@ -31,6 +31,14 @@ class Caller:
     project_id: int | None = None
     csrf: str = ""
 
+    def reaches(self, project: int) -> bool:
+        """Whether a key, if it is one, is good for a project."""
+        return self.project_id in (None, project)
+
+    def may_handle(self, scopes: frozenset[Permission]) -> bool:
+        """Whether keys of such scopes do no more than this caller, in all of its projects."""
+        return self.project_id is None and scopes <= self.scopes
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -161,7 +169,7 @@ class Needs:
         with store.read() as tx:
             project = projects.find(tx, slug)
             role = people.role_in(tx, project.id, caller.annotator) if project else None
-        if project is None or role is None or caller.project_id not in (None, project.id):
+        if project is None or role is None or not caller.reaches(project.id):
             raise HTTPException(404, "there is no such project, or you have no part in it")
         access = Access(caller, project, role)
         if not access.may(self.permission):

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.background import BackgroundTask
 
@@ -87,7 +87,9 @@ def join(
     name: Name = "",
     password: Password = "",
 ) -> Response:
-    """Use up a one-time link: by a new account, or by whoever is signed in."""
+    """Use up a one-time link: by a new account, or by whoever is signed in; 403 for keys of programs."""
+    if caller and not caller.csrf:
+        raise HTTPException(403, "links are for people; open it in a browser")
     try:
         with store.read() as tx:
             people.good_invitation(tx, token)

@@ -300,8 +300,8 @@ def keys_of(tx: Transaction, annotator: int) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def revoke_key(tx: Transaction, annotator: int, key: int) -> bool:
-    """Make one of somebody's keys worthless; whether there was such a key."""
+def revoke_key(tx: Transaction, annotator: int, key: int) -> None:
+    """Make one of somebody's keys worthless."""
     done = tx.connection.execute(
         update(api_keys)
         .where(api_keys.c.id == key, api_keys.c.annotator_id == annotator, api_keys.c.revoked_at.is_(None))
@@ -309,7 +309,6 @@ def revoke_key(tx: Transaction, annotator: int, key: int) -> bool:
     )
     if done.rowcount:
         journal.note(tx, "key revoked", actor=annotator, key=key)
-    return bool(done.rowcount)
 
 
 def _annotators() -> Any:
