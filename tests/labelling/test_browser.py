@@ -87,6 +87,17 @@ def test_a_draft_survives_a_reload(seen):
     expect(seen.get_by_label("Why?")).to_have_value("not sent yet")
 
 
+def test_who_signs_out_leaves_no_draft_behind(seen):
+    drafts = "Object.keys(localStorage).filter((name) => name.startsWith('gnomon-draft-')).length"
+    seen.get_by_label("Why?").fill("not for others' eyes")
+    seen.goto("/p/p/guidelines")
+    seen.wait_for_load_state("load")
+    assert seen.evaluate(drafts) == 1
+    seen.get_by_role("button", name="Sign out").click()
+    expect(seen.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert seen.evaluate(drafts) == 0
+
+
 def test_a_lost_network_loses_nothing(seen, store):
     seen.get_by_label("Why?").fill("a thought")
     seen.get_by_label("Why?").press("Escape")
