@@ -70,7 +70,7 @@ def create_app(
     app.state.talks = Dialogues(store, partner, queue.rng)
     app.state.reach, app.state.openid = courier.reach, openid
     app.state.tries = Tries()
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, store=store)
     app.include_router(api)
     app.include_router(adjudication_api)
     app.include_router(dialogue_api)

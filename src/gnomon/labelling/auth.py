@@ -5,6 +5,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
+from starlette.requests import HTTPConnection
 
 from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.dialogue import Dialogues
@@ -109,10 +110,8 @@ def from_this_site(request: Request) -> None:
         )
 
 
-def known_caller(
-    request: Request, store: Database, sent: Annotated[str, Depends(sent_token)]
-) -> Caller | None:
-    """Who is asking, or None; a session's unsafe requests must prove that they come from its own pages."""
+def caller_of(request: HTTPConnection, store: Store) -> Caller | None:
+    """Whose key or session a request bears, or None."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         with store.read() as tx:
@@ -123,13 +122,19 @@ def known_caller(
         return None
     with store.read() as tx:
         annotator = people.session_of(tx, token)
-    if annotator is None:
-        return None
-    if request.method not in SAFE:
+    return Caller(annotator, csrf=csrf_token(token)) if annotator else None
+
+
+def known_caller(
+    request: Request, store: Database, sent: Annotated[str, Depends(sent_token)]
+) -> Caller | None:
+    """Who is asking, or None; a session's unsafe requests must prove that they come from its own pages."""
+    caller = caller_of(request, store)
+    if caller and caller.csrf and request.method not in SAFE:
         from_this_site(request)
-        if not same(sent, csrf_token(token)):
+        if not same(sent, caller.csrf):
             raise HTTPException(403, "this page is too old; load it again and try again")
-    return Caller(annotator, csrf=csrf_token(token))
+    return caller
 
 
 KnownCaller = Annotated[Caller | None, Depends(known_caller)]
