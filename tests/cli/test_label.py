@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from gnomon.data.reader import FOLDER
+from gnomon.labelling import items
 from gnomon.labelling.client import LabelClient
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue, Turn
-from gnomon.labelling.store import people, projects
+from gnomon.labelling.store import database, people, projects
 from gnomon.labelling.store.database import open_store
 from gnomon.labelling.store.tables import invitations
 
@@ -66,6 +67,23 @@ def test_what_cannot_be_done_is_told(made, tmp_path):
     ):
         done = made("label", *arguments)
         assert (done.code, said in done.err) == (code, True), done.err
+
+
+def test_others_write_while_a_file_is_looked_through_for_what_to_import(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    others, find = open_store(tmp_path / "labels.db"), items.items_of
+
+    def looking(*arguments):
+        for item in find(*arguments):
+            with others.write() as tx:
+                people.add_annotator(tx)
+            yield item
+
+    monkeypatch.setattr(items, "items_of", looking)
+    rows = [{"id": f"many-{k}", "prompt": f"Why {k}?", "answers": ["x", "y", "z"]} for k in range(3)]
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert json.loads(made("label", "import", "talk", "answers.jsonl", "--json").out)["items"] == 3
+    others.close()
 
 
 OIDC = "client_id: gnomon\nurl: http://127.0.0.1:8765\nissuer: "

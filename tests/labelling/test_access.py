@@ -1,15 +1,18 @@
 """Every route, asked by everybody who may not: generated from the routes, so that a new one is in it."""
 
+import json
 import re
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from office import arrive, browser, key, pairs, project, running
+from office import arrive, browser, key, pair, pairs, project, running
 
+from gnomon.labelling import guard
 from gnomon.labelling.app import create_app
 from gnomon.labelling.auth import Needs, signed_in, site_admin
 from gnomon.labelling.client import LabelClient
+from gnomon.labelling.guard import MOST, STRANGERS
 from gnomon.labelling.settings import GRANTS
 from gnomon.labelling.store import projects
 from gnomon.labelling.store.database import open_store
@@ -106,6 +109,24 @@ def test_an_unknown_key_is_nobody(site):
     _, url, _, _ = site
     for bad in ("gnomon_x", "", "x" * 5000):
         assert ask(url, "GET", "/api/v1/projects", bad).status_code == 401
+
+
+def test_of_a_stranger_little_is_read(site, monkeypatch):
+    """Before anybody is asked who they are, and whether or not the length is told; of others more is."""
+    _, url, callers, _ = site
+    items = json.dumps([pair(f"long-{k}-{'x' * 400}").model_dump(mode="json") for k in range(60)]).encode()
+    assert STRANGERS < len(items) < MOST
+
+    def sent(content, key: str = "nobody") -> tuple[int, bool]:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        reply = httpx.post(f"{url}/api/v1/projects/p/items", headers=headers, content=content)
+        return reply.status_code, "send less" in reply.text
+
+    assert sent(items) == sent(iter([items])) == (413, True)
+    assert sent(items[:1000])[0] in (401, 422)
+    assert sent(items, callers["admin"]) == (201, False)
+    monkeypatch.setattr(guard, "MOST", STRANGERS + 1)
+    assert sent(items, callers["admin"]) == (413, True)
 
 
 def test_a_token_of_another_project_opens_nothing(site):

@@ -160,8 +160,9 @@ def test_a_decision_stands_beside_the_votes_and_is_in_the_log(store, divided):
         row["id"],
     )
     assert bench.next(turn(store, made)) == "done"
-    with pytest.raises(TaskGoneError, match="decided already"):
-        bench.decide(judge, case.token, TIE, "another-key")
+    for key_ in ("another-key", "key-12345"):
+        with pytest.raises(TaskGoneError, match="decided already"):
+            bench.decide(judge, case.token, TIE, key_)
 
 
 def test_nobody_decides_on_their_own_vote_or_votes_on_what_they_heard(store, divided):

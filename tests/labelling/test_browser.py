@@ -87,6 +87,17 @@ def test_a_draft_survives_a_reload(seen):
     expect(seen.get_by_label("Why?")).to_have_value("not sent yet")
 
 
+def test_who_signs_out_leaves_no_draft_behind(seen):
+    drafts = "Object.keys(localStorage).filter((name) => name.startsWith('gnomon-draft-')).length"
+    seen.get_by_label("Why?").fill("not for others' eyes")
+    seen.goto("/p/p/guidelines")
+    seen.wait_for_load_state("load")
+    assert seen.evaluate(drafts) == 1
+    seen.get_by_role("button", name="Sign out").click()
+    expect(seen.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert seen.evaluate(drafts) == 0
+
+
 def test_a_lost_network_loses_nothing(seen, store):
     seen.get_by_label("Why?").fill("a thought")
     seen.get_by_label("Why?").press("Escape")
@@ -101,13 +112,43 @@ def test_a_lost_network_loses_nothing(seen, store):
     seen.problems.clear()  # the network's own complaints
 
 
+def swallow(route) -> None:
+    """The server does what it is asked, the browser never hears of it."""
+    route.fetch()
+    route.abort("connectionreset")
+
+
+def test_what_failed_is_tried_again_and_nothing_else(seen, store):
+    """An undo that finds no server sends no answer, neither when the network is back nor by the button."""
+    for key in ("1", "Enter"):
+        seen.keyboard.press(key)
+    done(seen, 1)
+    seen.keyboard.press("3")
+    seen.context.set_offline(True)
+    seen.keyboard.press("z")
+    expect(seen.get_by_role("alert")).to_contain_text("cannot be reached")
+    seen.context.set_offline(False)
+    seen.wait_for_timeout(500)
+    assert [row["strength"] for row in said(store)] == [4]
+    seen.get_by_role("button", name="Try again").click()
+    done(seen, 0)
+    assert said(store) == []
+    seen.problems.clear()
+
+
+def test_a_key_that_is_held_down_sends_once(seen, store):
+    seen.keyboard.press("1")
+    seen.keyboard.down("Enter")
+    done(seen, 1)
+    seen.keyboard.press("2")
+    seen.keyboard.down("Enter")  # a repeat, as it was not let go
+    seen.wait_for_timeout(500)
+    assert len(said(store)) == 1
+    seen.keyboard.up("Enter")
+
+
 def test_a_reply_that_is_lost_is_not_an_answer_that_is_lost(seen, store):
-    """The server keeps the answer, the browser never hears of it; the same answer is sent again."""
-
-    def swallow(route):
-        route.fetch()
-        route.abort("connectionreset")
-
+    """The same answer is sent again."""
     seen.route("**/label", swallow, times=1)
     seen.keyboard.press("5")
     seen.keyboard.press("Enter")
@@ -116,6 +157,25 @@ def test_a_reply_that_is_lost_is_not_an_answer_that_is_lost(seen, store):
     seen.get_by_role("button", name="Try again").click()
     done(seen, 1)
     assert len(said(store)) == 1
+    seen.problems.clear()
+
+
+def test_an_answer_that_is_changed_after_its_reply_was_lost_is_not_thrown_away_in_silence(seen, store):
+    """The page says so, and an undo has what was changed as a draft."""
+    seen.route("**/label", swallow, times=1)
+    for key in ("5", "Enter"):
+        seen.keyboard.press(key)
+    expect(seen.get_by_role("alert")).to_contain_text("cannot be reached")
+    seen.keyboard.press("2")
+    seen.get_by_role("button", name="Try again").click()
+    expect(seen.get_by_role("alert")).to_contain_text("answered already; undo that first")
+    seen.get_by_role("button", name="Go on").click()
+    done(seen, 1)
+    seen.wait_for_load_state("load")
+    seen.keyboard.press("z")
+    done(seen, 0)
+    assert seen.locator("[name=choice]:checked").get_attribute("value") == "left-3"
+    assert said(store) == []
     seen.problems.clear()
 
 

@@ -126,6 +126,8 @@ def test_a_message_that_is_sent_often_is_one_turn(room):
     assert len(all_of(room.store, exchanges)) == 1
     with pytest.raises(TaskGoneError, match="does not wait for a message"):
         room.talks.say(room.turn, token, "Hello", "key-67890")
+    with pytest.raises(TaskGoneError, match="another message was sent already"):
+        room.talks.say(room.turn, token, "Hello!", "key-12345")
     room.writer.answer()
     assert room.talks.say(room.turn, token, "Hello", "key-12345").state == "judge"
     room.judge()

@@ -98,7 +98,7 @@ def test_without_a_model_the_interface_says_503_and_pages_say_what_to_do(store):
             asked = {"X-CSRF-Token": value(ada.get("/p/p/results").text, 'name="csrf" value="')}
             fields = {"message": "Hello?", "key": "key-12345"}
             reply = ada.post("/p/p/dialogue/a-token/say", data=fields, headers=asked)
-            assert (reply.status_code, "Nobody answers" in reply.text) == (503, True)
+            assert (reply.status_code, "no model is connected" in reply.text) == (503, True)
 
 
 def test_a_server_without_a_model_knows_nothing_of_models():

@@ -1,11 +1,13 @@
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from office import PASSWORD, arrive, browser, pairs, project, running
+from office import PASSWORD, arrive, browser, pairs, project, running, together
 from sqlalchemy import select
 
 from gnomon.errors import ConfigError
+from gnomon.labelling import tokens
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue, Turn
 from gnomon.labelling.store import people, votes
@@ -118,6 +120,52 @@ def test_passwords_cannot_be_tried_for_long(store, clock):
         assert sign_in(url, "Ada", PASSWORD).status_code == 303
 
 
+def test_many_passwords_at_once_are_no_more_than_one_after_the_other(store):
+    with running(store) as url:
+        with arrive(store, url):
+            pass
+        replies = together(30, lambda number: sign_in(url, "Ada", f"wrong password {number}").status_code)
+    assert set(replies) == {403, 429}
+    assert replies.count(403) <= 10
+
+
+def test_a_crowd_that_signs_in_leaves_threads_to_everybody_else(store):
+    """Whoever finds the room full is told at once, and nothing is counted against them."""
+    with running(store) as url, arrive(store, url) as ada, browser(url) as ben:
+        with store.write() as tx:
+            token = people.invite(tx, "admin")
+        with ExitStack() as crowd:
+            for _ in range(tokens.IN_ROOM):
+                crowd.enter_context(tokens._ROOM)
+            for _ in range(11):
+                reply = sign_in(url, "Ada", PASSWORD)
+                assert (reply.status_code, "many people" in reply.text) == (429, True)
+            reply = ben.post(f"/join/{token}", data={"name": "Ben", "password": PASSWORD})
+            assert (reply.status_code, "many people" in reply.text) == (429, True)
+            assert ada.get("/").status_code == 200
+        assert sign_in(url, "Ada", PASSWORD).status_code == 303
+        assert ben.post(f"/join/{token}", data={"name": "Ben", "password": PASSWORD}).status_code == 303
+
+
+def test_passwords_beside_a_link_that_is_no_good_are_not_hashed(store):
+    with running(store) as url, browser(url) as eve:
+        reply = eve.post("/join/a-token", data={"name": "Eve", "password": "short"})
+        assert (reply.status_code, "used already" in reply.text) == (422, True)
+
+
+def test_what_is_typed_where_a_name_belongs_is_kept_nowhere_but_for_the_pseudonyms_of_names(store):
+    """It may be a password."""
+    with running(store) as url:
+        with arrive(store, url):
+            pass
+        for name in ("Ada", "a password by mistake"):
+            assert sign_in(url, name, "wrong password").status_code == 403
+    kept = everything(store)
+    assert kept.count("wrong password") == 1
+    assert "mistake" not in kept
+    assert digest("a password by mistake")[:16] not in kept
+
+
 def test_somebody_with_an_account_joins_another_project_with_it(store):
     one, other = project(store, pairs(1)), project(store, pairs(1), slug="q")
     with running(store) as url, arrive(store, url, one, "annotator") as ada:
@@ -147,9 +195,9 @@ def test_somebody_who_is_forgotten_leaves_votes_and_no_trace(store, database):
             people.forget(tx, who.pseudonym)
         scrub(store)
         assert "Ada Lovelace" not in everything(store)
-        assert digest("Ada Lovelace")[:16] not in everything(store), "a name can be tried against a digest"
         assert ada.get("/p/p").status_code == 303
         assert sign_in(url, "Ada Lovelace", PASSWORD).status_code == 403
+        assert digest("Ada Lovelace")[:16] not in everything(store), "a name can be tried against a digest"
         with store.read() as tx:
             assert [row["annotator"] for row in votes.all_of(tx, made.id, "label")] == [who.pseudonym]
             assert people.members(tx, made.id) == people.keys_of(tx, kept.id) == []

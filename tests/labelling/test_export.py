@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -8,14 +9,16 @@ from itertools import pairwise
 import pyarrow.parquet as pq
 import pytest
 from office import DRAWN, PLAIN, exported, lines, pair, pairs, project, turn
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from gnomon.data.formats import load
-from gnomon.labelling.export import ENDINGS, NESTED
+from gnomon.labelling.adjudication import Bench
+from gnomon.labelling.export import ENDINGS, NESTED, stream
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.store.database import open_store
 from gnomon.labelling.store.tables import assignments, events
+from gnomon.labelling.tally import summary
 from gnomon.records import Comparison
 
 FORMS = tuple(ENDINGS)
@@ -55,11 +58,44 @@ def test_json_lines_have_everything_in_the_order_it_came(store, judged):
     assert all(one["id"] < other["id"] for one, other in pairwise(rows))
 
 
+def test_an_export_is_the_state_of_one_moment(store):
+    """A decision that is made meanwhile is not in it, beside the votes that it stands for."""
+    made = project(store, pairs(1), PLAIN.model_copy(update={"overlap": 2}))
+    queue, bench, judge = Queue(store), Bench(store), turn(store, made)
+    for word in ("first", "second"):
+        who = turn(store, made)
+        task = queue.next(who)
+        side = "left" if task.responses[0][0]["content"].endswith(word) else "right"
+        queue.submit(who, task.token, Judgement(choice=side, strength=1), "key-12345")
+    pieces = stream(store, made.id, "comparisons")
+    begun = next(pieces)
+    bench.decide(judge, bench.next(judge).token, Judgement(choice="tie"), "key-12345")
+    rows = lines(begun + b"".join(pieces))
+    assert [row["label"].get("adjudicated", False) for row in rows] == [False, False]
+    assert len(lines(exported(store, made, "comparisons"))) == 1
+
+
 def test_without_text_there_are_ids_only(store, judged):
     for form in ("jsonl", "csv", "parquet"):
         content = exported(store, judged, form, with_text=False)
         assert b"Question" not in content
         assert b"pair-" in content
+    (first, *_) = lines(exported(store, judged, "jsonl", with_text=False))
+    assert first["origins"] == ["secret-model-1", "secret-model-2"]
+
+
+def test_what_is_counted_reads_no_text(store, judged):
+    """Results are looked at often, and texts are nearly all that a database holds."""
+    said = []
+
+    def keep(connection, cursor, statement, parameters, context, many) -> None:
+        said.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", keep)
+    with store.read() as tx:
+        assert summary(tx, judged)["labels"] == 4
+    assert len(said) > 4
+    assert [statement for statement in said if re.search(r"\bmessages\b|\bprompt\b", statement)] == []
 
 
 def test_tables_say_the_same_as_json_lines(store, judged):

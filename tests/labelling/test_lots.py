@@ -9,11 +9,12 @@ from random import Random
 import pytest
 from listening import hook
 from office import PLAIN, all_of, pair, pairs, project, turn
-from sqlalchemy import event, true, update
+from sqlalchemy import event, insert, true, update
 
+from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.probes import builtin_probes
-from gnomon.labelling.queue import MOST_LEFT, Queue, Turn
+from gnomon.labelling.queue import MOST_LEFT, Queue, Task, Turn
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.store import lots, projects, work
 from gnomon.labelling.store.database import open_store
@@ -192,6 +193,68 @@ def test_a_task_takes_no_more_work_among_ten_times_as_many_items_and_answers(tmp
     for act in (0, 1, 3):
         assert 0 < many[act] < 1.3 * few[act], (few, many)
     assert many[2] < 1.3 * MOST_LEFT / 300 * few[2], "what is left is counted up to a bound"
+
+
+def steps_while_writing(place, count: int) -> int:
+    """Instructions that `next` takes of whoever writes, for somebody who has answered all but 5 of so many
+    items that want more votes."""
+    store = open_store(place)
+    made = project(store, pairs(count), PLAIN.model_copy(update={"overlap": 50}))
+    who, entered, found = turn(store, made), [], 0
+    row = {"project_id": made.id, "annotator_id": who.annotator_id, "pass_number": 1, "shown_order": [0, 1]}
+    row |= {"chosen_by": "lot", "propensity": 1, "state": "done", "created_at": 0, "expires_at": 0}
+    with store.write() as tx:
+        tx.connection.execute(
+            insert(assignments),
+            [{**row, "token": str(item), "item_id": item} for item in range(1, count - 4)],
+        )
+    steps = Steps(store)
+
+    @event.listens_for(store.engine, "begin")
+    def enter(connection) -> None:
+        entered.append(steps.taken)
+
+    @event.listens_for(store.engine, "commit")
+    def leave(connection) -> None:
+        nonlocal found
+        if connection.get_execution_options().get("writes"):
+            found += steps.taken - entered[-1]
+
+    assert isinstance(Queue(store, rng=Random(0)).next(who), Task)
+    store.close()
+    return found
+
+
+def test_what_is_searched_long_keeps_nobody_from_writing(tmp_path):
+    """A draw looks at each item that is open until it finds enough that are new to somebody."""
+    few, many = (steps_while_writing(tmp_path / f"{count}.db", count) for count in (300, 3000))
+    assert 0 < many < 1.3 * few, (few, many)
+
+
+def test_nothing_is_counted_over_a_project_while_others_wait_to_write(tmp_path):
+    """Neither for tasks nor for cases."""
+    store = open_store(tmp_path / "labels.db")
+    made = project(store, pairs(3), PLAIN.model_copy(update={"overlap": 2}))
+    queue, bench, said = Queue(store), Bench(store), []
+    for strength in (1, 2):
+        who = turn(store, made)
+        for _ in range(3):
+            task = queue.next(who)
+            side = "left" if task.responses[0][0]["content"].endswith("first") == (strength == 1) else "right"
+            queue.submit(who, task.token, Judgement(choice=side, strength=strength), "key-12345")
+
+    def keep(connection, cursor, statement, parameters, context, many) -> None:
+        said.append((bool(connection.get_execution_options().get("writes")), statement))
+
+    event.listen(store.engine, "before_cursor_execute", keep)
+    judge = turn(store, made)
+    for _ in range(3):
+        bench.decide(judge, bench.next(judge).token, TIE, "key-12345")
+    assert bench.next(judge) == "done"
+    assert queue.next(judge) == "done"
+    grouped = {writes for writes, statement in said if "GROUP BY" in statement}
+    assert grouped == {False}
+    store.close()
 
 
 def plans(store, act) -> list[str]:

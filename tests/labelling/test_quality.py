@@ -175,6 +175,15 @@ def test_who_gets_faster_and_who_gets_worse_is_told_apart():
     assert "quick have become more than twice as fast" in advice
 
 
+def test_who_passed_the_qualification_round_and_goes_on_as_steadily_as_ever_does_not_tire():
+    """All of the round right, since otherwise nobody goes on; then three of four, as often early as late."""
+    rows = [row(f"e{k}", "ada", 0, expected=0) | {"purpose": "qualification"} for k in range(20)]
+    early = [0, 0, 0, 1] * 8
+    rows += [row(f"g{k}", "ada", said, expected=0) for k, said in enumerate(early + early[::-1])]
+    trend = summary(rows)["annotators"]["ada"]["gold_trend"]
+    assert (trend["change"], trend["n"]) == (pytest.approx(0, abs=1e-12), 64)
+
+
 def test_groups_that_differ_are_reported_with_where_they_do(tmp_path):
     """Within each of two groups all agree; they differ on 20 of 40 pairs."""
     groups = {"a1": "north", "a2": "north", "b1": "south", "b2": "south"}

@@ -2,10 +2,10 @@ from collections import Counter
 from random import Random
 
 import pytest
-from office import PLAIN, all_of, pair, pairs, project, together, turn
+from office import PLAIN, all_of, pair, pairs, project, several, together, turn
 from sqlalchemy import func, select
 
-from gnomon.labelling.judgement import Judgement
+from gnomon.labelling.judgement import Judgement, Ordering
 from gnomon.labelling.queue import Queue, Task, TaskGoneError
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.store import projects
@@ -119,6 +119,23 @@ def test_one_submit_fired_20_times_is_one_row_and_one_answer(store):
     replies = together(20, lambda _: queue.submit(who, task.token, LEFT, "the-same-key"))
     assert replies == [None] * 20
     assert len(all_of(store, events)) == 1
+
+
+def test_another_answer_under_the_key_of_one_that_was_kept_is_refused(store):
+    """A reply was lost, and what is sent again has been changed meanwhile: time alone does not count."""
+    made = project(store, [*pairs(1), several("many", 3)])
+    who, queue = turn(store, made), Queue(store)
+    for _ in range(2):
+        task = queue.next(who)
+        said, other = (LEFT, TIE)
+        if len(task.responses) > 2:
+            said, other = Ordering(ranks=(1, 2, 3)), Ordering(ranks=(1, 2, 2))
+        queue.submit(who, task.token, said, "key-12345")
+        queue.submit(who, task.token, said.model_copy(update={"active_ms": 7}), "key-12345")
+        for changed in (other, said.model_copy(update={"rationale": "no"})):
+            with pytest.raises(TaskGoneError, match="answered already; undo that first"):
+                queue.submit(who, task.token, changed, "key-12345")
+    assert len(all_of(store, events)) == 2
 
 
 def test_a_task_is_answered_once(store):
@@ -269,6 +286,27 @@ def test_the_qualification_round_comes_first_and_lets_those_through_who_get_it_r
     tasks = answer_all(queue, good, right)
     assert ["exam" in first_text(task)[0] for task in tasks] == [True] * 5 + [False] * 5
     assert queue.next(good) == "done"
+
+
+def test_the_qualification_round_is_passed_at_the_first_attempt_or_not(store):
+    """Until its last answer each can be taken back; then all stay, also for those who passed."""
+    exam = [pair(f"exam-{number}", "qualification", 0) for number in range(2)]
+    made = project(store, pairs(1) + exam, ProjectSettings(gold_rate=0, repeat_rate=0, qualification_pass=1))
+    queue = Queue(store)
+    for judge, then in ((lambda task: TIE, "not_qualified"), (right, Task)):
+        who = turn(store, made)
+        (first,) = answer_all(queue, who, judge, most=1)
+        assert queue.undo(who, queue.last(who)).token == first.token
+        queue.submit(who, first.token, judge(first), "key-again")
+        (second,) = answer_all(queue, who, judge, most=1)
+        assert queue.last(who) is None
+        for token in (first.token, second.token):
+            with pytest.raises(TaskGoneError, match="first round is over"):
+                queue.undo(who, token)
+        given = queue.next(who)
+        assert given == then or type(given) is then
+    (last,) = answer_all(queue, who, judge)
+    assert queue.undo(who, queue.last(who)).token == last.token, "what comes after it is undone as ever"
 
 
 def test_how_many_are_left_does_not_tell_which_tasks_are_gold(store):

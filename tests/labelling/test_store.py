@@ -4,16 +4,17 @@ import stat
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from office import pair, pairs, project, together, turn
+from office import key, pair, pairs, project, running, together, turn
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from gnomon.errors import ConfigError, DataError, StorageError
+from gnomon.labelling.client import LabelClient, RefusedError
 from gnomon.labelling.judgement import Judgement
 from gnomon.labelling.queue import Queue
 from gnomon.labelling.settings import ProjectSettings
-from gnomon.labelling.store import journal, projects
-from gnomon.labelling.store.database import back_up, open_store
+from gnomon.labelling.store import database, journal, people, projects
+from gnomon.labelling.store.database import back_up, open_store, scrub
 from gnomon.labelling.store.tables import metadata
 
 
@@ -122,6 +123,24 @@ def test_the_file_is_for_this_user_alone(tmp_path):
     assert stat.S_IMODE((tmp_path / "labels.db").stat().st_mode) == 0o600
 
 
+def test_a_database_that_others_go_on_writing_to_is_told(tmp_path, monkeypatch):
+    """By the server as well, as something that passes: what was not kept is sent again."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    store, other = (open_store(tmp_path / "labels.db") for _ in range(2))
+    made = project(store, pairs(1))
+    with running(store) as url, LabelClient(url, key(store, made)) as ada:
+        token = ada.next("p").task.token
+        with other.write():
+            with pytest.raises(StorageError, match="try again"), store.write():
+                pass
+            with pytest.raises(RefusedError, match="try again") as refused:
+                ada.submit("p", token, Judgement(choice="tie"))
+            assert refused.value.status == 503
+        ada.submit("p", token, Judgement(choice="tie"))
+    store.close()
+    other.close()
+
+
 def test_a_full_disk_is_told_and_leaves_no_half_row(tmp_path):
     store = open_store(tmp_path / "labels.db")
     made = project(store, pairs(1))
@@ -152,6 +171,25 @@ def test_a_backup_is_the_whole_database_while_it_is_in_use(tmp_path):
         back_up(store, tmp_path / "copy.db")
     store.close()
     copy.close()
+
+
+def test_what_is_erased_is_not_said_to_be_gone_while_somebody_reads(tmp_path, monkeypatch):
+    """Until then it stays in the file; the same command, run again, has it out."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    store, other = (open_store(tmp_path / "labels.db") for _ in range(2))
+    with store.write() as tx:
+        ada = people.accept(tx, people.invite(tx, "admin"), "Ada Lovelace", "no-hash")
+    with other.read() as reading:
+        assert people.pseudonym_of(reading, "Ada Lovelace") == ada.pseudonym
+        with store.write() as tx:
+            people.forget(tx, ada.pseudonym)
+        with pytest.raises(StorageError, match="run it again"):
+            scrub(store)
+    scrub(store)
+    files = tmp_path.glob("labels.db*")
+    assert not any(b"Ada Lovelace" in file.read_bytes() for file in files)
+    store.close()
+    other.close()
 
 
 def test_a_database_of_a_newer_gnomon_is_left_alone(tmp_path):

@@ -30,6 +30,16 @@ def test_skips_gold_and_repeats_do_not_enter_the_agreement():
     assert found["annotators"]["b"]["gold"] == {"answered": 1, "right": 0}
 
 
+def test_known_answers_that_say_nothing_of_which_is_better_are_neither_right_nor_wrong():
+    rows = [
+        said(f"g{outcome}", "a", None, outcome=outcome, purpose="gold", expected=0)
+        for outcome in ("skip", "both_bad")
+    ]
+    assert counted(rows)["annotators"]["a"]["gold"] == {"answered": 0, "right": 0}
+    tie = said("g", "a", None, purpose="gold", expected=0)
+    assert counted([*rows, tie])["annotators"]["a"]["gold"] == {"answered": 1, "right": 0}
+
+
 def test_what_each_person_did():
     rows = [
         said("x", "a", 0, active_ms=1000),

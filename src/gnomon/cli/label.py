@@ -225,7 +225,7 @@ def import_(
         from gnomon.labelling.store import projects  # noqa: PLC0415
 
         ordinary = items_of(records, purpose, origin or (None, None))
-        items = iter(read_probes(file)) if purpose == "probe" else ordinary
+        items = list(read_probes(file) if purpose == "probe" else ordinary)  # before others have to wait
         with store.write() as tx:
             found = projects.named(tx, project)
             count = projects.add_items(tx, found.id, items)

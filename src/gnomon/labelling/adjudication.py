@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Any, Literal
 
 from gnomon.labelling.judgement import Judgement, as_kept, as_shown
-from gnomon.labelling.queue import Standing, TaskGoneError, Turn, expiry, give, in_turn
+from gnomon.labelling.queue import Standing, TaskGoneError, Turn, alone, expiry, give, in_turn
 from gnomon.labelling.said import Said, told
 from gnomon.labelling.store import cases, journal, projects, votes, work
 from gnomon.labelling.store.database import Store, Transaction
@@ -45,27 +45,32 @@ class Bench:
         Nobody hears a case in which they took part: by a judgement of their own, or by leaving it open.
         """
 
-        def attempt(tx: Transaction) -> Case | Rest | None:
-            held = work.held(tx, turn.project.id, turn.annotator_id, hearing=True)
-            given = held or self._draw(tx, turn)
-            return _case(tx, given) if isinstance(given, Assignment) else given
+        def attempt() -> Case | Rest | None:
+            with self.store.read() as tx:
+                if case := _held(tx, turn):
+                    return case
+                waiting = cases.unheard(tx, turn.project.id, turn.project.settings, turn.annotator_id)
+            if not waiting:
+                return "done"
+            with alone(self.store, turn) as tx:
+                return _held(tx, turn) or self._take(tx, turn, waiting)
 
         return in_turn(self.store, turn, self.rng, attempt)
 
     def decide(self, turn: Turn, token: str, judgement: Judgement, idempotency_key: str) -> None:
         """Keep a decision, once however often it is sent; TaskGoneError where it cannot be kept."""
-        with self.store.write() as tx:
-            work.lock_annotator(tx, turn.annotator_id)
+        with alone(self.store, turn) as tx:
             hearing = _own(tx, turn, token)
-            if votes.known(tx, hearing.id, idempotency_key):
+            kept = as_kept(judgement, hearing.shown_order)
+            known = votes.known(tx, hearing.id, idempotency_key)
+            if known and votes.same(known, kept):
                 return
-            if hearing.state == "done":
+            if known or hearing.state == "done":
                 raise TaskGoneError("this case was decided already; undo that first")
             if hearing.state == "returned" and not cases.take(tx, hearing.item_id, wait=True):
                 raise TaskGoneError("this case took too long and went to somebody else; go on with the next")
             seen = [vote["id"] for vote in cases.votes_on(tx, hearing.item_id)]
-            kept = as_kept(judgement, hearing.shown_order) | {"seen": seen}
-            event = votes.record(tx, hearing.id, idempotency_key, kept, "decision")
+            event = votes.record(tx, hearing.id, idempotency_key, kept | {"seen": seen}, "decision")
             work.finish(tx, hearing, event, votes=True)
             self._note(tx, turn, hearing, "item adjudicated", event=event, outcome=kept["outcome"], seen=seen)
 
@@ -74,8 +79,7 @@ class Bench:
 
         Undoing twice is undoing once. TaskGoneError for a case that is not somebody's own, or not any more.
         """
-        with self.store.write() as tx:
-            work.lock_annotator(tx, turn.annotator_id)
+        with alone(self.store, turn) as tx:
             hearing = _own(tx, turn, token)
             decision = votes.current(tx, hearing.id, "decision")
             if decision is None and hearing.state != "leased":
@@ -112,22 +116,25 @@ class Bench:
             done = work.last_done(tx, turn.project.id, turn.annotator_id, hearing=True)
         return done.token if done else None
 
-    def _draw(self, tx: Transaction, turn: Turn) -> Assignment | Rest | None:
-        """A case that nobody hears; None where others are just being given all there are."""
-        waiting = cases.unheard(tx, turn.project.id, turn.project.settings, turn.annotator_id)
-        if not waiting:
-            return "done"
+    def _take(self, tx: Transaction, turn: Turn, waiting: list[int]) -> Case | None:
+        """A case of those that waited; None where others are just being given all there are."""
         while waiting:
             item = self.rng.choice(waiting)
-            if cases.take(tx, item, wait=False):
+            part = work.took_part(tx, item, turn.annotator_id, HEARING)
+            if not part and cases.take(tx, item, wait=False):
                 drawn = Draw(item, "adjudication", 1 / len(waiting))
-                return give(tx, turn, drawn, self.rng.sample((0, 1), 2), pass_number=HEARING)
+                return _case(tx, give(tx, turn, drawn, self.rng.sample((0, 1), 2), pass_number=HEARING))
             waiting.remove(item)
         return None
 
     def _note(self, tx: Transaction, turn: Turn, hearing: Assignment, action: str, **detail: Any) -> None:
         item = cases.name_of(tx, hearing.item_id)
         journal.note(tx, action, actor=turn.annotator_id, project=turn.project.id, item=item, **detail)
+
+
+def _held(tx: Transaction, turn: Turn) -> Case | None:
+    held = work.held(tx, turn.project.id, turn.annotator_id, hearing=True)
+    return _case(tx, held) if held else None
 
 
 def _own(tx: Transaction, turn: Turn, token: str) -> Assignment:

@@ -38,7 +38,7 @@ def list_projects(store: Database, caller: SignedIn) -> list[ProjectSeen]:
     """The projects the caller has a part in."""
     with store.read() as tx:
         found = projects.of_annotator(tx, caller.annotator)
-    own = [(project, role) for project, role in found if caller.project_id in (None, project.id)]
+    own = [(project, role) for project, role in found if caller.reaches(project.id)]
     return [ProjectSeen(slug=project.slug, title=project.title, role=role) for project, role in own]
 
 
@@ -185,15 +185,16 @@ def get_site_audit(
 
 @api.get("/keys")
 def list_keys(store: Database, caller: SignedIn) -> list[dict[str, Any]]:
-    """The caller's keys, each with its first characters."""
+    """The caller's keys, each with its first characters; to a key none that may do more than itself."""
     with store.read() as tx:
-        return people.keys_of(tx, caller.annotator.id)
+        found = people.keys_of(tx, caller.annotator.id)
+    return [key for key in found if caller.may_handle(frozenset(key["scopes"]))]
 
 
 @api.post("/keys", status_code=201)
 def create_key(body: NewKey, store: Database, caller: SignedIn) -> dict[str, str]:
     """Make a key; it is shown here and never again. It may do no more than who makes it."""
-    if not body.scopes <= caller.scopes or caller.project_id is not None:
+    if not caller.may_handle(body.scopes):
         raise HTTPException(403, "a key may not make a key that may do more than itself")
     with store.write() as tx:
         project = projects.find(tx, body.project) if body.project else None
@@ -205,10 +206,14 @@ def create_key(body: NewKey, store: Database, caller: SignedIn) -> dict[str, str
 
 @api.delete("/keys/{key}")
 def revoke_key(key: int, store: Database, caller: SignedIn) -> Response:
-    """Make one of the caller's keys worthless."""
+    """Make one of the caller's keys worthless; a key does so to none that may do more than itself."""
     with store.write() as tx:
-        if not people.revoke_key(tx, caller.annotator.id, key):
+        own = {one["id"]: frozenset(one["scopes"]) for one in people.keys_of(tx, caller.annotator.id)}
+        if key not in own:
             raise HTTPException(404, "you have no such key")
+        if not caller.may_handle(own[key]):
+            raise HTTPException(403, "a key may not revoke a key that may do more than itself")
+        people.revoke_key(tx, caller.annotator.id, key)
     return Response(status_code=204)
 
 

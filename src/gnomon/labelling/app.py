@@ -26,7 +26,8 @@ from gnomon.labelling.guard import Guard
 from gnomon.labelling.hooks import hooks
 from gnomon.labelling.partner import Partner, Writer
 from gnomon.labelling.queue import Queue, TaskGoneError
-from gnomon.labelling.store.database import Store
+from gnomon.labelling.store.database import BusyError, Store
+from gnomon.labelling.tries import Tries
 from gnomon.labelling.views import show
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def create_app(
     app.state.store, app.state.queue, app.state.bench = store, queue, Bench(store, queue.rng)
     app.state.talks = Dialogues(store, partner, queue.rng)
     app.state.reach, app.state.openid = courier.reach, openid
-    app.add_middleware(Guard)
+    app.state.tries = Tries()
+    app.add_middleware(Guard, store=store)
     app.include_router(api)
     app.include_router(adjudication_api)
     app.include_router(dialogue_api)
@@ -106,7 +108,7 @@ def _failed(request: Request, problem: Exception) -> Response:
     status = HTTPStatus.BAD_REQUEST
     if isinstance(problem, TaskGoneError):
         status = HTTPStatus.CONFLICT
-    elif isinstance(problem, NoModelError):
+    elif isinstance(problem, NoModelError | BusyError):
         status = HTTPStatus.SERVICE_UNAVAILABLE
     elif isinstance(problem, StorageError):
         status = HTTPStatus.INSUFFICIENT_STORAGE
@@ -127,7 +129,7 @@ def _title(status: int) -> str:
         401: "Sign in first",
         403: "Not allowed",
         404: "Not here",
-        503: "Nobody answers",
+        503: "Not at the moment",
         507: "The disk is full",
     }
     return str(titles.get(status, "That did not work"))

@@ -5,6 +5,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
+from starlette.requests import HTTPConnection
 
 from gnomon.labelling.adjudication import Bench
 from gnomon.labelling.dialogue import Dialogues
@@ -30,6 +31,14 @@ class Caller:
     scopes: frozenset[Permission] = EVERYTHING
     project_id: int | None = None
     csrf: str = ""
+
+    def reaches(self, project: int) -> bool:
+        """Whether a key, if it is one, is good for a project."""
+        return self.project_id in (None, project)
+
+    def may_handle(self, scopes: frozenset[Permission]) -> bool:
+        """Whether keys of such scopes do no more than this caller, in all of its projects."""
+        return self.project_id is None and scopes <= self.scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +110,8 @@ def from_this_site(request: Request) -> None:
         )
 
 
-def known_caller(
-    request: Request, store: Database, sent: Annotated[str, Depends(sent_token)]
-) -> Caller | None:
-    """Who is asking, or None; a session's unsafe requests must prove that they come from its own pages."""
+def caller_of(request: HTTPConnection, store: Store) -> Caller | None:
+    """Whose key or session a request bears, or None."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         with store.read() as tx:
@@ -115,13 +122,19 @@ def known_caller(
         return None
     with store.read() as tx:
         annotator = people.session_of(tx, token)
-    if annotator is None:
-        return None
-    if request.method not in SAFE:
+    return Caller(annotator, csrf=csrf_token(token)) if annotator else None
+
+
+def known_caller(
+    request: Request, store: Database, sent: Annotated[str, Depends(sent_token)]
+) -> Caller | None:
+    """Who is asking, or None; a session's unsafe requests must prove that they come from its own pages."""
+    caller = caller_of(request, store)
+    if caller and caller.csrf and request.method not in SAFE:
         from_this_site(request)
-        if not same(sent, csrf_token(token)):
+        if not same(sent, caller.csrf):
             raise HTTPException(403, "this page is too old; load it again and try again")
-    return Caller(annotator, csrf=csrf_token(token))
+    return caller
 
 
 KnownCaller = Annotated[Caller | None, Depends(known_caller)]
@@ -161,7 +174,7 @@ class Needs:
         with store.read() as tx:
             project = projects.find(tx, slug)
             role = people.role_in(tx, project.id, caller.annotator) if project else None
-        if project is None or role is None or caller.project_id not in (None, project.id):
+        if project is None or role is None or not caller.reaches(project.id):
             raise HTTPException(404, "there is no such project, or you have no part in it")
         access = Access(caller, project, role)
         if not access.may(self.permission):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.labelling.partner import Partner
-from gnomon.labelling.queue import Task, TaskGoneError, Turn, expiry, in_turn, task_of
+from gnomon.labelling.queue import Task, TaskGoneError, Turn, alone, expiry, in_turn, task_of
 from gnomon.labelling.settings import LONGEST_MESSAGE
 from gnomon.labelling.store import dialogues, work
 from gnomon.labelling.store.database import Store, Transaction
@@ -62,13 +62,14 @@ class Dialogues:
         """The dialogue somebody is in, or else a new one, or why there is none."""
         _refuse_others(turn)
 
-        def attempt(tx: Transaction) -> Talk | Rest | None:
-            found = dialogues.current(tx, turn.project.id, turn.annotator_id) or self._begin(tx, turn)
-            if not isinstance(found, Dialogue):
-                return found
-            dialogues.renew(tx, found, expiry(tx, turn))
-            talk = self._talk(tx, turn, found)
-            return talk if self.partner or talk.state == "judge" else "no_model"
+        def attempt() -> Talk | Rest | None:
+            with alone(self.store, turn) as tx:
+                found = dialogues.current(tx, turn.project.id, turn.annotator_id) or self._begin(tx, turn)
+                if not isinstance(found, Dialogue):
+                    return found
+                dialogues.renew(tx, found, expiry(tx, turn))
+                talk = self._talk(tx, turn, found)
+                return talk if self.partner or talk.state == "judge" else "no_model"
 
         return in_turn(self.store, turn, self.rng, attempt)
 
@@ -88,20 +89,21 @@ class Dialogues:
         if self.partner is None:
             raise NoModelError
         written = _written(message)
-        with self.store.write() as tx:
-            work.lock_annotator(tx, turn.annotator_id)
+        with alone(self.store, turn) as tx:
             found = _own(tx, turn, token)
             said = dialogues.exchanges_of(tx, found)
-            if all(one.idempotency_key != key for one in said):
+            known = [one.message for one in said if one.idempotency_key == key]
+            if not known:
                 self._ask(tx, found, said, written, key)
                 dialogues.renew(tx, found, expiry(tx, turn))
+            elif known != [written]:
+                raise TaskGoneError("another message was sent already; go on with what became of it")
             return self._talk(tx, turn, found)
 
     def end(self, turn: Turn, token: str) -> None:
         """End a dialogue; a pair that waits to be judged is left."""
         _refuse_others(turn)
-        with self.store.write() as tx:
-            work.lock_annotator(tx, turn.annotator_id)
+        with alone(self.store, turn) as tx:
             found = _own(tx, turn, token)
             for item in [one.item_id for one in dialogues.exchanges_of(tx, found) if one.item_id is not None]:
                 assignment = work.of_item(tx, item, turn.annotator_id)

@@ -2,13 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.background import BackgroundTask
 
 from gnomon.errors import DataError
 from gnomon.labelling.auth import COOKIE, Database, KnownCaller, SignedIn, from_this_site, remember
 from gnomon.labelling.store import journal, people
-from gnomon.labelling.tokens import hash_password
+from gnomon.labelling.store.database import Store
+from gnomon.labelling.tokens import CrowdError, hash_password
+from gnomon.labelling.tries import Tries
 from gnomon.labelling.views import show
 
 router = APIRouter()
@@ -32,20 +35,26 @@ def sign_in(
     request: Request, store: Database, name: Name, password: Password, next: Annotated[str, Form()] = "/"
 ) -> Response:
     """Open a session for a name and its password."""
-    error = "This name and password do not belong together."
+    tries: Tries = request.app.state.tries
+    name, now = name.strip(), store.clock()
+    if not tries.begin(name, now):
+        error = "too many wrong passwords; try again in a quarter of an hour"
+        return show(request, "login.html", 429, next=inside(next), error=error)
     try:
         with store.read() as tx:
             annotator = people.check_password(tx, name, password)
-    except DataError as problem:
+    except CrowdError as problem:
+        tries.forgive(name, now)
         return show(request, "login.html", 429, next=inside(next), error=str(problem))
+    if annotator is None:
+        error = "This name and password do not belong together."
+        refusal = show(request, "login.html", 403, next=inside(next), error=error)
+        refusal.background = BackgroundTask(_note_wrong, store, name)  # its time tells who has an account
+        return refusal
+    tries.forgive(name, now)
     with store.write() as tx:
-        if annotator is None:
-            people.note_wrong_password(tx, name)
-        else:
-            journal.note(tx, "signed in", actor=annotator.id, by="password")
-        token = people.open_session(tx, annotator.id) if annotator else None
-    if token is None:
-        return show(request, "login.html", 403, next=inside(next), error=error)
+        journal.note(tx, "signed in", actor=annotator.id, by="password")
+        token = people.open_session(tx, annotator.id)
     response = RedirectResponse(inside(next), 303)
     remember(request, response, token)
     return response
@@ -78,8 +87,12 @@ def join(
     name: Name = "",
     password: Password = "",
 ) -> Response:
-    """Use up a one-time link: by a new account, or by whoever is signed in."""
+    """Use up a one-time link: by a new account, or by whoever is signed in; 403 for keys of programs."""
+    if caller and not caller.csrf:
+        raise HTTPException(403, "links are for people; open it in a browser")
     try:
+        with store.read() as tx:
+            people.good_invitation(tx, token)
         kept = "" if caller else hash_password(password)  # takes long, so not while others wait to write
         with store.write() as tx:
             if caller:
@@ -88,10 +101,20 @@ def join(
             annotator = people.accept(tx, token, name, kept)
             session = people.open_session(tx, annotator.id)
     except DataError as problem:
-        return show(request, "join.html", 422, caller, good=True, error=str(problem), name=name, token=token)
+        status, told = 429 if isinstance(problem, CrowdError) else 422, str(problem)
+        return show(request, "join.html", status, caller, good=True, error=told, name=name, token=token)
     response = RedirectResponse("/", 303)
     remember(request, response, session)
     return response
+
+
+def _note_wrong(store: Store, name: str) -> None:
+    """Remember a wrong password; but what is no name may be a password itself."""
+    with store.read() as tx:
+        known = people.pseudonym_of(tx, name)
+    if known:
+        with store.write() as tx:
+            journal.note(tx, "wrong password", subject=known)
 
 
 def inside(path: str) -> str:

@@ -82,9 +82,10 @@ def rows(tx: Transaction, project: int, *, with_text: bool = True) -> Iterator[R
     """
     settled, source = cases.decided(tx, project), projects.settings_of(tx, project).source
     for kind, label_source in _SOURCES.items():
-        labels = votes.all_of(tx, project, kind)
+        labels = votes.all_of(tx, project, kind, with_text=with_text)
         while batch := list(islice(labels, BATCH)):
-            answers = projects.responses_of(tx, sorted({label["item_id"] for label in batch}))
+            keys = sorted({label["item_id"] for label in batch})
+            answers = projects.responses_of(tx, keys, with_text=with_text)
             for label in batch:
                 row = _row(label, answers[label["item_id"]], with_text=with_text)
                 row |= {"source": source, "label_source": label_source}

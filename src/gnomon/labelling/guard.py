@@ -2,8 +2,14 @@
 
 from secrets import token_urlsafe
 
+from fastapi import HTTPException
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gnomon.labelling.auth import caller_of
+from gnomon.labelling.store.database import Store
 
 POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
@@ -16,13 +22,18 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+STRANGERS, MOST = 64 * 1024, 64 * 1024**2
+"""Bytes of a body that are read of a stranger, and of anybody."""
 
 
 class Guard:
-    """Gives every response its headers; pages find the nonce of their scripts in `request.state`."""
+    """Gives every response its headers; pages find the nonce of their scripts in `request.state`.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    A body is in memory before the application asks who sends it, so what is long is read no further here.
+    """
+
+    def __init__(self, app: ASGIApp, store: Store) -> None:
+        self.app, self.store = app, store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -31,6 +42,17 @@ class Guard:
             return
         nonce = token_urlsafe(16)
         scope.setdefault("state", {})["nonce"] = nonce
+        read, known = 0, False
+
+        async def counted() -> Message:
+            nonlocal read, known
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > STRANGERS and not known:
+                known = await run_in_threadpool(caller_of, HTTPConnection(scope), self.store) is not None
+            if read > (MOST if known else STRANGERS):
+                raise HTTPException(413, "this is too much at a time; send less, or sign in first")
+            return message
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -40,4 +62,4 @@ class Guard:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        await self.app(scope, receive, guarded)
+        await self.app(scope, counted, guarded)

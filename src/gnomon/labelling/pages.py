@@ -79,10 +79,10 @@ class Order(BaseModel):
 def home(request: Request, store: Database, caller: SignedIn) -> Response:
     """The projects somebody has a part in; straight to the work where there is but one to label."""
     with store.read() as tx:
-        found = projects.of_annotator(tx, caller.annotator)
+        found = [own for own in projects.of_annotator(tx, caller.annotator) if caller.reaches(own[0].id)]
     if len(found) == 1 and found[0][1] == "annotator":
         return RedirectResponse(f"/p/{found[0][0].slug}", 303)
-    cards = [(project, GRANTS[role]) for project, role in found]
+    cards = [(project, GRANTS[role] & caller.scopes) for project, role in found]
     return show(request, "home.html", caller=caller, cards=cards)
 
 

@@ -6,7 +6,8 @@ ordinary item, by a `Chooser`. Every draw is kept with its propensity.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from secrets import token_hex
@@ -73,12 +74,20 @@ class TaskGoneError(DataError):
     """A task that its holder cannot answer any more; the message says why."""
 
 
-def in_turn(
-    store: Store, turn: Turn, rng: Random, attempt: Callable[[Transaction], T | None]
-) -> T | Literal["waiting"]:
+class Choice(NamedTuple):
+    """What somebody could be given: how it was drawn, with its answers in an order, in a pass; and whether it
+    is one of the votes that are wanted of its item."""
+
+    draw: Draw
+    order: Sequence[int]
+    pass_number: int
+    counts: bool = False
+
+
+def in_turn(store: Store, turn: Turn, rng: Random, attempt: Callable[[], T | None]) -> T | Literal["waiting"]:
     """What an attempt gives, made again while it gives None, since others are just being served.
 
-    Tasks whose time ran out go back first; one person's requests wait for each other.
+    Tasks whose time ran out go back first.
     """
     with store.read() as tx:
         expired = work.anything_expired(tx, turn.project.id)
@@ -86,13 +95,18 @@ def in_turn(
         with store.write() as tx:
             work.return_expired(tx, turn.project.id)
     for _ in range(ATTEMPTS):
-        with store.write() as tx:
-            work.lock_annotator(tx, turn.annotator_id)
-            given = attempt(tx)
-        if given is not None:
+        if (given := attempt()) is not None:
             return given
         time.sleep(rng.uniform(*PAUSE))
     return "waiting"
+
+
+@contextmanager
+def alone(store: Store, turn: Turn) -> Iterator[Transaction]:
+    """A transaction that writes; one person's requests wait for each other in it."""
+    with store.write() as tx:
+        work.lock_annotator(tx, turn.annotator_id)
+        yield tx
 
 
 @dataclass(frozen=True)
@@ -105,31 +119,43 @@ class Queue:
     rng: Random = field(default_factory=SystemRandom)
 
     def next(self, turn: Turn) -> Task | Idle:
-        """The task in somebody's hands, or else a new one, or why there is none."""
+        """The task in somebody's hands, or else a new one, or why there is none.
 
-        def attempt(tx: Transaction) -> Task | Idle | None:
-            given = work.held(tx, turn.project.id, turn.annotator_id) or self._draw(tx, turn)
-            return task_of(tx, given) if isinstance(given, Assignment) else given
+        It is looked for while others may write, and looked at once more when it is given.
+        """
+
+        def attempt() -> Task | Idle | None:
+            refused: set[int] = set()
+            while True:
+                with self.store.read() as tx:
+                    found = self._held(tx, turn) or self._choose(tx, turn, refused)
+                if not isinstance(found, Choice):
+                    return found
+                with alone(self.store, turn) as tx:
+                    if given := self._held(tx, turn) or _take(tx, turn, found):
+                        return given
+                refused.add(found.draw.item_id)
 
         return in_turn(self.store, turn, self.rng, attempt)
 
     def submit(self, turn: Turn, token: str, answer: Answer, idempotency_key: str) -> None:
-        """Keep an answer, once however often it is sent; TaskGoneError where it cannot be kept.
+        """Keep an answer, once however often it is sent; TaskGoneError where it cannot be kept, as after
+        another one under the same key.
 
         DataError where it is none to this task.
         """
-        with self.store.write() as tx:
-            work.lock_annotator(tx, turn.annotator_id)
+        with alone(self.store, turn) as tx:
             assignment = _own(tx, turn, token)
-            if votes.known(tx, assignment.id, idempotency_key):
+            kept = as_kept(answer, assignment.shown_order)
+            known = votes.known(tx, assignment.id, idempotency_key)
+            if known and votes.same(known, kept):
                 return
-            if assignment.state == "done":
+            if known or assignment.state == "done":
                 raise TaskGoneError("this task was answered already; undo that first")
             if assignment.state == "returned" and not _take_again(tx, assignment):
                 raise TaskGoneError(
                     "this task took too long and was given to somebody else; go on with the next"
                 )
-            kept = as_kept(answer, assignment.shown_order)
             event = votes.record(tx, assignment.id, idempotency_key, kept)
             work.finish(tx, assignment, event, votes=kept["outcome"] != "skip")
             if turn.talks:
@@ -140,15 +166,16 @@ class Queue:
 
         Undoing twice is undoing once. TaskGoneError for a task that is not somebody's own.
         """
-        with self.store.write() as tx:
-            work.lock_annotator(tx, turn.annotator_id)
+        with alone(self.store, turn) as tx:
             assignment = _own(tx, turn, token)
             label = votes.current(tx, assignment.id)
             if label is None and assignment.state != "leased":
                 raise TaskGoneError("this task took too long and went back; go on with the next")
             if label is not None:
+                if why := _stays(tx, turn, assignment):
+                    raise TaskGoneError(why)
                 if turn.talks:
-                    _go_back(tx, assignment)
+                    dialogues.take_back(tx, assignment.item_id)
                 if label["outcome"] == "skip" and not _take_again(tx, assignment):
                     raise TaskGoneError(
                         "this task was skipped and then given to somebody else; go on with the next"
@@ -179,25 +206,27 @@ class Queue:
         return Standing(done, -(-left // 10) * 10)
 
     def last(self, turn: Turn) -> str | None:
-        """The token of what somebody answered last, which is what an undo takes back."""
+        """The token of what somebody answered last, which is what an undo takes back; None where it stays."""
         with self.store.read() as tx:
             done = work.last_done(tx, turn.project.id, turn.annotator_id)
-            if done and turn.talks and dialogues.gone_on(tx, done.item_id):
-                return None
-        return done.token if done else None
+            return done.token if done and not _stays(tx, turn, done) else None
 
-    def _draw(self, tx: Transaction, turn: Turn) -> Assignment | Idle | None:
+    def _held(self, tx: Transaction, turn: Turn) -> Task | None:
+        held = work.held(tx, turn.project.id, turn.annotator_id)
+        return task_of(tx, held) if held else None
+
+    def _choose(self, tx: Transaction, turn: Turn, refused: Collection[int]) -> Choice | Idle | None:
         if turn.talks:
             return "dialogue"
-        if exam := self._by_lot(tx, turn, "qualification"):
+        if exam := self._by_lot(tx, turn, "qualification", refused):
             return exam
         answered, right = work.qualification(tx, turn.project.id, turn.annotator_id)
         if answered and right < turn.project.settings.qualification_pass * answered:
             return "not_qualified"
-        given = self._repeat(tx, turn) or self._gold(tx, turn) or self._probe(tx, turn)
-        return given or self._ordinary(tx, turn)
+        given = self._repeat(tx, turn) or self._gold(tx, turn, refused) or self._probe(tx, turn)
+        return given or self._ordinary(tx, turn, refused)
 
-    def _repeat(self, tx: Transaction, turn: Turn) -> Assignment | None:
+    def _repeat(self, tx: Transaction, turn: Turn) -> Choice | None:
         settings = turn.project.settings
         if self.rng.random() >= settings.repeat_rate:
             return None
@@ -206,18 +235,20 @@ class Queue:
             return None
         item = self.rng.choice(again)
         order = work.shown_first(tx, item, turn.annotator_id)
-        return self._give(tx, turn, Draw(item, "repeat", 1 / len(again)), list(reversed(order)))
+        return Choice(Draw(item, "repeat", 1 / len(again)), list(reversed(order)), pass_number=2)
 
-    def _gold(self, tx: Transaction, turn: Turn) -> Assignment | None:
+    def _gold(self, tx: Transaction, turn: Turn, refused: Collection[int]) -> Choice | None:
         if self.rng.random() >= turn.project.settings.gold_rate:
             return None
-        return self._by_lot(tx, turn, "gold")
+        return self._by_lot(tx, turn, "gold", refused)
 
-    def _by_lot(self, tx: Transaction, turn: Turn, purpose: Purpose) -> Assignment | None:
-        drawn = work.draw(tx, (turn.project.id, turn.annotator_id), purpose, self.rng)
-        return self._give(tx, turn, Draw(drawn.item_id, purpose, drawn.propensity)) if drawn else None
+    def _by_lot(
+        self, tx: Transaction, turn: Turn, purpose: Purpose, refused: Collection[int]
+    ) -> Choice | None:
+        drawn = work.draw(tx, (turn.project.id, turn.annotator_id), purpose, self.rng, refused)
+        return self._shuffled(tx, Draw(drawn.item_id, purpose, drawn.propensity)) if drawn else None
 
-    def _probe(self, tx: Transaction, turn: Turn) -> Assignment | None:
+    def _probe(self, tx: Transaction, turn: Turn) -> Choice | None:
         settings = turn.project.settings
         if self.rng.random() >= settings.probe_rate:
             return None
@@ -226,25 +257,19 @@ class Queue:
             return None
         item, order = ready[self.rng.randrange(len(ready))]
         order = order or self.rng.sample(range(2), 2)
-        return give(tx, turn, Draw(item, "probe", 1 / len(ready)), order, pass_number=1)
+        return Choice(Draw(item, "probe", 1 / len(ready)), order, pass_number=1)
 
-    def _ordinary(self, tx: Transaction, turn: Turn) -> Assignment | Idle | None:
-        """An item with votes left; None where others are just being given all there are.
-
-        Who waited for those with locks of one's own could wait in a circle: it is tried again instead.
-        """
-        refused: set[int] = set()
-        while (choice := self._choice(tx, turn, refused)) is not None:
-            if work.reserve(tx, choice.item_id, wait=False):
-                return self._give(tx, turn, choice)
-            refused.add(choice.item_id)
+    def _ordinary(self, tx: Transaction, turn: Turn, refused: Collection[int]) -> Choice | Idle | None:
+        """An item with votes left; None where others are just being given all there are."""
+        if draw := self._draw(tx, turn, refused):
+            return self._shuffled(tx, draw)._replace(counts=True)
         if refused:
             return None
         if not projects.has_items(tx, turn.project.id):
             return "empty"
         return "waiting" if work.may_come_back(tx, turn.project.id, turn.annotator_id) else "done"
 
-    def _choice(self, tx: Transaction, turn: Turn, refused: Collection[int]) -> Draw | None:
+    def _draw(self, tx: Transaction, turn: Turn, refused: Collection[int]) -> Draw | None:
         who = (turn.project.id, turn.annotator_id)
         if self.choose is None:
             drawn = work.draw(tx, who, "ordinary", self.rng, refused)
@@ -254,13 +279,9 @@ class Queue:
         candidates = [item for item in work.unseen(tx, *who, "ordinary") if item not in refused]
         return self.choose(candidates, self.rng) if candidates else None
 
-    def _give(
-        self, tx: Transaction, turn: Turn, draw: Draw, order: Sequence[int] | None = None
-    ) -> Assignment:
-        if order is not None:
-            return give(tx, turn, draw, order, pass_number=2)
+    def _shuffled(self, tx: Transaction, draw: Draw) -> Choice:
         count = work.count_answers(tx, draw.item_id)
-        return give(tx, turn, draw, self.rng.sample(range(count), count), pass_number=1)
+        return Choice(draw, self.rng.sample(range(count), count), pass_number=1)
 
     def _go_on(self, tx: Transaction, turn: Turn, assignment: Assignment, kept: Mapping[str, Any]) -> None:
         """A dialogue goes on with the answer that is preferred, or with one that is drawn."""
@@ -270,10 +291,24 @@ class Queue:
         dialogues.choose(tx, assignment.item_id, place, chosen_by, turn.project.settings.turns)
 
 
-def _go_back(tx: Transaction, assignment: Assignment) -> None:
-    if dialogues.gone_on(tx, assignment.item_id):
-        raise TaskGoneError("the dialogue has gone on since; what was said before stays")
-    dialogues.take_back(tx, assignment.item_id)
+def _take(tx: Transaction, turn: Turn, choice: Choice) -> Task | None:
+    """Give what was chosen; None where another request was quicker, or others are at it.
+
+    Who waited for those with locks of one's own could wait in a circle: another is chosen instead.
+    """
+    item, pass_number = choice.draw.item_id, choice.pass_number
+    if work.took_part(tx, item, turn.annotator_id, pass_number):
+        return None
+    if choice.counts and not work.reserve(tx, item, wait=False):
+        return None
+    return task_of(tx, give(tx, turn, choice.draw, choice.order, pass_number=pass_number))
+
+
+def _stays(tx: Transaction, turn: Turn, assignment: Assignment) -> str:
+    """Why an answer cannot be taken back any more; empty where it can."""
+    if turn.talks and dialogues.gone_on(tx, assignment.item_id):
+        return "the dialogue has gone on since; what was said before stays"
+    return "the first round is over; what was said in it stays" if work.examined(tx, assignment) else ""
 
 
 def _take_again(tx: Transaction, assignment: Assignment) -> bool:

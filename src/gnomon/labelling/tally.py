@@ -26,9 +26,10 @@ def counted(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The part of `summary` that follows from the rows of an export.
 
     `agreement` is the share of pairs of people that said the same of one ordinary item in their first
-    pass; None where no two did. In `annotators`, `gold` and `repeats` give how many there were and how
-    many were right or the same again, `left` how many of the preferred answers stood on the left. Of the
-    items `decided` so many have a majority of `majorities`, and `overruled` counts decisions against it.
+    pass; None where no two did. In `annotators`, `gold` (of which skips and *both bad* say nothing) and
+    `repeats` give how many there were and how many were right or the same again, `left` how many of the
+    preferred answers stood on the left. Of the items `decided` so many have a majority of `majorities`, and
+    `overruled` counts decisions against it.
     """
     outcomes: Counter[str] = Counter()
     decisions: dict[str, Any] = {}
@@ -94,7 +95,7 @@ class _Person:
         if row["outcome"] == "prefer":
             self.preferring += 1
             self.left += row["preferred"] == row["shown_order"][0]
-        if row["expected"] is not None:
+        if row["expected"] is not None and row["outcome"] in ("prefer", "tie"):
             self.gold[0] += 1
             self.gold[1] += row["preferred"] == row["expected"]
         answer = (row["outcome"], row["preferred"], row["ranks"])

@@ -1,17 +1,30 @@
 """Tokens and passwords: what is handed out, and what is kept of it."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
+from threading import Semaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from gnomon.errors import DataError
 
+HASHED_AT_ONCE, IN_ROOM = 2, 10
+"""Passwords that are hashed at a time, each in 64 MiB; and those that may be, or wait to be."""
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 1000
 _HASHER = PasswordHasher()
+_ROOM, _HASHING = Semaphore(IN_ROOM), Semaphore(HASHED_AT_ONCE)
+
+
+class CrowdError(DataError):
+    """Many passwords are being looked at, and another would keep threads from everybody else."""
+
+    def __init__(self) -> None:
+        super().__init__("many people are signing in at the moment; try again in a few seconds")
 
 
 def new_token(prefix: str = "") -> str:
@@ -35,18 +48,34 @@ def same(one: str, other: str) -> bool:
 
 
 def hash_password(password: str) -> str:
-    """argon2id of a password; DataError for one that is too short to be any good."""
+    """argon2id of a password; DataError for one that is too short to be any good, CrowdError among many."""
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise DataError(f"a password has at least {SHORTEST_PASSWORD} characters; choose a longer one")
-    return _HASHER.hash(password)
+    with _in_turn():
+        return _HASHER.hash(password)
 
 
 def password_fits(password: str, kept: str | None) -> bool:
-    """Whether a password is the one kept; as slow where there is none, so that names cannot be tried out."""
+    """Whether a password is the one kept; as slow where there is none, so that names cannot be tried out.
+
+    CrowdError among many.
+    """
     try:
-        return _HASHER.verify(kept or _nobody(), password[:LONGEST_PASSWORD]) and kept is not None
+        with _in_turn():
+            return _HASHER.verify(kept or _nobody(), password[:LONGEST_PASSWORD]) and kept is not None
     except (VerifyMismatchError, InvalidHashError):
         return False
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    if not _ROOM.acquire(blocking=False):
+        raise CrowdError
+    try:
+        with _HASHING:
+            yield
+    finally:
+        _ROOM.release()
 
 
 @cache

@@ -162,8 +162,11 @@ def _again(ballots: Ballots) -> list[Figure]:
 
 
 def _gold_trend(ballots: Ballots) -> list[Figure]:
-    """Whether accuracy on known answers falls: `change` in share from the first to the last of them."""
-    rows = np.flatnonzero(ballots.known[ballots.items] != 0)
+    """Whether accuracy on known answers falls: `change` in share from the first to the last of them.
+
+    The qualification round is left out: who is here has passed it, so that it is better than what follows.
+    """
+    rows = np.flatnonzero(((ballots.known != 0) & ~ballots.exam)[ballots.items])
     return _trends(ballots, rows, right(ballots)[rows].astype(np.float64), "known answers")
 
 

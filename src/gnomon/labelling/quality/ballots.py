@@ -30,9 +30,10 @@ class Ballots:
 
     `items` and `annotators` [votes] are positions in `item_names` and `names`; `indices` say the how-manieth
     label of its annotator it is, `outcomes` lie in [0, KINDS), `sides` are 1 where the item's first answer
-    stood left, `seconds` NaN where unknown; `again` marks repeats. Of each item: whether it is `ordinary`,
-    which answer is better where that is `known` (1 the first, -1 the second, 0 unknown), its `lengths` as
-    log2 of the first answer's characters over the second's, and numbers of its prompt and of its answers.
+    stood left, `seconds` NaN where unknown; `again` marks repeats. Of each item: whether it is `ordinary`, or
+    in the `exam`, the qualification round; which answer is better where that is `known` (1 the first, -1 the
+    second, 0 unknown); its `lengths` as log2 of the first answer's characters over the second's, and numbers
+    of its prompt and of its answers.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,7 @@ class Ballots:
     seconds: Floats
     again: Flags
     ordinary: Flags
+    exam: Flags
     known: Positions
     lengths: Floats
     prompts: Positions
@@ -120,7 +122,7 @@ class Counts:
 class _Item:
     """What a label says of its item."""
 
-    ordinary: bool
+    purpose: str
     known: int
     length: float
     prompt: str
@@ -187,7 +189,7 @@ def _item(row: Mapping[str, Any]) -> _Item:
     prompt = _digest(row["prompt"])
     known = 0 if row["expected"] is None else 1 - 2 * row["expected"]
     return _Item(
-        row["purpose"] == "ordinary",
+        row["purpose"],
         known,
         _length(row),
         prompt,
@@ -219,7 +221,8 @@ def _ballots(
         sides=np.array(side, dtype=np.float64),
         seconds=np.array(seconds, dtype=np.float64),
         again=np.array(again, dtype=bool),
-        ordinary=np.array([one.ordinary for one in own], dtype=bool),
+        ordinary=np.array([one.purpose == "ordinary" for one in own], dtype=bool),
+        exam=np.array([one.purpose == "qualification" for one in own], dtype=bool),
         known=np.array([one.known for one in own], dtype=np.int64),
         lengths=np.array([one.length for one in own], dtype=np.float64),
         prompts=positions([one.prompt for one in own], len(own)),

@@ -124,10 +124,10 @@ function onKey(event) {
   signOfLife();
   const writing = event.target.matches("textarea, input:not([type=radio], [type=checkbox]), select");
   if (event.key === "Escape" && writing) event.target.blur();
-  if (event.key === "Enter" && form() && (event.ctrlKey || event.metaKey)) form().requestSubmit();
+  if (event.key === "Enter" && form() && (event.ctrlKey || event.metaKey) && !event.repeat) form().requestSubmit();
   if (writing || event.ctrlKey || event.metaKey || event.altKey || byId("help").open || !keysOn()) return;
   if (event.key === "Enter" && !event.target.matches("button, a, summary")) {
-    if (form()) { event.preventDefault(); form().requestSubmit(); }
+    if (form()) { event.preventDefault(); if (!event.repeat) form().requestSubmit(); }
   } else if (!event.repeat && pick(event.key)) {
     event.preventDefault();
   } else if (!event.repeat && ACTIONS[event.key]) {
@@ -136,8 +136,8 @@ function onKey(event) {
   }
 }
 
-/* A new task is there. `sent` names the draft of an answer on its way. */
-let sent = null, placed = [];
+/* A new task is there. `sent` names the draft of an answer on its way, `failed` is what can be tried again. */
+let sent = null, placed = [], failed = null;
 
 function begin() {
   const raw = document.documentElement.classList.contains("as-it-is");
@@ -145,6 +145,7 @@ function begin() {
   byId("raw").onclick = toggleRaw;
   byId("ask-help").onclick = () => byId("help").showModal();
   byId("notice").hidden = true;
+  failed = null;
   if (!form()) return;
   restoreDraft();
   placed = [];
@@ -160,12 +161,18 @@ function begin() {
   startTime();
 }
 
-function tell(message, gone) {
+function tell(message, element, gone = false) {
   sent = null;
+  failed = gone || element.id === "writing" ? null : element;
   byId("notice").firstElementChild.textContent = message;
-  byId("again").hidden = gone;
+  byId("again").hidden = !failed;
   byId("onward").hidden = !gone;
   byId("notice").hidden = false;
+}
+
+function tryAgain() {
+  if (failed?.matches("form")) failed.requestSubmit();
+  else failed?.click();
 }
 
 function news() {
@@ -195,20 +202,22 @@ document.addEventListener("htmx:afterSwap", () => {
 document.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;
   const known = responseText && responseText.length < 500 && status !== 500;
-  tell(known ? `Not kept: ${responseText}.` : "Not kept: the server stumbled.", status === 409);
+  tell(known ? `Not kept: ${responseText}.` : "Not kept: the server stumbled.", event.detail.elt, status === 409);
 });
 for (const kind of ["htmx:sendError", "htmx:timeout"]) {
-  document.addEventListener(kind, (event) => tell(event.detail.elt.id === "writing"
-    ? "The server cannot be reached. This page goes on by itself when it can."
-    : "Not kept yet: the server cannot be reached. Your draft is safe here.", false));
+  document.addEventListener(kind, ({ detail: { elt } }) => {
+    if (elt === form()) tell("Not kept yet: the server cannot be reached. Your draft is safe here.", elt);
+    else if (elt.id !== "writing") tell("Not done yet: the server cannot be reached.", elt);
+    else if (!failed) tell("The server cannot be reached. This page goes on by itself when it can.", elt);
+  });
 }
 document.addEventListener("keydown", onKey);
 document.addEventListener("pointerdown", signOfLife);
 document.addEventListener("visibilitychange", settleTime);
 addEventListener("focus", settleTime);
 addEventListener("blur", settleTime);
-addEventListener("online", () => { if (!byId("notice").hidden && !byId("again").hidden) form()?.requestSubmit(); });
-byId("again").onclick = () => form()?.requestSubmit();
+addEventListener("online", () => { if (failed && failed === form()) tryAgain(); });
+byId("again").onclick = tryAgain;
 byId("onward").onclick = () => location.reload();
 byId("keys-on").checked = keysOn();
 byId("keys-on").onchange = (event) => kept.set("gnomon-keys", event.target.checked ? "on" : "off");

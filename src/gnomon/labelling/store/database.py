@@ -22,7 +22,7 @@ from gnomon.errors import ConfigError, StorageError
 from gnomon.runs import full_disk
 
 BUSY_SECONDS = 30
-"""How long a writer of another process is waited for."""
+"""How long others, writers of another process among them, are waited for."""
 POOL = 20
 """Connections kept; as many again are opened while there is need, for the threads that answer requests."""
 
@@ -30,6 +30,10 @@ POOL = 20
 def now_ms() -> int:
     """Milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
+
+
+class BusyError(StorageError):
+    """Somebody else has been writing for so long that it was given up; nothing is wrong, and nothing kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +94,16 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A transaction that only reads; it sees one state of the database from beginning to end."""
-        with self.engine.connect() as connection, connection.begin():
+        """A transaction that only reads; it sees one state of the database from beginning to end, as those of
+        SQLite do anyway."""
+        level = {} if self.log else {"isolation_level": "REPEATABLE READ"}
+        with self.engine.connect().execution_options(**level) as connection, connection.begin():
             yield Transaction(connection, self.clock())
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that is kept whole when the block ends, or not at all; StorageError for a full disk.
+        """A transaction that is kept whole when the block ends, or not at all; StorageError for a full disk,
+        BusyError where others go on writing.
 
         SQLite has one writer: threads queue for the lock, which is fair, and processes for `BEGIN IMMEDIATE`,
         which never fails half-way as a reader that wants to write does. At the end it is on the disk.
@@ -156,10 +163,18 @@ def back_up(store: Store, target: Path) -> None:
 
 
 def scrub(store: Store) -> None:
-    """Move what was written into the file itself, where what is deleted is overwritten; empty the log."""
+    """Move what was written into the file itself, where what is deleted is overwritten; empty the log.
+
+    StorageError where that cannot be, as somebody reads what was there before.
+    """
     if store.engine.dialect.name == "sqlite":
-        with closing(sqlite3.connect(str(store.engine.url.database))) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        place = str(store.engine.url.database)
+        with closing(sqlite3.connect(place, timeout=BUSY_SECONDS)) as connection:
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StorageError(
+                f"{place}: what was erased is still in the file, as somebody is reading; run it again"
+            )
 
 
 def _url(place: str | Path) -> URL:
@@ -189,7 +204,7 @@ def _make_private(path: Path) -> None:
 def _settle_sqlite(connection: sqlite3.Connection, record: Any) -> None:
     connection.isolation_level = None
     for pragma in (
-        f"busy_timeout = {BUSY_SECONDS * 1000}",
+        f"busy_timeout = {round(BUSY_SECONDS * 1000)}",
         "journal_mode = WAL",
         "synchronous = NORMAL",
         "foreign_keys = ON",
@@ -205,7 +220,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def _told(url: URL) -> Iterator[None]:
-    """Turn what a database says of a full disk, a lost server or a foreign file into StorageError."""
+    """Turn what a database says of a full disk, a lost server, others or a foreign file into StorageError."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as problem:
@@ -217,6 +232,8 @@ def _told(url: URL) -> Iterator[None]:
 
 def _explained(said: str, url: URL) -> StorageError | None:
     place = url.render_as_string(hide_password=True)
+    if "database is locked" in said:
+        return BusyError("others, an import maybe, have been writing for long; try again in a minute")
     if "disk is full" in said:
         return StorageError(full_disk(Path(str(url.database))))
     if "No space left" in said:

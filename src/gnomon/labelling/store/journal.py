@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 
 from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.tables import annotators, audit
@@ -44,13 +44,3 @@ def entries(
     if before is not None:
         query = query.where(audit.c.id < before)
     return [(number, Entry(*rest)) for number, *rest in tx.connection.execute(query)]
-
-
-def count_since(tx: Transaction, action: str, moment: int, subject: str) -> int:
-    """How often something happened to a subject (`detail.subject`) since a moment."""
-    query = select(func.count()).where(
-        audit.c.action == action,
-        audit.c.created_at >= moment,
-        audit.c.detail["subject"].as_string() == subject,
-    )
-    return int(tx.connection.execute(query).scalar_one())

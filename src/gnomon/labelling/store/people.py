@@ -26,8 +26,8 @@ HOUR = 3600 * 1000
 SESSION_MS = 14 * 24 * HOUR
 INVITATION_MS = 7 * 24 * HOUR
 KEY_PREFIX = "gnomon_"
-TRIES, TRIES_MS = 10, HOUR // 4
-"""Wrong passwords a name may have in a quarter of an hour before it has to wait."""
+NO_GOOD = "this link was used already or is too old; ask for another"
+"""What is said of an invitation that gives nothing."""
 
 
 class Annotator(NamedTuple):
@@ -91,25 +91,28 @@ def withdraw_site_invitations(tx: Transaction) -> None:
     )
 
 
-def invitation(tx: Transaction, token: str) -> Invitation | None:
-    """What a token gives, or None where it is unknown, used or too old."""
-    query = (
-        select(invitations.c.token_hash, invitations.c.project_id, invitations.c.role)
-        .where(
-            invitations.c.token_hash == digest(token),
-            invitations.c.used_at.is_(None),
-            invitations.c.expires_at > tx.now,
-        )
-        .with_for_update()
+def invitation(tx: Transaction, token: str, *, hold: bool = False) -> Invitation | None:
+    """What a token gives, or None where it is unknown, used or too old; nobody else uses it meanwhile if it
+    is to be used (`hold`)."""
+    query = select(invitations.c.token_hash, invitations.c.project_id, invitations.c.role).where(
+        invitations.c.token_hash == digest(token),
+        invitations.c.used_at.is_(None),
+        invitations.c.expires_at > tx.now,
     )
-    row = tx.connection.execute(query).one_or_none()
+    row = tx.connection.execute(query.with_for_update() if hold else query).one_or_none()
     return Invitation(*row) if row else None
+
+
+def good_invitation(tx: Transaction, token: str, *, hold: bool = False) -> Invitation:
+    """What a token gives; DataError where that is nothing."""
+    if (given := invitation(tx, token, hold=hold)) is None:
+        raise DataError(NO_GOOD)
+    return given
 
 
 def accept(tx: Transaction, token: str, name: str, password_hash: str) -> Annotator:
     """Use up an invitation by a new account; DataError where it is no good, or the name is taken."""
-    if (given := invitation(tx, token)) is None:
-        raise DataError("this link was used already or is too old; ask for another")
+    given = good_invitation(tx, token, hold=True)
     name = name.strip()
     if not 1 <= len(name) <= 128:
         raise DataError("a name has 1 to 128 characters; choose another")
@@ -125,7 +128,7 @@ def accept(tx: Transaction, token: str, name: str, password_hash: str) -> Annota
 
 def enter(tx: Transaction, token: str) -> Annotator | None:
     """Use up an invitation by somebody new whom a provider vouches for; None where it is no good."""
-    if (given := invitation(tx, token)) is None:
+    if (given := invitation(tx, token, hold=True)) is None:
         return None
     annotator = add_annotator(tx, site_admin=given.project_id is None)
     _use(tx, given, annotator)
@@ -134,9 +137,9 @@ def enter(tx: Transaction, token: str) -> Annotator | None:
 
 def accept_as(tx: Transaction, token: str, annotator: Annotator) -> None:
     """Use up an invitation by somebody who has an account; DataError where it gives nothing new."""
-    given = invitation(tx, token)
-    if given is None or given.project_id is None:
-        raise DataError("this link was used already or is too old; ask for another")
+    given = good_invitation(tx, token, hold=True)
+    if given.project_id is None:
+        raise DataError(NO_GOOD)
     if role_in(tx, given.project_id, annotator) is not None:
         raise DataError("you are in this project already; keep the link for somebody else")
     _use(tx, given, annotator)
@@ -214,12 +217,7 @@ def members(tx: Transaction, project: int) -> list[Member]:
 
 
 def check_password(tx: Transaction, name: str, password: str) -> Annotator | None:
-    """Whoever has this name and password, or None. Takes as long for a name that nobody has.
-
-    DataError where the name had too many wrong passwords lately.
-    """
-    if journal.count_since(tx, "wrong password", tx.now - TRIES_MS, _subject(tx, name)) >= TRIES:
-        raise DataError("too many wrong passwords; try again in a quarter of an hour")
+    """Whoever has this name and password, or None. Takes as long for a name that nobody has."""
     query = _annotators().add_columns(identities.c.password_hash).join(identities)
     row = tx.connection.execute(query.where(identities.c.name == name.strip())).one_or_none()
     if not password_fits(password, row.password_hash if row else None) or row is None:
@@ -227,16 +225,11 @@ def check_password(tx: Transaction, name: str, password: str) -> Annotator | Non
     return Annotator(row.id, row.pseudonym, row.site_admin)
 
 
-def note_wrong_password(tx: Transaction, name: str) -> None:
-    """Remember a failed attempt."""
-    journal.note(tx, "wrong password", subject=_subject(tx, name))
-
-
-def _subject(tx: Transaction, name: str) -> str:
-    """The pseudonym of who has a name, so that nothing leads back once that is forgotten; else a digest."""
+def pseudonym_of(tx: Transaction, name: str) -> str | None:
+    """The pseudonym of who has a name, which is what may be said of them; None for a name that nobody has."""
     who = select(annotators.c.pseudonym).join(identities).where(identities.c.name == name.strip())
-    known: str | None = tx.connection.execute(who).scalar_one_or_none()
-    return known or digest(name.strip())[:16]
+    found: str | None = tx.connection.execute(who).scalar_one_or_none()
+    return found
 
 
 def open_session(tx: Transaction, annotator: int) -> str:
@@ -307,8 +300,8 @@ def keys_of(tx: Transaction, annotator: int) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def revoke_key(tx: Transaction, annotator: int, key: int) -> bool:
-    """Make one of somebody's keys worthless; whether there was such a key."""
+def revoke_key(tx: Transaction, annotator: int, key: int) -> None:
+    """Make one of somebody's keys worthless."""
     done = tx.connection.execute(
         update(api_keys)
         .where(api_keys.c.id == key, api_keys.c.annotator_id == annotator, api_keys.c.revoked_at.is_(None))
@@ -316,7 +309,6 @@ def revoke_key(tx: Transaction, annotator: int, key: int) -> bool:
     )
     if done.rowcount:
         journal.note(tx, "key revoked", actor=annotator, key=key)
-    return bool(done.rowcount)
 
 
 def _annotators() -> Any:

@@ -197,12 +197,16 @@ def count_items(tx: Transaction, project: int) -> dict[str, int]:
     return {str(purpose): int(count) for purpose, count in tx.connection.execute(query)}
 
 
-def responses_of(tx: Transaction, keys: Sequence[int]) -> dict[int, list[tuple[Any, str | None]]]:
-    """The messages of each item's responses in their own order, each with its origin."""
-    query = select(responses).where(responses.c.item_id.in_(keys)).order_by(responses.c.place)
+def responses_of(
+    tx: Transaction, keys: Sequence[int], *, with_text: bool = True
+) -> dict[int, list[tuple[Any, str | None]]]:
+    """The messages of each item's responses in their own order, each with its origin; None for the messages
+    unless `with_text`."""
+    text = (responses.c.messages,) if with_text else ()
+    query = select(responses.c.item_id, responses.c.origin, *text).where(responses.c.item_id.in_(keys))
     found: dict[int, list[tuple[Any, str | None]]] = {key: [] for key in keys}
-    for row in tx.connection.execute(query):
-        found[row.item_id].append((row.messages, row.origin))
+    for item, origin, *messages in tx.connection.execute(query.order_by(responses.c.place)):
+        found[item].append((messages[0] if messages else None, origin))
     return found
 
 

@@ -10,16 +10,24 @@ from gnomon.labelling.store.tables import annotators, assignments, decisions, ev
 
 Kind = Literal["label", "decision"]
 VIEWS: Mapping[Kind, Table] = {"label": labels, "decision": decisions}
+SAID = ("outcome", "preferred", "strength", "flags", "rationale", "ranks")
+"""What an event says of its task; the rest is how and when that came."""
 CHUNK = 500
 """Labels fetched together when all are read."""
 
 
-def known(tx: Transaction, assignment: int, idempotency_key: str) -> bool:
-    """Whether this very request was carried out already."""
-    query = select(events.c.id).where(
+def known(tx: Transaction, assignment: int, idempotency_key: str) -> Mapping[str, Any] | None:
+    """What was said under a key, whether or not it was taken back; None where nothing was."""
+    query = select(*(events.c[name] for name in SAID)).where(
         events.c.assignment_id == assignment, events.c.idempotency_key == idempotency_key
     )
-    return tx.connection.execute(query).first() is not None
+    row = tx.connection.execute(query).one_or_none()
+    return row._asdict() if row else None
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two labels, or decisions, say the same, in whatever time."""
+    return all(one.get(name) == other.get(name) for name in SAID)
 
 
 def record(
@@ -48,10 +56,12 @@ def retracted(tx: Transaction, assignment: int, kind: Kind = "label") -> Mapping
     return row._asdict() if row else None
 
 
-def all_of(tx: Transaction, project: int, kind: Kind) -> Iterator[Mapping[str, Any]]:
+def all_of(
+    tx: Transaction, project: int, kind: Kind, *, with_text: bool = True
+) -> Iterator[Mapping[str, Any]]:
     """Every label, or decision, that counts, in the order they were given, with its item and circumstances.
 
-    Read a few at a time: memory does not grow with their number.
+    Read a few at a time: memory does not grow with their number. Its prompt is there `with_text` alone.
     """
     view = VIEWS[kind]
     query = (
@@ -67,9 +77,9 @@ def all_of(tx: Transaction, project: int, kind: Kind) -> Iterator[Mapping[str, A
             items.c.external_id.label("item"),
             items.c.purpose,
             items.c.expected,
-            items.c.prompt,
             items.c.drawn,
             items.c.probe,
+            *((items.c.prompt,) if with_text else ()),
         )
         .join(assignments, assignments.c.id == view.c.assignment_id)
         .join(annotators, annotators.c.id == assignments.c.annotator_id)

@@ -179,6 +179,17 @@ def repeatable(tx: Transaction, project: int, annotator: int, gap: int) -> list[
     return list(tx.connection.execute(query).scalars())
 
 
+def took_part(tx: Transaction, item: int, annotator: int, pass_number: int) -> bool:
+    """Whether somebody cannot be given an item in a pass, as they hold it there or have answered it.
+
+    A first judgement comes after no hearing, a hearing after no judgement, a repeat once.
+    """
+    part = {HEARING: assignments.c.state != "returned", 1: _part()}
+    own = and_(assignments.c.item_id == item, assignments.c.annotator_id == annotator)
+    found = exists().where(own, part.get(pass_number, assignments.c.pass_number == pass_number))
+    return bool(tx.connection.execute(select(found)).scalar())
+
+
 def shown_first(tx: Transaction, item: int, annotator: int) -> Sequence[int]:
     """The order in which somebody was shown an item's responses the first time."""
     query = select(assignments.c.shown_order).where(
@@ -205,6 +216,17 @@ def qualification(tx: Transaction, project: int, annotator: int) -> tuple[int, i
     )
     answered, right = tx.connection.execute(query).one()
     return int(answered), int(right)
+
+
+def examined(tx: Transaction, assignment: Assignment) -> bool:
+    """Whether an item is of the qualification round, and its holder has answered all that is in it."""
+    purpose = select(items.c.purpose).where(items.c.id == assignment.item_id)
+    if tx.connection.execute(purpose).scalar_one() != "qualification":
+        return False
+    project, annotator = assignment.project_id, assignment.annotator_id
+    own = exists().where(assignments.c.item_id == items.c.id, _first_judged(project, annotator))
+    left = and_(items.c.project_id == project, items.c.purpose == "qualification", OPEN, ~own)
+    return not tx.connection.execute(select(exists().where(left))).scalar()
 
 
 def reserve(tx: Transaction, item: int, *, wait: bool) -> bool:
@@ -320,10 +342,13 @@ def _open_to(project: int, annotator: int, purpose: Purpose) -> ColumnElement[bo
 def _took_part(annotator: int) -> ColumnElement[bool]:
     """Whether somebody holds or has answered an item, or was ever shown what others said of it."""
     return exists().where(
-        assignments.c.item_id == items.c.id,
-        assignments.c.annotator_id == annotator,
-        or_(assignments.c.state != "returned", _is_hearing(hearing=True)),
+        assignments.c.item_id == items.c.id, assignments.c.annotator_id == annotator, _part()
     )
+
+
+def _part() -> ColumnElement[bool]:
+    """What keeps an item from being somebody's to judge."""
+    return or_(assignments.c.state != "returned", _is_hearing(hearing=True))
 
 
 def _first_judged(project: int, annotator: int) -> ColumnElement[bool]:
