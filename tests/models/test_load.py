@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from gnomon.config import LoraSettings
 from gnomon.errors import ConfigError, ModelError
@@ -33,6 +34,11 @@ def adapted(base, tmp_path):
                 parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(1))
     save_model(lm, tmp_path / "adapters", "card")
     return tmp_path / "adapters", lm
+
+
+def counted(read, reads):
+    """The same, and what was read stands in `reads`."""
+    return lambda source: reads.append(source) or read(source)
 
 
 def logits(lm):
@@ -77,6 +83,27 @@ def test_saved_adapters_give_to_the_bit_what_the_trained_model_gives_in_bfloat16
     save_model(lm, tmp_path / "adapters", "card")
     again = load(f"path:{tmp_path / 'adapters'}", dtype="bfloat16")
     assert torch.equal(logits(again), logits(lm))
+
+
+def test_a_tokenizer_is_read_once_and_each_model_has_a_template_of_its_own(base, tmp_path, monkeypatch):
+    save_model(base, tmp_path / "full", "card")
+    reads = []
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", counted(AutoTokenizer.from_pretrained, reads))
+    one, other = (load(f"path:{tmp_path / 'full'}") for _ in range(2))
+    assert len(reads) == 1
+    template = other.tokenizer.chat_template
+    one.tokenizer.chat_template = OTHER
+    assert other.tokenizer.chat_template == template
+    assert one.tokenizer("Hello, world.") == other.tokenizer("Hello, world.")
+
+
+def test_a_tokenizer_whose_files_are_written_anew_is_read_anew(base, tmp_path):
+    save_model(base, tmp_path / "full", "card")
+    before = load(f"path:{tmp_path / 'full'}")
+    base.tokenizer.chat_template = OTHER
+    save_model(base, tmp_path / "full", "card")
+    assert before.tokenizer.chat_template != OTHER
+    assert load(f"path:{tmp_path / 'full'}").tokenizer.chat_template == OTHER
 
 
 @pytest.mark.parametrize("adapters", [False, True])
