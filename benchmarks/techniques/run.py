@@ -37,6 +37,7 @@ from gnomon.settings.base import OptimSettings
 from gnomon.training import sft
 from gnomon.training.objective import Micro
 from paired import hardware, ratios, spread, take_turns
+from rare_words.run import every_word
 
 SEED = 0
 ROWS, PROMPTS, NEW_TOKENS = 16, 64, 48
@@ -120,7 +121,7 @@ TECHNIQUES = {
         "training", lambda: replaced(fused, "HELD", 1 << 40)
     ),
     "rare words' pull taken together": Technique(
-        "training", lambda: replaced(RareWords, "likely", lambda own, pulls, weight, shrunk: (pulls, weight))
+        "training", lambda: replaced(RareWords, "likely", every_word)
     ),
     "micro-batches of like length": Technique("training", lambda: replaced(sft, "by_length", as_they_come)),
     "adapters fused into their layers": Technique(

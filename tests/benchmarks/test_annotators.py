@@ -1,27 +1,12 @@
 """What both sides are given and how they are judged; nothing here is a timing."""
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "annotators" / "run.py"
+from annotators import run
 
 
-@pytest.fixture(scope="module")
-def run() -> ModuleType:
-    spec = spec_from_file_location("annotators_benchmark", SCRIPT)
-    assert spec is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_half_of_the_crowd_takes_what_stands_first_and_ours_tells_which(run: ModuleType):
+def test_half_of_the_crowd_takes_what_stands_first_and_ours_tells_which():
     votes, reads = run.duels(run.SPAMMED, 0.5, 0.1, 0)
     assert reads.sum() == 20
     assert (votes["left"] != votes["right"]).all()
@@ -32,17 +17,17 @@ def test_half_of_the_crowd_takes_what_stands_first_and_ours_tells_which(run: Mod
     assert run.told_apart(fit.trait("reliability").value, reads) >= 0.99
 
 
-def test_the_area_by_hand(run: ModuleType):
+def test_the_area_by_hand():
     assert run.told_apart(np.array([3.0, 1.0, 1.0]), np.array([True, True, False])) == 0.75
 
 
-def test_chances_go_to_their_tasks_and_others_have_the_frequencies(run: ModuleType):
+def test_chances_go_to_their_tasks_and_others_have_the_frequencies():
     told = {"tasks": [2, 0], "labels": [0, 1, 2], "chances": [[1, 0, 0], [0, 0.5, 0.5]]}
     found = run.by_task(told, np.array([0.2, 0.3, 0.5]), 3)
     assert found.tolist() == [[0, 0.5, 0.5], [0.2, 0.3, 0.5], [1, 0, 0]]
 
 
-def test_certainty_costs_no_more_than_the_best_mixture_with_frequencies(run: ModuleType):
+def test_certainty_costs_no_more_than_the_best_mixture_with_frequencies():
     # One right and one wrong: 0.5 (1 + x / 2) x / 2 is largest at x = 1 of those tried.
     chances, base = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0.5, 0.5])
     assert run.log_loss(chances, np.array([0, 1]), base) == pytest.approx(np.log(2))

@@ -1,28 +1,12 @@
 """The crowd that is asked and what is measured, on the tiny model; nothing is said of which way is better."""
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 
 from gnomon.config import DataSettings, LoraSettings, ModelSettings, RewardSettings
 from gnomon.data.sources import Data, read_data
 from gnomon.settings.base import OptimSettings
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "labels" / "run.py"
-
-
-@pytest.fixture(scope="module")
-def run() -> ModuleType:
-    spec = spec_from_file_location("labels_benchmark", SCRIPT)
-    assert spec is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+from labels import run
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +14,7 @@ def data() -> Data:
     return read_data(DataSettings(), 0)
 
 
-def test_a_fifth_spam_and_the_others_flip_about_a_quarter(run: ModuleType, data: Data):
+def test_a_fifth_spam_and_the_others_flip_about_a_quarter(data: Data):
     crowd = run.hire(run.CROWD, run.HABITS, 0)
     assert crowd.spam.sum() == 3
     honest = {f"p{who}" for who in np.flatnonzero(crowd.spam == 0)}
@@ -49,7 +33,7 @@ def test_a_fifth_spam_and_the_others_flip_about_a_quarter(run: ModuleType, data:
     assert np.mean(wrong) == pytest.approx(0.25, abs=0.06)
 
 
-def test_every_way_is_measured_on_the_same_held_out_rows(run: ModuleType, data: Data):
+def test_every_way_is_measured_on_the_same_held_out_rows(data: Data):
     model = ModelSettings(ref="tiny:0", dtype="float32", lora=LoraSettings(rank=2), max_length=1500)
     settings = RewardSettings(optim=OptimSettings(lr=1e-3, epochs=0.5))
     found = run.measure(model, data, settings, 32, [0], 3)

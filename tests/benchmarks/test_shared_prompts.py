@@ -1,24 +1,15 @@
 """Both sides compute the same, and one of them shares; nothing here is a timing."""
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from gnomon.errors import ModelError
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "shared_prompts" / "run.py"
+from shared_prompts import run as script
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = spec_from_file_location("shared_prompts", SCRIPT)
-    assert spec is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
     for name, value in {
         "PAIRS": {"long prompts": (16, 4), "short prompts": (3, 12)},
         "ROWS": 4,
@@ -26,8 +17,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "PROMPT": 8,
         "ANSWER": 8,
     }.items():
-        monkeypatch.setattr(module, name, value)
-    return module
+        monkeypatch.setattr(script, name, value)
+    return script
 
 
 def test_every_kind_of_step_is_measured_and_the_sides_agree(run: ModuleType):

@@ -1,8 +1,5 @@
 """With a technique and without it, the same comes out."""
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,19 +8,13 @@ from gnomon.config import DataSettings, LoraSettings
 from gnomon.data.sources import read_data
 from gnomon.models.load import load
 from gnomon.models.lora import add_lora
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "techniques" / "run.py"
+from techniques import run as script
 
 
 @pytest.fixture(scope="module")
 def run() -> ModuleType:
-    spec = spec_from_file_location("techniques", SCRIPT)
-    assert spec is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    module.ROWS, module.PROMPTS, module.SENTENCES, module.NEW_TOKENS = 4, 3, 5, 6
-    return module
+    script.ROWS, script.PROMPTS, script.SENTENCES, script.NEW_TOKENS = 4, 3, 5, 6
+    return script
 
 
 @pytest.fixture(scope="module")

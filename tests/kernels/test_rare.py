@@ -93,6 +93,11 @@ def test_a_row_whose_pull_is_all_nothing_stays_nothing():
     assert float(product[3].abs().max()) == 0
 
 
+def every_word(own: RareWords, pulls: Tensor, weight: Tensor, shrunk: Tensor) -> tuple[Tensor, Tensor]:
+    """Nothing is taken together."""
+    return pulls, weight
+
+
 def head_and_rows(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Hidden states in bfloat16, the head's weight, targets: logits as spread as a model's."""
     draw = torch.Generator().manual_seed(seed)
@@ -119,7 +124,7 @@ def test_gradients_of_the_head_are_as_near_as_with_every_word(
         return float((states.grad.double() - exact.grad).norm() / exact.grad.norm())
 
     some = far()
-    monkeypatch.setattr(RareWords, "likely", lambda own, pulls, weight, shrunk: (pulls, weight))
+    monkeypatch.setattr(RareWords, "likely", every_word)
     assert some < far() + UNIT
 
 
@@ -129,7 +134,7 @@ def test_the_gradient_of_a_head_that_trains_is_of_every_word(monkeypatch: pytest
     scale = torch.ones(ROWS)
     with torch.no_grad():
         first = head_pass(hidden, Head(trained), targets, scale).grad_weight
-        monkeypatch.setattr(RareWords, "likely", lambda own, pulls, weight, shrunk: (pulls, weight))
+        monkeypatch.setattr(RareWords, "likely", every_word)
         second = head_pass(hidden, Head(trained), targets, scale).grad_weight
     assert first is not None
     assert second is not None

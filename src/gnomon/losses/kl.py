@@ -23,10 +23,10 @@ def divergence(log_ratios: Float[Tensor, "*tokens"], estimator: Estimator) -> Fl
     """Each token's estimate, in nats, of KL(pi || pi_ref) by its l = log pi - log pi_ref.
 
     k1 is l, never clamped, which would bias it: right as a value and in the reward; as a loss its expected
-    gradient is 0. k2 is l^2/2: wrong as a
-    value by the third order; as a loss on the policy's own samples it has the gradient of each token's own
-    KL, and leaves out what a token does to the KL of those after it, so it is exact for one token only. k3
-    is right as a value; in the reward it climbs KL(pi || pi_ref) - KL(pi_ref || pi), as a loss see `k3`.
+    gradient is 0. k2 is l^2/2: wrong as a value by the third order; as a loss on the policy's own samples
+    it has the gradient of each token's own KL, and leaves out what a token does to the KL of those after
+    it, so it is exact for one token only. k3 is right as a value; in the reward it climbs KL(pi || pi_ref)
+    - KL(pi_ref || pi), as a loss see `k3`.
     """
     match estimator:
         case "k1":
