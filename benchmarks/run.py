@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import torch
 
-from gnomon import SPINS
+from gnomon import SHAPES, SPINS
 from gnomon.errors import ConfigError, ModelError
 from gnomon.pipeline.lineage import software
 from gnomon.runs import write_json
@@ -40,8 +40,10 @@ SETTLED = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
     "GOMP_SPINCOUNT": SPINS,
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": SHAPES,
 }
-"""Freed memory stays in the process (half of a peer's step was page faults otherwise); idle threads sleep."""
+"""Freed memory stays in the process (half of a peer's step was page faults otherwise); idle threads sleep;
+code for shapes of products that will not come again is let go."""
 
 OURS = 3 << 30
 """Bytes left to Gnomon and the system: a peer that asks for more than the rest is refused, where it would

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gnomon.kernels.fused import head_pass, token_logps
 from gnomon.kernels.head import Head, plain_logps
-from gnomon.kernels.rare import RareWords
+from gnomon.kernels.rare import PICKS, RareWords
 
 ROWS, WIDTH, VOCAB, PART = 48, 32, 4096, 512
 UNIT = torch.finfo(torch.bfloat16).eps / 2
@@ -67,6 +67,16 @@ def test_on_average_no_more_is_taken_together_than_rounding_moves():
             if len(own) < PART:
                 taken += few[:, 0]
         assert 0 < float(taken.mean()) < UNIT
+
+
+def test_numbers_of_words_are_few_for_every_shape_of_a_product_costs_code():
+    each, weight = pulls(spread=1.0), weights()
+    rare, kept = RareWords(torch.bfloat16, VOCAB, torch.zeros(ROWS, 1)), set()
+    for start in range(0, VOCAB, PART // 4):
+        part = slice(start, start + PART // 4)
+        kept.add(len(rare.likely(each[:, part], weight[part], torch.ones(ROWS, 1))[1]))
+    assert len(kept) > 1
+    assert all(words % (PART // 4 // PICKS) == 0 for words in kept)
 
 
 def test_words_all_alike_stay_as_they_are():

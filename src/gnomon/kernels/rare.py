@@ -14,6 +14,10 @@ from torch import Tensor
 WORTH = 0.5
 """Fewer than this part of some words taken together are not worth picking the others."""
 
+PICKS = 8
+"""As many different numbers of words may be left of a part: for every shape of a product oneDNN makes code,
+in several milliseconds, and any number would be a shape of its own."""
+
 
 class RareWords:
     """Picks the likely words of one part of the vocabulary after another, for rows looked at together.
@@ -42,6 +46,7 @@ class RareWords:
         added = rising.cumsum(0)
         self._spare += self._each * len(words)
         rare = int((added <= self._spare).sum())
+        rare -= (rare - 1) % max(1, len(words) // PICKS) if rare else 0
         if rare < max(1, WORTH * len(words)):
             return pulls, weight
         self._spare -= float(added[rare - 1])
@@ -50,5 +55,5 @@ class RareWords:
         few, weights = pulls.index_select(1, words), weight.index_select(0, words)
         few[:, 0] = own.squeeze(1) - few[:, 1:].sum(dim=1)
         shares[:, words[1:]] = 0
-        weights[0] = (shares / shares.sum().clamp_min(tiny)).to(weight.dtype) @ weight
+        weights[:1] = (shares / shares.sum().clamp_min(tiny)).to(weight.dtype) @ weight
         return few, weights
