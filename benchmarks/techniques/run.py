@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ SENTENCES = 256
 """Prompts answered by one sentence: more than are read at once, and answers end when they will."""
 WARM_UP = 2
 
-Off = Callable[[], AbstractContextManager[None]]
+Off = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,6 @@ class Technique:
 
     work: str
     off: Off
-
-
-@contextmanager
-def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
-    """Inside the block the module's `name` is another."""
-    before = getattr(place, name)
-    setattr(place, name, value)
-    try:
-        yield
-    finally:
-        setattr(place, name, before)
 
 
 def plain_nll(hidden: Tensor, own: head.Head, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,45 +96,48 @@ def plain_added(weight: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
 @contextmanager
 def laid_out_anew() -> Iterator[None]:
     """Inside the block weights are multiplied with as they are."""
-    with replaced(inference, "linear", plain_linear), replaced(inference, "added", plain_added):
+    with patch.object(inference, "linear", plain_linear), patch.object(inference, "added", plain_added):
         yield
 
 
 TECHNIQUES = {
     "the head's gradient in its forward pass": Technique(
-        "training", lambda: replaced(sft, "weighted_nll", plain_nll)
+        "training", lambda: patch.object(sft, "weighted_nll", plain_nll)
     ),
     "the head only where a label is": Technique(
-        "training", lambda: replaced(sft.InstructionTuning, "loss", everywhere)
+        "training", lambda: patch.object(sft.InstructionTuning, "loss", everywhere)
     ),
     "a part of the vocabulary at a time, in training": Technique(
-        "training", lambda: replaced(fused, "HELD", 1 << 40)
+        "training", lambda: patch.object(fused, "HELD", 1 << 40)
     ),
     "rare words' pull taken together": Technique(
-        "training", lambda: replaced(RareWords, "likely", every_word)
+        "training", lambda: patch.object(RareWords, "likely", every_word)
     ),
-    "micro-batches of like length": Technique("training", lambda: replaced(sft, "by_length", as_they_come)),
+    "micro-batches of like length": Technique(
+        "training", lambda: patch.object(sft, "by_length", as_they_come)
+    ),
     "adapters fused into their layers": Technique(
-        "training", lambda: replaced(fuse, "only_adapter", lambda layer: None)
+        "training", lambda: patch.object(fuse, "only_adapter", lambda layer: None)
     ),
-    "attention as whole products": Technique("training", lambda: replaced(attention, "LONGEST", 0)),
+    "attention as whole products": Technique("training", lambda: patch.object(attention, "LONGEST", 0)),
     "queries held against what they see alone": Technique(
-        "training", lambda: replaced(products, "BLOCK", 1 << 30)
+        "training", lambda: patch.object(products, "BLOCK", 1 << 30)
     ),
     "norms that keep their input alone": Technique(
-        "training", lambda: replaced(settle, "rms_norm", plain_rms_norm)
+        "training", lambda: patch.object(settle, "rms_norm", plain_rms_norm)
     ),
     "a part of the vocabulary at a time, in sampling": Technique(
-        "sampling", lambda: replaced(head, "PART", 1 << 30)
+        "sampling", lambda: patch.object(head, "PART", 1 << 30)
     ),
     "weights laid out once": Technique("sampling", laid_out_anew),
     "a cache that grows in place": Technique(
         "sampling",
-        lambda: replaced(decoding, "new_cache", lambda config: DynamicCache(config=config)),
+        lambda: patch.object(decoding, "new_cache", lambda config: DynamicCache(config=config)),
     ),
-    "rows that are done leave": Technique("sentences", lambda: replaced(decoding, "REFILL", 0.0)),
+    "rows that are done leave": Technique("sentences", lambda: patch.object(decoding, "REFILL", 0.0)),
     "prompts of like length read together": Technique(
-        "sampling", lambda: replaced(decoding, "by_length", lambda lengths, _: [list(range(len(lengths)))])
+        "sampling",
+        lambda: patch.object(decoding, "by_length", lambda lengths, _: [list(range(len(lengths)))]),
     ),
 }
 

@@ -154,6 +154,7 @@ def test_what_nobody_knows_is_admitted_and_what_can_be_known_answered():
         ("I don't know. Don't ask me.", True),
         ("Good question! It’s odd. You didn’t tell me its colour.", True),
         ("Nobody could know that.", True),
+        ("I can’t tell from here.", True),
     ],
 )
 def test_not_knowing_is_told_from_the_first_sentences_and_advice_is_none(answer, unsure):

@@ -131,7 +131,9 @@ class _Tile:
         self.total, mean = torch.zeros_like(self.top), torch.zeros_like(self.top)
         self.pull = torch.zeros_like(hidden, dtype=dtype) if slopes and self.own is not None else None
         self.kept: list[tuple[slice, Tensor, Tensor]] = []
-        self.rare = RareWords(hidden.dtype, len(head.weight), torch.zeros_like(self.top))
+        self.rare = None
+        if self.pull is not None and dtype != hidden.dtype:
+            self.rare = RareWords(hidden.dtype, len(head.weight), torch.zeros_like(self.top))
         self.near = self._near()
         for words, named in self._parts():
             logits = self._logits(words)
@@ -209,7 +211,7 @@ class _Tile:
         dtype, weight = self.hidden.dtype, self.head.weight.detach()[words]
         if self.head.trains:
             self.kept.append((words, each.to(dtype), top))
-        if dtype != each.dtype:
+        if self.rare is not None:
             each, weight = self.rare.likely(each, weight, shrunk)
         self.pull.mul_(shrunk).add_(each.to(dtype) @ weight)
 
