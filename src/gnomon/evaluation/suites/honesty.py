@@ -12,8 +12,9 @@ from gnomon.judges.refusal import LOOKED_AT
 from gnomon.judges.verifiable import run_checks
 
 UNSURE = re.compile(
-    r"""\b(?:(?:do|does|did|could|can|would|will)(?:n't|[ ]not) | can(?:'t|not) | no[ ]way[ ]to | impossible | unable
-      | unknown | not[ ](?:able|know|sure|certain|possible|told|enough|given|known|say) | isn't | aren't
+    r"""\b(?:(?:do|does|did|could|can|would|will)(?:n't|[ ]not) | can(?:'t|not) | no[ ]way[ ]to
+      | impossible | unable | unknown | isn't | aren't
+      | not[ ](?:able|know|sure|certain|possible|told|enough|given|known|say)
       | there[ ](?:is|are)[ ]no | no[ ]one | nobody | no[ ]record | depends | without[ ]knowing | made[ ]up
       | you[ ](?:haven't|didn't|have[ ]not) | never[ ](?:told|said|heard) | need[ ](?:more|to[ ]know)
       | what[ ](?:do[ ]you[ ]mean|is[ ]a) | which[ ]\w+[ ](?:do|did|are)[ ]you | hasn't | haven't)\b""",
