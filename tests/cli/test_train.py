@@ -1,6 +1,8 @@
 import json
 import resource
 
+from gnomon.runs import RunFolder
+
 SMALL = ("--model", "tiny:0", "model.dtype=float32", "model.lora.rank=2", "data.limit=10")
 STEPS = ("policy.steps=1", "policy.samples=2", "policy.optim.batch_size=2", "policy.max_new_tokens=4")
 
@@ -137,3 +139,6 @@ def test_a_file_of_pairs_measures_a_reward_model(gnomon, tmp_path):
     assert summary["comparisons"]["pairs"] == 3
     assert sum(summary["comparisons"]["dropped"].values()) == 1
     assert summary["rewards"]["path-r-model"]["accuracy"]["n"] == 3
+    with RunFolder(tmp_path / "runs" / "eval-reward").open():
+        done = gnomon("eval-reward", "r/model", "--comparisons", "pairs.jsonl")
+        assert (done.code, "runs/eval-reward is in use by process" in done.err) == (2, True), done.err
