@@ -41,6 +41,14 @@ def test_models_are_examined_by_suites_and_asked_once(gnomon, tmp_path):
     assert {path: path.read_text() for path in kept} == kept
 
 
+def test_answers_are_as_long_as_is_said(gnomon, tmp_path):
+    for length in (3, 7):
+        done = gnomon("eval", "tiny:0", "--limit", "4", "--max-new-tokens", length, "--out", "e")
+        assert done.code == 0, done.err
+        lines = (tmp_path / "e" / "answers.jsonl").read_text("utf-8").splitlines()
+        assert max(json.loads(line)["tokens"] for line in lines) == length
+
+
 def test_a_folder_that_another_writes_to_is_left_alone(gnomon, tmp_path):
     with RunFolder(tmp_path / "e").open():
         done = gnomon("eval", "tiny:0", "--suite", "knowledge", "--limit", "2", "--out", "e")
