@@ -43,6 +43,15 @@ def test_the_page_for_people_says_the_same_and_prints_brackets_as_they_are(inspe
         assert part in shown
 
 
+def test_half_a_surrogate_pair_is_counted_and_shown_nowhere(inspect):
+    rows = [ROWS[0], ROWS[1] | {"chosen": "one \ud83d"}]
+    done = inspect(rows, "--json")
+    assert done.exception is None
+    summary = json.loads(done.stdout)
+    assert summary["dropped"] == {"half a character": {"rows": 1, "examples": [2]}}
+    assert len(summary["sample"]) == 1
+
+
 def test_ties_have_no_chosen_answer(inspect):
     row = {"instruction": "a", "output_1": "b c", "output_2": "d", "preference": 1.5}
     summary = json.loads(inspect([row], "--json").stdout)

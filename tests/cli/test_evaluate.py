@@ -4,6 +4,7 @@ import pytest
 
 from gnomon.cli.evaluate import by_name
 from gnomon.errors import ConfigError
+from gnomon.runs import RunFolder
 
 
 def test_models_are_measured_on_a_slice_of_the_suite(gnomon, tmp_path):
@@ -38,6 +39,21 @@ def test_models_are_examined_by_suites_and_asked_once(gnomon, tmp_path):
     again = json.loads(gnomon(*asked).out)
     assert again["suites"] == summary["suites"]
     assert {path: path.read_text() for path in kept} == kept
+
+
+def test_answers_are_as_long_as_is_said(gnomon, tmp_path):
+    for length in (3, 7):
+        done = gnomon("eval", "tiny:0", "--limit", "4", "--max-new-tokens", length, "--out", "e")
+        assert done.code == 0, done.err
+        lines = (tmp_path / "e" / "answers.jsonl").read_text("utf-8").splitlines()
+        assert max(json.loads(line)["tokens"] for line in lines) == length
+
+
+def test_a_folder_that_another_writes_to_is_left_alone(gnomon, tmp_path):
+    with RunFolder(tmp_path / "e").open():
+        done = gnomon("eval", "tiny:0", "--suite", "knowledge", "--limit", "2", "--out", "e")
+        assert (done.code, "e is in use by process" in done.err) == (2, True), done.err
+        assert [path.name for path in (tmp_path / "e").iterdir()] == [".lock"]
 
 
 def test_a_suite_takes_its_prompts_from_its_own_file(gnomon):

@@ -47,14 +47,19 @@ def test_a_project_is_made_filled_and_counted(made, tmp_path):
 
 
 def test_what_cannot_be_done_is_told(made, tmp_path):
+    (tmp_path / "latin.md").write_bytes("Sé amable.".encode("latin-1"))
+    (tmp_path / "file").write_text("")
     for arguments, code, said in (
         (("stats", "nothing"), 2, "there is no project 'nothing' (there is: talk)"),
         (("init", "other", "--set", "overlop=2"), 2, "settings: kind, overlap"),
         (("init", "Other"), 2, "small letters"),
+        (("init", "other", "--guidelines", "none.md"), 2, "--guidelines none.md cannot be read"),
+        (("init", "other", "--guidelines", "latin.md"), 2, "name a UTF-8 text"),
         (("import", "talk", WRONG), 3, "is there already"),
         (("import", "talk", WRONG, "--origin", "one"), 2, "given twice"),
         (("import", "talk", FOLDER / "prompts" / "facts.jsonl"), 3, "comparisons of two answers"),
         (("export", "nothing"), 2, "there is no project"),
+        (("export", "talk", "--out", "file/t.jsonl"), 6, "file: File exists; name another folder"),
         (("serve", "--db", "mysql://x/y"), 2, "postgresql://USER@HOST/NAME"),
         (("serve", "--allow-target", "10.0.0.1/8"), 2, "write a network as 10.1.0.0/16"),
         (("serve", "--model", "endpoint:http://x/v1#y"), 2, "name a model to load"),
@@ -130,13 +135,15 @@ def test_labels_and_backups_are_written_once(made, tmp_path):
     assert made("data", "inspect", "t.jsonl").code == 0
     again = made("label", "export", "talk")
     assert (again.code, "there already" in again.err) == (2, True)
+    assert made("label", "export", "talk", "--out", "new/folder/t.jsonl").code == 0
+    assert made("label", "backup", "other/copy.db").code == 0
     assert made("label", "backup", "copy.db").code == 0
     assert json.loads(made("label", "stats", "talk", "--db", "copy.db", "--json").out)["labels"] == 1
     assert "1 (prefer 1)" in made("label", "stats", "talk").out
     assert annotator.pseudonym in made("label", "forget", annotator.pseudonym).out
     again = made("label", "forget", "a-nobody")
     assert (again.code, "no annotator 'a-nobody'" in again.err) == (2, True)
-    assert sorted(path.name for path in tmp_path.iterdir() if ".part" in path.name) == []
+    assert list(tmp_path.rglob("*.part")) == []
 
 
 def test_answers_to_rank_are_imported_and_come_out_whole(made, tmp_path):

@@ -1,4 +1,7 @@
 import json
+import resource
+
+from gnomon.runs import RunFolder
 
 SMALL = ("--model", "tiny:0", "model.dtype=float32", "model.lora.rank=2", "data.limit=10")
 STEPS = ("policy.steps=1", "policy.samples=2", "policy.optim.batch_size=2", "policy.max_new_tokens=4")
@@ -80,6 +83,22 @@ def test_rows_of_ones_own(gnomon, tmp_path):
     assert (tmp_path / "s" / "model" / "adapter_config.json").exists()
 
 
+def test_a_disk_that_is_full_when_the_model_is_published_is_told(gnomon, tmp_path):
+    """A limit on the size of files is met like a full disk; all but the published model is made before."""
+    asked = ("train", "sft", *SMALL, "--out", "s")
+    assert gnomon(*asked).code == 0
+    held = {path.name: path.stat().st_size for path in (tmp_path / "s" / "model").iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(held.values()) - 1, hard))
+    try:
+        done = gnomon(*asked)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (done.code, "File too large; name another folder" in done.err) == (6, True), done.err
+    assert not (tmp_path / "s" / ".model.draft").exists()
+    assert {path.name: path.stat().st_size for path in (tmp_path / "s" / "model").iterdir()} == held
+
+
 def test_an_ensemble_that_knows_its_doubt_and_the_mean_of_two_models(gnomon, tmp_path):
     more = ("reward.members=2", "reward.trunk=own", "reward.length_debias=true", "reward.batching=prompts")
     done = gnomon("train", "reward", *SMALL, *more, "data.limit=30", "--out", "ensemble", "--json")
@@ -120,3 +139,6 @@ def test_a_file_of_pairs_measures_a_reward_model(gnomon, tmp_path):
     assert summary["comparisons"]["pairs"] == 3
     assert sum(summary["comparisons"]["dropped"].values()) == 1
     assert summary["rewards"]["path-r-model"]["accuracy"]["n"] == 3
+    with RunFolder(tmp_path / "runs" / "eval-reward").open():
+        done = gnomon("eval-reward", "r/model", "--comparisons", "pairs.jsonl")
+        assert (done.code, "runs/eval-reward is in use by process" in done.err) == (2, True), done.err

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from gnomon.runs import RunFolder
+
 PROMPTS = [
     {
         "id": f"p{i}",
@@ -36,6 +38,13 @@ def test_checks_judge_where_nobody_else_is_named(gnomon, prompts, tmp_path):
     assert (summary["first"], summary["second"], summary["prompts"]) == ("a", "base", 2)
     assert list(summary["judges"]) == ["checks", "longest wins", "random"]
     assert len((tmp_path / "w" / "rows.jsonl").read_text("utf-8").splitlines()) == 3 * 2
+
+
+def test_a_folder_that_another_writes_to_is_left_alone(gnomon, prompts, tmp_path):
+    with RunFolder(tmp_path / "w").open():
+        done = gnomon("win-rate", "tiny:0", "tiny:1", *prompts, "--out", "w")
+        assert (done.code, "w is in use by process" in done.err) == (2, True), done.err
+        assert [path.name for path in (tmp_path / "w").iterdir()] == [".lock"]
 
 
 def test_answers_of_an_examination_are_used(gnomon, prompts, tmp_path):

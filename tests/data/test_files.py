@@ -45,6 +45,17 @@ def test_one_row_of_json_lines_is_a_row_not_a_wrapper(tmp_path):
     assert read(path) == [(1, {"prompt": "hi", "rows": [1, 2]})]
 
 
+@pytest.mark.parametrize(
+    "content", ['{"a": "\\ud83d"}\n{"a": "\\ud83d\\ude00"}', '[{"a": "\\ud83d"}, {"a": "😀"}]']
+)
+def test_half_a_surrogate_pair_is_told_where_it_is_read(tmp_path, content):
+    path, bad = write(tmp_path, "rows.json", content), []
+    assert list(read_rows(path, lambda *told: bad.append(told))) == [(2, {"a": "😀"})]
+    assert [(number, problem.reason) for number, problem in bad] == [(1, "half a character")]
+    with pytest.raises(DataError, match=r"row 1 of rows.json: '\\ud83d' is half a surrogate pair"):
+        read(path)
+
+
 def test_gzip_is_told_by_its_content(tmp_path):
     assert read(write(tmp_path, "rows.jsonl", gzip.compress(LINES.encode()))) == [(1, TWO[0]), (2, TWO[1])]
 

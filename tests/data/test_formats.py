@@ -58,6 +58,8 @@ def answered(**changes):
 
 
 IMAGE = {"messages": talk([{"type": "image_url"}], ONE)}
+HALF = "\ud83d"
+HALF_CALL = json.dumps({"name": "show", "arguments": {"what": HALF}})
 NOT_LAST = "last turn is not the assistant's"
 
 
@@ -90,6 +92,9 @@ NOT_LAST = "last turn is not the assistant's"
         ("messages", IMAGE, "not text", "'image_url'"),
         ("messages", {"tools": "[{"}, "tools are not valid JSON", "not valid JSON"),
         ("messages", {"messages": "hello"}, "another shape", "does not fit 'messages'"),
+        ("messages", answered(content=f"{ONE} {HALF}"), "half a character", "half a surrogate pair"),
+        ("messages", answered(role="function_call", content=HALF_CALL), "half a character", "surrogate"),
+        ("messages", {"tools": json.dumps([{"name": HALF}])}, "half a character", "surrogate"),
         ("alpaca", {"output": None}, "empty response", "'output' is empty"),
         ("ranking", {"scores": [1]}, "answers and scores differ in number", "2 answers with 1 scores"),
         ("ranking", {"scores": [1, "N/A"]}, "not a number", "'N/A'"),

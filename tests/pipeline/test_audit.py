@@ -56,6 +56,25 @@ def test_stated_weights_are_of_the_constitution_named_or_of_the_run_s(labels, tm
     assert stated() is None
 
 
+def test_a_row_that_cannot_be_read_is_named_and_nothing_is_to_be_deleted(labels, tmp_path):
+    write_lines(tmp_path / "labels.jsonl", labels[:2])
+    whole = (tmp_path / "labels.jsonl").read_text("utf-8")
+    for place in (tmp_path, tmp_path / "labels.jsonl"):
+        for wrong in ("3", '{"id": "to'):
+            (tmp_path / "labels.jsonl").write_text(whole + wrong, "utf-8")
+            with pytest.raises(DataError, match=r"row 3 of labels.jsonl: .*; correct or remove it"):
+                audit_of(place)
+
+
+def test_an_empty_file_holds_nothing_and_rows_of_suites_are_no_answers(labels, tmp_path):
+    write_lines(tmp_path / "labels.jsonl", labels)
+    (tmp_path / "critiques.jsonl").touch()
+    assert audit_of(tmp_path).keys() == {"labels", "warnings"}
+    write_lines(tmp_path / "rows.jsonl", [{"model": "sft", "id": "p", "prompt": "How?", "answer": "Gently."}])
+    with pytest.raises(DataError, match="holds no labels"):
+        audit_of(tmp_path / "rows.jsonl")
+
+
 def test_nothing_to_audit_is_said(tmp_path):
     with pytest.raises(DataError, match="holds no labels"):
         audit_of(tmp_path)

@@ -12,9 +12,11 @@ from gnomon.cli.console import out, print_json
 from gnomon.cli.machine import open_engine, settle
 from gnomon.cli.options import BUILTIN, AsJson, Limit, Out, Prompts, engine_ref, model_ref
 from gnomon.cli.progress import reporting
-from gnomon.config import DataSettings, Recipe
+from gnomon.config import DataSettings, EvaluationSettings, Recipe
 from gnomon.errors import ConfigError
 from gnomon.reports.tables import suite_tables, summary_table
+
+DEFAULTS = EvaluationSettings()
 
 _NAMED = re.compile(r"([\w.-]+)=(.+)")
 
@@ -31,8 +33,14 @@ def evaluate(
     prompts: Prompts = BUILTIN,
     limit: Limit = None,
     max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", min=1, help="The longest answer, with --suite.")
-    ] = 256,
+        int | None,
+        typer.Option(
+            "--max-new-tokens",
+            min=1,
+            help=f"The longest answer; if not given, {DEFAULTS.suite_tokens} with --suite, "
+            f"{DEFAULTS.max_new_tokens} without.",
+        ),
+    ] = None,
     folder: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,9 +51,14 @@ def evaluate(
     place = folder or Path("runs") / "eval"
     settle()
     summary = (
-        _examined(named, suite, limit, max_new_tokens, place)
+        _examined(named, suite, limit, max_new_tokens or DEFAULTS.suite_tokens, place)
         if suite
-        else _answered(named, DataSettings(evaluation=(prompts,), limit=limit), place)
+        else _answered(
+            named,
+            DataSettings(evaluation=(prompts,), limit=limit),
+            EvaluationSettings(max_new_tokens=max_new_tokens or DEFAULTS.max_new_tokens),
+            place,
+        )
     )
     if as_json:
         print_json(summary)
@@ -55,11 +68,13 @@ def evaluate(
     out.print(Text(f"answers: {place}"), soft_wrap=True)
 
 
-def _answered(named: Mapping[str, str], data: DataSettings, place: Path) -> dict[str, Any]:
+def _answered(
+    named: Mapping[str, str], data: DataSettings, evaluation: EvaluationSettings, place: Path
+) -> dict[str, Any]:
     from gnomon.pipeline import alone  # noqa: PLC0415  torch is slow to import
 
     with reporting(1 + len(named)) as reporter:
-        return alone.evaluate(named, Recipe(name="eval", data=data), place, reporter)
+        return alone.evaluate(named, Recipe(name="eval", data=data, evaluation=evaluation), place, reporter)
 
 
 def _examined(

@@ -61,7 +61,7 @@ def init(
     db: Db = DEFAULT,
 ) -> None:
     """Make a project, and the database if there is none."""
-    text = guidelines.read_text(encoding="utf-8") if guidelines else None
+    text = _guidelines(guidelines) if guidelines else None
     with opened(db) as store:
         from gnomon.labelling.store import projects  # noqa: PLC0415  an extra
 
@@ -260,6 +260,7 @@ def export(
         target = file or Path(f"{project}.{ENDINGS[form]}")
         if target.exists():
             raise ConfigError(f"{target} is there already; name another with --out")
+        _make_folder_of(target)
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         try:
             with storing(target.parent), draft.open("wb") as written:
@@ -279,8 +280,21 @@ def backup(
     with opened(db) as store:
         from gnomon.labelling.store.database import back_up  # noqa: PLC0415  an extra
 
+        _make_folder_of(file)
         back_up(store, file)
     out.print(Text(str(file)), soft_wrap=True)
+
+
+def _guidelines(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"--guidelines {file} cannot be read ({problem}); name a UTF-8 text") from problem
+
+
+def _make_folder_of(file: Path) -> None:
+    with storing(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _settings(pairs: list[str]) -> Any:

@@ -47,8 +47,9 @@ def file_stem(path: str | Path) -> str:
 def read_rows(path: str | Path, on_bad_row: OnBadRow | None = None) -> Rows:
     """Each row with its number from 1 (in JSONL the number of its line).
 
-    The format is told by content, not by the file's ending. A row that is not an object goes to
-    `on_bad_row`, and stops the reading without it. DataError where the whole file cannot be read.
+    The format is told by content, not by the file's ending. A row that is not an object, or that UTF-8 cannot
+    hold, goes to `on_bad_row`, and stops the reading without it. DataError where the whole file cannot be
+    read.
     """
     name = file_name(path)
 
@@ -164,10 +165,24 @@ def _json_document(text: TextIO, path: Path, report: OnBadRow) -> Rows:
 
 def _objects(start: int, rows: Iterable[Any], report: OnBadRow) -> Rows:
     for number, row in enumerate(rows, start=start):
-        if isinstance(row, dict):
-            yield number, row
-        else:
+        if not isinstance(row, dict):
             report(number, BadRow("not an object", f"a JSON {type(row).__name__}, not an object"))
+            continue
+        try:
+            check_text(row)
+        except BadRow as problem:
+            report(number, problem)
+        else:
+            yield number, row
+
+
+def check_text(value: Any) -> None:
+    """BadRow where an escape in JSON (\\ud83d alone) has made half a character, which UTF-8 cannot hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as problem:
+        half = f"{problem.object[problem.start]!r} is half a surrogate pair, which no UTF-8 text can hold"
+        raise BadRow("half a character", half) from problem
 
 
 def _table_rows(text: TextIO, path: Path, report: OnBadRow) -> Rows:

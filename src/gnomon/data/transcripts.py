@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gnomon.data.files import BadRow
+from gnomon.data.files import BadRow, check_text
 from gnomon.records import Message, Role, ToolCall
 
 MARKER = re.compile(r"\n\n(Human|Assistant):")
@@ -63,6 +63,7 @@ def _schemas(value: Any) -> tuple[Mapping[str, Any], ...]:
             value = json.loads(value)
         except ValueError as problem:
             raise BadRow("tools are not valid JSON", f"its tools are not valid JSON ({problem})") from problem
+        check_text(value)
     if not isinstance(value, list | tuple) or not all(isinstance(schema, Mapping) for schema in value):
         raise BadRow("tools are not objects", "its tools are not a list of JSON schemas")
     return tuple(value)
@@ -114,10 +115,14 @@ def _call(value: Any) -> ToolCall:
 
 
 def _json_object(text: Any) -> Any:
+    if isinstance(text, Mapping):
+        return text
     try:
-        return json.loads(text_of(text)) if not isinstance(text, Mapping) else text
+        value = json.loads(text_of(text))
     except ValueError as problem:
         raise BadRow("tool call is not valid JSON", f"a tool call is not valid JSON ({problem})") from problem
+    check_text(value)
+    return value
 
 
 def _trained(value: Mapping[str, Any]) -> bool | None:

@@ -187,9 +187,17 @@ def _scoring(folder: Path) -> Start:
 
 
 def _publish(made: Path, target: Path) -> None:
+    """Copy a model to where people look for it, whole or not at all."""
+    files = [path for path in made.rglob("*") if path.is_file()]
     draft = target.with_name(f".{target.name}.draft")
-    with storing(target.parent):
+    with storing(target.parent, sum(file.stat().st_size for file in files)):
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(made, draft)
-        shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
+        try:
+            for file in files:  # copytree's error has no number, so that a full disk could not be told
+                copy = draft / file.relative_to(made)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+            shutil.rmtree(target, ignore_errors=True)
+            draft.rename(target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)

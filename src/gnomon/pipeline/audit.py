@@ -9,10 +9,10 @@ import yaml
 from gnomon.constitution.audit import audit
 from gnomon.constitution.monitors import answer_report, revision_report
 from gnomon.constitution.principles import Constitution, load_constitution
+from gnomon.data.files import read_rows
 from gnomon.data.splits import named_clusters, opening
 from gnomon.errors import DataError, GnomonError
 from gnomon.pipeline.feedback import ROWS
-from gnomon.pipeline.rows import read_lines
 from gnomon.records import Critique, from_json
 from gnomon.reports.folder import AUDIT
 from gnomon.reports.render import render_report
@@ -26,7 +26,7 @@ def audit_of(place: Path, source: str | None = None) -> dict[str, Any]:
 
     `source` is the constitution whose weights are shown; else it is the one the folder's settings name. The
     audit of a folder is written to audit.json in it, and its report, where it has one, is rendered again.
-    DataError where there is nothing to audit.
+    DataError where there is nothing to audit, or a row cannot be read.
     """
     labels, critiques, answers = _held(place)
     if not labels and not critiques and not answers:
@@ -66,10 +66,11 @@ def _held(place: Path) -> tuple[list[Any], list[Critique], list[Any]]:
     files = [place / name for name in (ROWS, CRITIQUES, ANSWERS)] if place.is_dir() else [place]
     if not place.exists():
         raise DataError(f"{place} is not there; name a run's folder, or a file of labels or critiques")
-    rows = [row for file in files if file.is_file() for row in read_lines(file)]
+    written = [file for file in files if file.is_file() and file.stat().st_size]
+    rows = [row for file in written for _, row in read_rows(file)]
     labels = [row for row in rows if "opinions" in row]
     critiques = [from_json(Critique, row) for row in rows if "critique" in row]
-    return labels, critiques, [row for row in rows if "answer" in row and "model" in row]
+    return labels, critiques, [row for row in rows if row.keys() >= {"answer", "model", "prompt_id"}]
 
 
 def _constitution(place: Path, source: str | None) -> Constitution | None:

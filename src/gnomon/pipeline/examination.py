@@ -42,37 +42,40 @@ def examination(
 
     A model called `base` answers without a template, one called `elicited` after three fixed examples. The
     first model is what the others are compared with.
-    An endpoint is left out of suites of likelihoods, which `skipped` tells.
+    An endpoint is left out of suites of likelihoods, which `skipped` tells. ConfigError where another process
+    holds `out`.
     """
     rows: dict[str, dict[str, list[Row]]] = {suite.name: {} for suite in suites}
     skipped: dict[str, list[str]] = {}
     seconds: dict[str, float] = {}
     looks: list[Opening] = []
-    for name, ref in models.items():
-        subject = subject_of(name, ref, opened)
-        for suite in suites:
-            with timed(reporter, f"{name}: {suite.name}", seconds) as told:
-                try:
-                    kept = kept_replies(out, subject, suite)
-                    own = examine(subject, suite, kept, sampling, seed=seed, progress=told)
-                    rows[suite.name][name] = own
-                    looks.append(look_at(subject, suite, sampling, seed))
-                except ConfigError as problem:
-                    skipped.setdefault(name, []).append(suite.name)
-                    reporter.warning(f"{suite.name}: {problem}")
-        del subject
-        free_memory()
-    summary = {
-        "models": dict(models),
-        "suites": {s.name: figures(s, rows[s.name], seed=seed) for s in suites if rows[s.name]},
-        "tasks": {suite.name: len(suite.tasks) for suite in suites},
-        "skipped": skipped,
-        "settings": {**asdict(sampling), "seed": seed},
-        "costs": {"seconds": seconds, "peak_memory_gib": round(peak_memory_gib(), 2)},
-        "software": software(),
-    }
-    write_lines(out / "rows.jsonl", [row for own in rows.values() for each in own.values() for row in each])
-    _publish(out, summary, looks, reporter)
+    with RunFolder(out).open():
+        for name, ref in models.items():
+            subject = subject_of(name, ref, opened)
+            for suite in suites:
+                with timed(reporter, f"{name}: {suite.name}", seconds) as told:
+                    try:
+                        kept = kept_replies(out, subject, suite)
+                        own = examine(subject, suite, kept, sampling, seed=seed, progress=told)
+                        rows[suite.name][name] = own
+                        looks.append(look_at(subject, suite, sampling, seed))
+                    except ConfigError as problem:
+                        skipped.setdefault(name, []).append(suite.name)
+                        reporter.warning(f"{suite.name}: {problem}")
+            del subject
+            free_memory()
+        summary = {
+            "models": dict(models),
+            "suites": {s.name: figures(s, rows[s.name], seed=seed) for s in suites if rows[s.name]},
+            "tasks": {suite.name: len(suite.tasks) for suite in suites},
+            "skipped": skipped,
+            "settings": {**asdict(sampling), "seed": seed},
+            "costs": {"seconds": seconds, "peak_memory_gib": round(peak_memory_gib(), 2)},
+            "software": software(),
+        }
+        judged = (row for own in rows.values() for each in own.values() for row in each)
+        write_lines(out / "rows.jsonl", judged)
+        _publish(out, summary, looks, reporter)
     return summary
 
 

@@ -37,7 +37,8 @@ def examine_rewards(
 
     `rows.jsonl` has a row for each model and pair, `summary.json` each model's figures, and how its errors
     correlate with those of the first. There is one model in memory at a time. ConfigError for a reference
-    that is no reward model, DataError where no pair has a better answer.
+    that is no reward model and where another process holds `out`, DataError where no pair has a better
+    answer.
     """
     folders = {name: _folder(ref) for name, ref in models.items()}
     pairs, dropped = _pairs(comparisons)
@@ -46,34 +47,35 @@ def examine_rewards(
     figures: dict[str, dict[str, Any]] = {}
     rows: list[dict[str, Any]] = []
     looks: list[Opening] = []
-    for name, folder in folders.items():
-        with timed(reporter, name, seconds) as told:
-            scorer = load_scorer(folder)
-            first, second = scores[name] = _scored(scorer, pairs, told)
-        figures[name] = scored_report(scorer, pairs, first, second)
-        rows += [{"model": name, **row} for row in reward_rows(scorer, pairs, first, second)]
-        seen = content_id([Start(f"path:{folder}").digest, comparisons, [pair.id for pair in pairs]])
-        looks.append(Opening.now(f"{name}: comparisons", seen))
-        del scorer
-        free_memory()
-    summary = {
-        "models": dict(models),
-        "comparisons": {
-            "of": comparisons,
-            "pairs": len(pairs),
-            "ties": sum(pair.is_tie for pair in pairs),
-            "dropped": dropped,
-            "judged_by": sorted({pair.label.source for pair in pairs if pair.label is not None}),
-        },
-        "rewards": figures,
-        "error_correlation": _correlations(pairs, scores),
-        "costs": {"seconds": seconds, "peak_memory_gib": round(peak_memory_gib(), 2)},
-        "software": software(),
-    }
-    write_lines(out / "rows.jsonl", rows)
-    write_json(out / "summary.json", summary)
-    if twice := record(RunFolder(out), looks):
-        reporter.warning(twice)
+    with RunFolder(out).open():
+        for name, folder in folders.items():
+            with timed(reporter, name, seconds) as told:
+                scorer = load_scorer(folder)
+                first, second = scores[name] = _scored(scorer, pairs, told)
+            figures[name] = scored_report(scorer, pairs, first, second)
+            rows += [{"model": name, **row} for row in reward_rows(scorer, pairs, first, second)]
+            seen = content_id([Start(f"path:{folder}").digest, comparisons, [pair.id for pair in pairs]])
+            looks.append(Opening.now(f"{name}: comparisons", seen))
+            del scorer
+            free_memory()
+        summary = {
+            "models": dict(models),
+            "comparisons": {
+                "of": comparisons,
+                "pairs": len(pairs),
+                "ties": sum(pair.is_tie for pair in pairs),
+                "dropped": dropped,
+                "judged_by": sorted({pair.label.source for pair in pairs if pair.label is not None}),
+            },
+            "rewards": figures,
+            "error_correlation": _correlations(pairs, scores),
+            "costs": {"seconds": seconds, "peak_memory_gib": round(peak_memory_gib(), 2)},
+            "software": software(),
+        }
+        write_lines(out / "rows.jsonl", rows)
+        write_json(out / "summary.json", summary)
+        if twice := record(RunFolder(out), looks):
+            reporter.warning(twice)
     return summary
 
 

@@ -59,8 +59,8 @@ def win_rate(contest: Contest, place: Place) -> dict[str, Any]:
 
     A model called `base` or `elicited` is asked as in an examination, whose replies are used where the folder
     has them. There is one model in memory at a time, judges included. Votes and labelled pairs that cannot be
-    used are a DataError, other than two models, a second file of votes or a judge called like a baseline a
-    ConfigError, before any model is loaded.
+    used are a DataError, other than two models, a second file of votes, a judge called like a baseline or a
+    folder that another process holds a ConfigError, before any model is loaded.
     """
     people = _people(contest)
     votes = _votes(contest, people) if people else {}
@@ -71,20 +71,21 @@ def win_rate(contest: Contest, place: Place) -> dict[str, Any]:
             place.reporter.warning(f"judge {name} is no stranger to what it judges: {sentence}")
     suite = sliced(contest.suite, contest.limit, contest.seed)
     asked = [task for task in suite.tasks if isinstance(task, Ask)]
-    answers = [_answers(name, contest, suite, place) for name in contest.models]
-    pairs = pairs_of(asked, *answers)
-    hearing = Hearing(pairs, [task.cluster for task in asked], known, clusters_of(known))
-    checks = {task.id: task.facts["checks"][0] for task in asked}
-    _hear(contest, hearing, Case(checks, votes, _cut_off(*answers), place.opened), place)
-    if people:
-        hearing.anchor(people, [name for name in hearing.figures if name != people])
-    summary = _summary(contest, hearing, relatives) | {
-        "cut_off": [sum(not all(row["values"]["ends_turn"]) for row in own) for own in answers],
-        "calibration": calibration,
-        "costs": {"seconds": dict(place.seconds), "peak_memory_gib": round(peak_memory_gib(), 2)},
-    }
-    write_lines(place.out / "rows.jsonl", hearing.rows)
-    write_json(place.out / "summary.json", summary)
+    with RunFolder(place.out).open():
+        answers = [_answers(name, contest, suite, place) for name in contest.models]
+        pairs = pairs_of(asked, *answers)
+        hearing = Hearing(pairs, [task.cluster for task in asked], known, clusters_of(known))
+        checks = {task.id: task.facts["checks"][0] for task in asked}
+        _hear(contest, hearing, Case(checks, votes, _cut_off(*answers), place.opened), place)
+        if people:
+            hearing.anchor(people, [name for name in hearing.figures if name != people])
+        summary = _summary(contest, hearing, relatives) | {
+            "cut_off": [sum(not all(row["values"]["ends_turn"]) for row in own) for own in answers],
+            "calibration": calibration,
+            "costs": {"seconds": dict(place.seconds), "peak_memory_gib": round(peak_memory_gib(), 2)},
+        }
+        write_lines(place.out / "rows.jsonl", hearing.rows)
+        write_json(place.out / "summary.json", summary)
     return summary
 
 
