@@ -43,7 +43,7 @@ UNSEEN_OF_MODEL = {"ref", "sharding"}
 UNSEEN = {"checkpoint_every"}
 """Settings of an optimiser that cannot change what it makes."""
 
-UNSEEN_OF_REWARDS = {"__all__": {"unreadable"}}
+UNSEEN_OF_REWARDS = {"__all__": {"unreadable", "timeout", "concurrency"}}
 """Settings of rewards that cannot either: they only stop it, and it goes on from there with others."""
 
 WEIGHTS = {".safetensors", ".bin", ".json", ".jinja", ".model"}
