@@ -6,6 +6,7 @@ label and learns from its revisions as it would with any model.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -94,6 +95,15 @@ def test_its_labels_prefer_the_better_answer(undisturbed):
     ]
     assert len(judged) >= 3
     assert all((preference > 0.5) == (first == GOOD) for preference, (first, _) in judged)
+
+
+def test_another_gate_that_lets_the_same_labels_in_trains_nothing_again(taught, undisturbed, tmp_path):
+    out = shutil.copytree(undisturbed[0], tmp_path / "run")
+    before = made(out, "feedback").name
+    _, heard = journey(RECIPE, [*taught, "constitution.gate_lower=0.45"], out)
+    assert heard.made == ["feedback"]
+    artefacts = json.loads((out / "manifest.json").read_text())["artefacts"]
+    assert artefacts[made(out, "reward").name]["inputs"]["extra"] == made(out, "feedback").name != before
 
 
 def killed(command, reached):

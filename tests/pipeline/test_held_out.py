@@ -1,13 +1,20 @@
-"""The held-out loss while instruction tuning goes on."""
+"""The held-out loss while instruction tuning goes on, and what is done where held-out rows tell nothing."""
 
+import json
 from pathlib import Path
 
 import pytest
+from heard import Heard
 
+from gnomon.data.sources import read_data
+from gnomon.errors import DataError
 from gnomon.pipeline.alone import train
 from gnomon.pipeline.reporter import SilentReporter
+from gnomon.pipeline.stage import StageContext
+from gnomon.pipeline.stages import Start, tune
 from gnomon.recipe import load_recipe
-from gnomon.runs import read_json, read_metrics
+from gnomon.records import Conversation, Demonstration, Message
+from gnomon.runs import MetricsLog, read_json, read_metrics
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
 
@@ -32,3 +39,60 @@ def test_it_is_not_logged_unless_asked(tmp_path):
     rows, report = logged(tmp_path)
     assert all("eval/loss" not in row for row in rows)
     assert report["loss/dev"] < report["loss/dev_before"]
+
+
+def test_where_no_held_out_row_can_be_used_all_is_tuned_without_the_figure(tmp_path):
+    def shown(name, answer):
+        return Demonstration(name, Conversation.of("Say it.").then(Message("assistant", answer)))
+
+    rows, dev = [shown(f"d{i}", "It. " * (1 + i)) for i in range(4)], [shown("long", "x" * 200)]
+    (tmp_path / "work").mkdir()
+    heard = Heard()
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    context = StageContext("sft", tmp_path, tmp_path / "work", {}, log, heard)
+    recipe = load_recipe(RECIPE, ["model.max_length=100", "sft.evaluate_every=1"])
+    tune(context, recipe, Start("tiny:0"), rows, recipe.sft, dev)
+    report = read_json(tmp_path / "report.json")
+    assert (report["rows"], report["loss/dev"], report["loss/dev_before"]) == (4, None, None)
+    (warned,) = heard.warnings
+    assert "no held-out demonstration can be used ({'longer than 100 tokens': 1})" in warned
+
+
+class Steps(SilentReporter):
+    """Counts the steps that were trained."""
+
+    taken = 0
+
+    def progress(self, name, done, total, note, eta_seconds):
+        self.taken += 1
+
+
+def pairs(file, prompts, long=()):
+    """A recipe of these comparisons alone; answers to some prompts are `long`."""
+    rows = [
+        {"prompt": prompt, "chosen": f"Yes. {i}", "rejected": "x" * 200 if prompt in long else "No."}
+        for i, prompt in enumerate(prompts)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    others = [f"data.{kind}=[]" for kind in ("demonstrations", "prompts", "red_team", "evaluation")]
+    return load_recipe(RECIPE, ["model.max_length=100", f"data.comparisons=[{file}]", *others])
+
+
+@pytest.mark.parametrize("kind", ["reward", "preference"])
+def test_what_no_held_out_comparison_would_measure_is_not_trained(kind, tmp_path):
+    recipe, told = pairs(tmp_path / "pairs.jsonl", 3 * ["Do owls sleep?", "How is clay fired?"]), Steps()
+    with pytest.raises(DataError, match=r"measured on \(none is held out\), so nothing is trained"):
+        train(kind, recipe, tmp_path / "run", told)
+    assert told.taken == 0
+
+
+def test_no_policy_is_trained_on_pairs_where_those_held_out_are_too_long_to_measure_it(tmp_path):
+    file, told = tmp_path / "pairs.jsonl", Steps()
+    prompts = ["Do owls sleep?", "How is clay fired?", "Why is tango slow?", "Who makes tins?", "Is fog wet?"]
+    recipe = pairs(file, prompts)
+    held_out = {row.prompt.text for row in read_data(recipe.data, recipe.seed).test}
+    assert 0 < len(held_out) < len(prompts)
+    pairs(file, prompts, long=held_out)
+    with pytest.raises(DataError, match=r"measured on \({'longer than 100 tokens': 1}\)"):
+        train("preference", recipe, tmp_path / "run", told)
+    assert told.taken == 0

@@ -89,6 +89,22 @@ def test_another_budget_climbs_again_and_learns_nothing_again(study, tmp_path):
     assert told.made == ["climb-ensemble-guarded-0"]
 
 
+@pytest.mark.parametrize(
+    ("change", "made"),
+    [
+        ("measure.resamples=60", []),
+        ("policy.optim.checkpoint_every=3", []),
+        ("reward.optim.checkpoint_every=3", []),
+        ("start.optim.checkpoint_every=3", []),
+        ("measure.best_of=16", ["labels-0", "best-of-n-crowd-32-0", "best-of-n-exact-16-layers-1-0"]),
+    ],
+)
+def test_what_a_setting_does_not_change_is_not_made_again(change, made, study, tmp_path):
+    out, told = shutil.copytree(study[0], tmp_path / "study"), Told()
+    overopt(settings(change), out, told)
+    assert told.made == made
+
+
 def test_a_climb_that_was_interrupted_goes_on_to_the_same_points(study, tmp_path, monkeypatch):
     """Stopped at its second measurement, after step 2; a checkpoint was made after step 1."""
     before = rows_of(study[0])

@@ -209,10 +209,11 @@ def test_a_server_that_never_says_a_number_pays_nothing(lm, server, tmp_path):
     assert len(server.seen) == len(SAMPLES) * (1 + RETRIES)
 
 
-def test_how_much_may_be_unreadable_makes_no_other_policy():
-    often, usual = ({"source": "model", "unreadable": share} for share in (0.5, 0.1))
-    assert seen(PolicySettings(rewards=(often,))) == seen(PolicySettings(rewards=(usual,)))
-    assert seen(PolicySettings(rewards=(often,)))["rewards"][0]["source"] == "model"
+@pytest.mark.parametrize("setting", [{"unreadable": 0.5}, {"timeout": 300}, {"concurrency": 4}])
+def test_what_can_only_stop_a_run_makes_no_other_policy(setting):
+    changed, usual = ({"source": "model", **more} for more in (setting, {}))
+    assert seen(PolicySettings(rewards=(changed,))) == seen(PolicySettings(rewards=(usual,)))
+    assert seen(PolicySettings(rewards=(changed,)))["rewards"][0]["source"] == "model"
 
 
 def test_whoever_labels_scores_and_not_the_policy(lm, tmp_path):

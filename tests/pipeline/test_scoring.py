@@ -10,7 +10,7 @@ from gnomon.errors import DataError
 from gnomon.judges.reward_model import RewardJudge
 from gnomon.models.load import load
 from gnomon.models.reward_model import HEAD_FILE, RewardModel, Scorer, load_scorer, save_scorer
-from gnomon.pipeline.scoring import held_apart, normalise, rid_of_length
+from gnomon.pipeline.scoring import held_apart, normalise, refuse_unmeasured, rid_of_length
 from gnomon.pipeline.stages import Start
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.rewards.combine import ModelReward
@@ -53,6 +53,13 @@ def test_a_tenth_of_the_comparisons_is_kept_where_length_is_taken_out():
     assert held_apart(PAIRS, RewardSettings(), seed=0) == (PAIRS, [])
     with pytest.raises(DataError, match="1 are too few"):
         held_apart(PAIRS[:1], settings, seed=0)
+
+
+def test_ties_and_what_cannot_be_used_measure_nothing():
+    tie = Comparison.of("t", PAIRS[0].prompt, "a", "b", Label(0.5, "person"))
+    refuse_unmeasured([tie, PAIRS[0]])
+    with pytest.raises(DataError, match=r"measured on \({'longer than 9 tokens': 2, 'a tie': 1}\)"):
+        refuse_unmeasured([tie], {"longer than 9 tokens": 2})
 
 
 def test_near_duplicates_are_never_on_both_sides():

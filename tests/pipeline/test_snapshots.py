@@ -10,12 +10,13 @@ from gnomon.pipeline.constitutional import mixed_prompts
 from gnomon.pipeline.outcome import outcome, titles
 from gnomon.pipeline.rows import write_records
 from gnomon.pipeline.snapshot_judging import by_judge, by_score, left_out
-from gnomon.pipeline.snapshots import measures, snapshot_suites, snapshots_of
+from gnomon.pipeline.snapshots import measures, snapshot_suites, snapshots_of, snapshots_stage
 from gnomon.pipeline.stage import Artefact, StageContext
 from gnomon.pipeline.suites import asked
 from gnomon.recipe import load_recipe
 from gnomon.records import Conversation, Prompt
 from gnomon.runs import MetricsLog
+from gnomon.store import MANIFEST
 
 SMALL = ("model.ref=tiny:0", "data.limit=20", "constitution.snapshots={}")
 
@@ -35,6 +36,19 @@ def test_recipes_are_measured_where_they_say_so():
     assert measures(load_recipe(None, SMALL))
     assert not measures(load_recipe(None, ["constitution.snapshots=null"]))
     assert not measures(load_recipe(None, ["constitution=null"]))
+
+
+def test_another_number_of_known_pairs_makes_other_figures_where_a_judge_is_measured_on_them(tmp_path):
+    (tmp_path / MANIFEST).write_text(json.dumps({"files": {"test.jsonl": {"sha256": "0"}}}))
+    made = {"data": Artefact("0" * 16, "data", tmp_path)}
+
+    def ids(judge):
+        settings = [*SMALL, f"constitution.snapshots={{judge: '{judge}'}}" if judge else SMALL[-1]]
+        recipes = [load_recipe(None, [*settings, f"constitution.gate_comparisons={n}"]) for n in (2, 96)]
+        return {snapshots_stage(recipe, made).id for recipe in recipes}
+
+    assert len(ids("tiny:1")) == 2
+    assert len(ids(None)) == 1
 
 
 def test_safe_prompts_are_those_that_only_look_harmful(published):

@@ -23,7 +23,7 @@ from gnomon.pipeline.card import model_card
 from gnomon.pipeline.rows import read_lines, write_lines
 from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
-from gnomon.pipeline.stages import Start, reference_of, stage_settings, trainable, trained_on
+from gnomon.pipeline.stages import Start, reference_of, seen, stage_settings, trainable, trained_on
 from gnomon.records import Conversation
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.engine import Sampling
@@ -103,8 +103,7 @@ def start_stage(settings: LaboratorySettings, prompts: Sequence[Conversation]) -
         result = trained_on(context, lm, objective, words_of.optim)
         save_model(lm, context.folder / MODEL, model_card(recipe, "start", lm, {"steps": result.steps}))
 
-    own = words_of.model_dump(mode="json")
-    chosen = stage_settings(recipe, first, words=own, prompts=[prompt.text for prompt in prompts])
+    chosen = stage_settings(recipe, first, words=seen(words_of), prompts=[prompt.text for prompt in prompts])
     return Stage("start", 1, chosen, first.inputs, run)
 
 
@@ -170,7 +169,7 @@ def proxy_stage(study: Study, name: str, proxy: ProxySettings, labels: Artefact,
         write_json(context.folder / "report.json", report)
         save_scorer(scorer, context.folder / MODEL, model_card(study.recipe, "reward", scorer.lm, report))
 
-    chosen = {**study.identity("reward"), "proxy": proxy.model_dump(), "members": members, "name": name}
+    chosen = {**study.identity(), "reward": seen(settings), "proxy": proxy.model_dump(), "name": name}
     return Stage(f"{name}-{study.seed}", 1, chosen, {"labels": given, **study.start.inputs}, run)
 
 
@@ -239,8 +238,9 @@ def climb_stage(study: Study, name: str, made: Made, guards: GuardedSettings | N
         write_json(context.folder / "report.json", {"steps": result.steps, "stopped": result.stopped_for})
 
     chosen = {
-        **study.identity("measure"),
-        "policy": policy.model_dump(mode="json"),
+        **study.identity(),
+        "measure": own.measure.model_dump(include={"samples", "every"}),
+        "policy": seen(policy),
         "prompts": [prompt.text for prompt in study.prompts],
     }
     inputs = {"proxy": made.proxy, "second": made.second, "labels": given, **study.start.inputs}

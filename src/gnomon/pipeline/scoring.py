@@ -47,6 +47,18 @@ def held_apart(
     return train, kept
 
 
+def refuse_unmeasured(held_out: Sequence[Comparison], dropped: Mapping[str, int] | None = None) -> None:
+    """DataError where no held-out comparison says which answer is better: to be called before anything is
+    trained that they would measure. `dropped` are those that cannot be used, by reason."""
+    if not all(row.is_tie for row in held_out):
+        return
+    left = {**(dropped or {}), **({"a tie": len(held_out)} if held_out else {})}
+    raise DataError(
+        f"no comparison can be measured on ({left or 'none is held out'}), so nothing is trained; about a "
+        "fifth of the prompts is held out: give comparisons of more prompts"
+    )
+
+
 def conclude(
     context: StageContext,
     recipe: Recipe,

@@ -173,6 +173,7 @@ def snapshots_stage(recipe: Recipe, made: Mapping[str, Artefact]) -> Stage:
     chosen = {
         "judge": settings_of(settings.judge),
         "judged": settings.judged if settings.judge else None,
+        "known": recipe.constitution.gate_comparisons if settings.judge and recipe.constitution else None,
         "bootstrap": recipe.evaluation.bootstrap,
         "seed": recipe.seed,
     }

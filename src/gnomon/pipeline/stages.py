@@ -20,19 +20,22 @@ from gnomon.pipeline.card import model_card
 from gnomon.pipeline.folds import cross_validated
 from gnomon.pipeline.project import read_for, settled, write_votes
 from gnomon.pipeline.rows import read_records, write_records
-from gnomon.pipeline.scoring import MODEL, conclude, held_apart, rid_of_length
+from gnomon.pipeline.scoring import MODEL, conclude, held_apart, refuse_unmeasured, rid_of_length
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.records import Comparison, Demonstration
 from gnomon.runs import write_json
-from gnomon.settings.base import AdamSettings, StepSettings
-from gnomon.settings.policy import PolicySettings
-from gnomon.settings.preference import PreferenceSettings
+from gnomon.settings.base import AdamSettings, Settings, StepSettings
 from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import EncodedPairs, encode_comparisons
 from gnomon.training.reward import RewardModelling
-from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_out_loss
+from gnomon.training.sft import (
+    InstructionTuning,
+    encode_demonstrations,
+    held_out_loss,
+    usable_demonstrations,
+)
 
 CLUSTERS = "clusters.json"
 """The near-duplicate cluster of each evaluation prompt, in the artefact of the rows."""
@@ -43,7 +46,7 @@ UNSEEN_OF_MODEL = {"ref", "sharding"}
 UNSEEN = {"checkpoint_every"}
 """Settings of an optimiser that cannot change what it makes."""
 
-UNSEEN_OF_REWARDS = {"__all__": {"unreadable"}}
+UNSEEN_OF_REWARDS = {"__all__": {"unreadable", "timeout", "concurrency"}}
 """Settings of rewards that cannot either: they only stop it, and it goes on from there with others."""
 
 WEIGHTS = {".safetensors", ".bin", ".json", ".jinja", ".model"}
@@ -131,14 +134,19 @@ def tune(
     settings: SftSettings,
     dev: list[Demonstration],
 ) -> None:
-    """Instruction-tune a model on rows and save it, with the loss on held-out rows before and after."""
+    """Instruction-tune a model on rows and save it, with the loss on held-out rows before and after; without
+    it where none of them can be used."""
     optim, every = settings.optim, settings.evaluate_every
     lm = trainable(recipe, start)
     encoded = encode_demonstrations(lm, rows, recipe.model.max_length)
-    held_out = encode_demonstrations(lm, dev, recipe.model.max_length) if dev else None
+    held_out = usable_demonstrations(lm, dev, recipe.model.max_length)
+    if dev and not held_out.rows:
+        context.warn(
+            f"no held-out demonstration can be used ({held_out.dropped}), so the loss on them is not told"
+        )
 
     def measured() -> dict[str, float]:
-        return {"eval/loss": held_out_loss(lm, held_out, optim.micro_tokens)} if held_out else {}
+        return {"eval/loss": held_out_loss(lm, held_out, optim.micro_tokens)} if held_out.rows else {}
 
     before = measured()
     objective = InstructionTuning(lm, encoded, optim, recipe.seed, packed=settings.packing)
@@ -178,9 +186,10 @@ def reward_stage(
     given = data.only(*(f"{role}.jsonl" for role in (*roles, "dev", "test")), *read_for(settings, data))
 
     def run(context: StageContext) -> None:
+        refuse_unmeasured(read_records(given.file("test.jsonl"), Comparison))
         told = settled(settings, given)
         rows = _learnt_from(given, roles, settings.without)
-        labelled = read_records(extra.path / "comparisons.jsonl", Comparison) if extra else []
+        labelled = read_records(extra.file("comparisons.jsonl"), Comparison) if extra else []
         if settings.without and not rows and not labelled:
             raise DataError(
                 "reward.without takes out every comparison, and AI labels are none; leave some in"
@@ -288,7 +297,7 @@ def trained_on(
     return result
 
 
-def seen(settings: SftSettings | RewardSettings | PolicySettings | PreferenceSettings) -> dict[str, Any]:
+def seen(settings: Settings) -> dict[str, Any]:
     """A stage's own settings, as far as they can change what it makes."""
     unseen: dict[str, Any] = {"optim": UNSEEN, "evaluate_every": True, "rewards": UNSEEN_OF_REWARDS}
     return settings.model_dump(mode="json", exclude=unseen)

@@ -252,7 +252,9 @@ def _first_reward(road: Road) -> Stage:
 
 def _labelled_by_ai(road: Road) -> Artefact | None:
     found = deciding(road.made)
-    return found if found and road.figure(found.stage, "ai_comparisons", unmade=0) else None
+    if found is None or not road.figure(found.stage, "ai_comparisons", unmade=0):
+        return None
+    return found.only("comparisons.jsonl")
 
 
 def _preference(road: Road) -> Stage:

@@ -72,6 +72,16 @@ class PairBatch(NamedTuple):
 
 
 def encode_comparisons(lm: LanguageModel, comparisons: Iterable[Comparison], max_length: int) -> EncodedPairs:
+    """Encode labelled pairs to train on, as `usable_comparisons` does; DataError where none can be used."""
+    data = usable_comparisons(lm, comparisons, max_length)
+    if not data.pairs:
+        raise DataError(
+            f"no comparison can be trained on ({data.dropped or 'there is none'}); check the data"
+        )
+    return data
+
+
+def usable_comparisons(lm: LanguageModel, comparisons: Iterable[Comparison], max_length: int) -> EncodedPairs:
     """Encode labelled pairs; one that cannot be used is dropped and counted."""
     pairs: list[EncodedPair] = []
     dropped: dict[str, int] = {}
@@ -81,8 +91,6 @@ def encode_comparisons(lm: LanguageModel, comparisons: Iterable[Comparison], max
             dropped[pair] = dropped.get(pair, 0) + 1
         else:
             pairs.append(pair)
-    if not pairs:
-        raise DataError(f"no comparison can be trained on ({dropped or 'there is none'}); check the data")
     return EncodedPairs(tuple(pairs), dropped)
 
 

@@ -34,6 +34,18 @@ class EncodedRows:
 def encode_demonstrations(
     lm: LanguageModel, demonstrations: Iterable[Demonstration], max_length: int
 ) -> EncodedRows:
+    """Encode rows to train on, as `usable_demonstrations` does; DataError where none can be used."""
+    data = usable_demonstrations(lm, demonstrations, max_length)
+    if not data.rows:
+        raise DataError(
+            f"no demonstration can be trained on ({data.dropped or 'there is none'}); check the data"
+        )
+    return data
+
+
+def usable_demonstrations(
+    lm: LanguageModel, demonstrations: Iterable[Demonstration], max_length: int
+) -> EncodedRows:
     """Encode rows; one that is too long is dropped and counted, never cut: its turn's end would be lost."""
     ids: list[str] = []
     rows: list[EncodedRow] = []
@@ -50,8 +62,6 @@ def encode_demonstrations(
             continue
         ids.append(row.id)
         rows.append(encoded)
-    if not rows:
-        raise DataError(f"no demonstration can be trained on ({dropped or 'there is none'}); check the data")
     return EncodedRows(tuple(ids), tuple(rows), dropped)
 
 
