@@ -70,7 +70,8 @@ def test_the_contracts_are_written(undisturbed):
     assert all((out / name).stat().st_size > 0 for name in names)
     summary = json.loads((out / "summary.json").read_text())
     assert set(summary["models"]) == {"base", "sft", "policy"}
-    assert summary["preferences"]["sources"] == {"constructed": summary["reward"]["train_rows"]}
+    learnt = {"constructed": summary["reward"]["train_rows"]}
+    assert summary["preferences"] == {"sources": learnt, "optimised": True}
     assert summary["policy"]["kl/reference"] < summary["policy"]["kl_budget"]
     assert summary["constitution"]["gate"]["passed"] is False
     assert {row["of"] for row in summary["differences"]} == {"sft", "policy"}
@@ -112,6 +113,12 @@ def test_another_setting_makes_only_what_depends_on_it(copied):
     assert any("answers_policy 2 times, report 2 times" in said for said in warned)
 
 
+def test_where_nothing_learnt_from_comparisons_nothing_is_called_by_them(copied):
+    summary, _ = journey(RECIPE, SMALL, copied, until="sft")
+    assert summary["preferences"] == {"sources": {}, "optimised": False}
+    assert "Whose preferences" not in (copied / "report.html").read_text("utf-8")
+
+
 def test_the_policy_is_taken_back_to_the_share_of_its_way_that_liti_names(copied):
     ends = {}
     for liti in ("1", "0.25"):
@@ -126,9 +133,8 @@ def test_the_policy_is_taken_back_to_the_share_of_its_way_that_liti_names(copied
         assert_close(ends["0.25"][name], start[name] + 0.25 * (end - start[name]))
 
 
-def test_how_often_held_out_rows_are_measured_makes_nothing_again(undisturbed):
-    out, *_ = undisturbed
-    _, heard = journey(RECIPE, [*SMALL, "sft.evaluate_every=2"], out, until="sft")
+def test_how_often_held_out_rows_are_measured_makes_nothing_again(copied):
+    _, heard = journey(RECIPE, [*SMALL, "sft.evaluate_every=2"], copied, until="sft")
     assert heard.made == []
 
 

@@ -137,7 +137,9 @@ def test_the_gate_the_budget_and_the_costs_are_told(page):
 def test_rlhf_is_said_only_of_preferences_of_people(html, tmp_path):
     assert "preference optimisation on constructed comparisons" in html
     assert "RLHF" not in html
-    assert "RLHF" in rendered(tmp_path, preferences={"sources": {"person": 40, "constructed": 200}}).text
+    both = {"person": 40, "constructed": 200}
+    assert "RLHF" in rendered(tmp_path, preferences={"sources": both}).text
+    assert "RLHF" not in rendered(tmp_path, preferences={"sources": both, "optimised": False}).text
 
 
 def test_people_s_votes_are_told_with_who_disagreed_most(tmp_path):

@@ -113,7 +113,7 @@ def render_report(run_folder: Path) -> Path:
 
 def _page(run: Run) -> str:
     summary = run.summary
-    bread = summary.get("bread", {})
+    bread, whose = summary.get("bread", {}), summary.get("preferences", {})
     answered = {row["model"] for row in run.answers}
     return page(
         "report.html.j2",
@@ -129,7 +129,7 @@ def _page(run: Run) -> str:
         plots=_plots(run),
         transcripts=view.transcripts(run.critiques),
         snapshot_metrics=snapshots.METRICS,
-        preferences=view.preference_name(summary.get("preferences", {}).get("sources", {})),
+        preferences=view.preference_name(whose.get("sources", {})) if whose.get("optimised", True) else "",
     )
 
 
