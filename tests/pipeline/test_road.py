@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from heard import journey
+from pages import Page
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
@@ -111,6 +112,18 @@ def test_another_setting_makes_only_what_depends_on_it(copied):
     assert counts == once | {"answers_policy": 2, "report": 2}
     warned = json.loads((copied / "summary.json").read_text())["warnings"]
     assert any("answers_policy 2 times, report 2 times" in said for said in warned)
+
+
+def test_what_an_earlier_run_left_of_other_stages_is_taken_away(copied):
+    summary, _ = journey(RECIPE, [*SMALL, "constitution=null", "policy=null"], copied)
+    trained = {"sft", "reward", "reward_second"}
+    assert {log.stem for log in copied.glob("metrics/*")} == trained
+    assert not {"critiques.jsonl", "labels.jsonl", "audit.json"} & {path.name for path in copied.iterdir()}
+    page = Page((copied / "report.html").read_text("utf-8"))
+    assert not {"policy", "constitution"} & set(page.sections())
+    assert "Whose preferences. A reward model learnt from comparisons, and nothing was optimised" in page.text
+    assert "This is preference optimisation" not in page.text
+    assert summary["preferences"]["optimised"] is False
 
 
 def test_where_nothing_learnt_from_comparisons_nothing_is_called_by_them(copied):

@@ -25,11 +25,11 @@ from gnomon.pipeline.snapshots import SNAPSHOTS, snapshot_rows, snapshots_of
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.suites import asked, suites
 from gnomon.pipeline.summary import build_summary
-from gnomon.pipeline.walk import Road, names, opened, unmade, walk
+from gnomon.pipeline.walk import WALK, Road, names, opened, unmade, walk
 from gnomon.records import Critique
-from gnomon.reports.folder import AUDIT
+from gnomon.reports.folder import AUDIT, CRITIQUES
 from gnomon.reports.render import render_report
-from gnomon.runs import write_json
+from gnomon.runs import storing, write_json
 from gnomon.store import content_id
 
 
@@ -78,15 +78,28 @@ def conclude(road: Road, data: Data) -> dict[str, Any]:
 def publish(road: Road, summary: dict[str, Any], answers: Sequence[Any]) -> None:
     """Write what people and programs read: answers, critiques, AI labels, an audit, summary, report."""
     folder = road.run.path
+    _take_away(road)
     write_lines(folder / "answers.jsonl", answers)
     if "revise" in road.made:
         critiques = read_records(road.made["revise"].path / "critiques.jsonl", Critique)
         labelled = deciding(road.made)
         labels = read_lines(labelled.path / ROWS) if labelled else []
-        write_records(folder / "critiques.jsonl", critiques)
+        write_records(folder / CRITIQUES, critiques)
         write_lines(folder / ROWS, labels)
         write_json(folder / AUDIT, audited(labels, critiques, answers, road.principles))
     if "snapshots" in road.made:
         write_lines(folder / SNAPSHOTS, snapshot_rows(road.made))
     write_json(folder / "summary.json", summary)
     render_report(folder)
+
+
+def _take_away(road: Road) -> None:
+    """What an earlier run left here of stages that this one has not; it stays in their artefacts."""
+    folder, made = road.run.path, road.made
+    gone = {road.store.about(key)["stage"] for key in road.store.ids()} - made.keys()
+    left = [road.run.metrics(name) for name in WALK if name not in made]
+    left += [folder / name for name in (CRITIQUES, ROWS, AUDIT) if "revise" in gone]
+    left += [folder / SNAPSHOTS] if "snapshots" in gone else []
+    with storing(folder):
+        for file in left:
+            file.unlink(missing_ok=True)
