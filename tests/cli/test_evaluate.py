@@ -1,6 +1,8 @@
 import json
+import re
 
 import pytest
+from pages import Page
 
 from gnomon.cli.evaluate import by_name
 from gnomon.errors import ConfigError
@@ -39,6 +41,12 @@ def test_models_are_examined_by_suites_and_asked_once(gnomon, tmp_path):
     again = json.loads(gnomon(*asked).out)
     assert again["suites"] == summary["suites"]
     assert {path: path.read_text() for path in kept} == kept
+    assert gnomon("report", "e").code == 0
+    page = Page((tmp_path / "e" / "report.html").read_text("utf-8"))
+    assert page.sections() == ["suite-knowledge", "suite-refusals", "costs", "honesty"]
+    assert "one tiny:0" in page.text
+    assert "Intervals are over prompts" in page.text
+    assert re.search(r"[\d.]+ s in all, [\d.]+ GiB of memory at most", page.text)
 
 
 def test_answers_are_as_long_as_is_said(gnomon, tmp_path):

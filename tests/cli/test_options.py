@@ -8,7 +8,7 @@ from gnomon.errors import ConfigError
 def test_a_folder_is_a_model_as_it_is(tmp_path):
     assert model_ref(str(tmp_path)) == f"path:{tmp_path}"
     assert model_ref("hub:a/b") == "hub:a/b"
-    with pytest.raises(ConfigError, match="write hub:ORG/NAME"):
+    with pytest.raises(ConfigError, match=r"nowhere': there is no such folder; .* write hub:ORG/NAME"):
         model_ref(str(tmp_path / "nowhere"))
 
 

@@ -39,6 +39,8 @@ def test_the_tiny_recipe_is_paid_by_principles_without_any_reward_model(tiny):
     assert [row["step"] for row in logged] == [1, 2, 3]
     assert all("term/constitution" in row for row in logged)
     assert len({row["term/constitution"] for row in logged}) == 3
+    assert summary["preferences"] == {"sources": {}, "optimised": False}
+    assert "preference optimisation" not in (out / "report.html").read_text("utf-8")
 
 
 def test_a_scorer_below_the_bar_that_is_only_warned_of_is_said_to_have_paid(tiny):
@@ -136,6 +138,7 @@ def test_a_judge_trained_on_the_given_comparisons_pays_in_its_place_behind_a_gat
     assert (direct["paid_by"], direct["shut"]) == ("trained_judge", [told_of(walked)])
     assert [gate["passed"] for gate in direct["gates"]] == [False, True]
     assert {"judge"} == {"judge", "direct"} & set(stage_of(summary, "policy")["inputs"])
+    assert summary["preferences"]["optimised"]
 
 
 def test_labellers_are_compared_by_what_their_scores_make_of_a_policy(walked, taught):

@@ -189,7 +189,9 @@ def test_another_vote_makes_what_learns_from_it_again_and_a_moved_database_nothi
     assert made == ["data", "sft", "reward"]
     assert summary["preferences"]["sources"].keys() == {"person"}
     assert summary["data"]["labels"]["labels:talk"]["rows"] == 24
-    assert "Who disagreed" in (tmp_path / "run" / "report.html").read_text("utf-8")
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "Who disagreed" in page
+    assert "RLHF" not in page  # nothing was optimised yet
     judged.store.close()
     moved = shutil.copy(judged.place, str(tmp_path / "moved.db"))
     assert walked(moved)[0] == []

@@ -1,6 +1,13 @@
 """What a road's summary warns of by itself."""
 
-from gnomon.pipeline.summary import gaps, refusing, worsened
+import pytest
+
+from gnomon.config import Recipe
+from gnomon.pipeline.rows import write_records
+from gnomon.pipeline.stage import Artefact
+from gnomon.pipeline.summary import gaps, preferences, refusing, worsened
+from gnomon.records import Comparison, Conversation, Label
+from gnomon.store import Store
 
 
 def refusals(low: float, value: float, high: float) -> dict[str, dict[str, float]]:
@@ -56,3 +63,36 @@ def test_snapshots_are_held_against_the_one_before_and_models_against_the_tuned_
         ("over_refusal", "policy", "sft", "refusals"),
         ("snapshot/over_refusal", "policy", "constitutional", "snapshots"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("paid", "learners", "told"),
+    [
+        ([{"source": "model"}], ("reward",), ({"person": 2}, True)),
+        ([{"source": "model", "weight": 0.0}, {"source": "form"}], ("reward",), ({"person": 2}, False)),
+        ([{"source": "model", "at_least": 0.0}, {"source": "form"}], ("reward",), ({"person": 2}, True)),
+        ([{"source": "form"}], ("reward",), ({"person": 2}, False)),
+        ([{"source": "form"}], (), ({}, False)),
+        ([{"source": "constitution"}], ("direct",), ({}, False)),
+        ([{"source": "constitution"}], ("judge",), ({"person": 2, "constructed": 1}, True)),
+        ([{"source": "form"}], ("judge",), ({}, False)),
+    ],
+)
+def test_labels_count_where_a_model_learnt_from_them_and_as_optimised_on_where_it_pays(
+    paid, learners, told, tmp_path
+):
+    store, made = Store(tmp_path), {}
+    labels = [Label(1.0, "person"), Label(0.0, "person"), Label(1.0, "constructed", reason="harmful")]
+    rows = [
+        Comparison.of(str(number), Conversation.of("Hi"), "Hello.", "No.", label)
+        for number, label in enumerate(labels)
+    ]
+    with store.write("rows") as folder:
+        write_records(folder / "reward.jsonl", rows)
+    for name in ("data", *learners):
+        made[name] = Artefact("rows", name, store.path("rows"))
+    with store.write("policy", {"settings": {"policy": {"rewards": paid}}}):
+        pass
+    made["policy"] = Artefact("policy", "policy", store.path("policy"), dict(made))
+    recipe = Recipe.model_validate({"reward": {"without": ["harmful"]}})
+    assert preferences(recipe, made, store) == dict(zip(("sources", "optimised"), told, strict=True))

@@ -11,6 +11,8 @@ from gnomon.errors import DataError
 from gnomon.markup import visible
 from gnomon.reports.render import render_report
 from gnomon.reports.tables import interval, written
+from gnomon.runs import RunFolder
+from gnomon.store import content_id
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +139,9 @@ def test_the_gate_the_budget_and_the_costs_are_told(page):
 def test_rlhf_is_said_only_of_preferences_of_people(html, tmp_path):
     assert "preference optimisation on constructed comparisons" in html
     assert "RLHF" not in html
-    assert "RLHF" in rendered(tmp_path, preferences={"sources": {"person": 40, "constructed": 200}}).text
+    both = {"person": 40, "constructed": 200}
+    assert "RLHF" in rendered(tmp_path, preferences={"sources": both}).text
+    assert "RLHF" not in rendered(tmp_path, preferences={"sources": both, "optimised": False}).text
 
 
 def test_people_s_votes_are_told_with_who_disagreed_most(tmp_path):
@@ -238,3 +242,13 @@ def test_an_unreadable_run_leaves_the_old_page_and_is_named(tmp_path):
 def test_a_folder_without_a_summary_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match=r"has no summary\.json; finish the run"):
         render_report(tmp_path)
+
+
+def test_figures_are_not_shown_among_what_a_later_run_has_left_so_far(tmp_path):
+    write_sample_run(tmp_path, run={"name": "one", "settings": content_id({"seed": 0})})
+    RunFolder(tmp_path).write_config({"seed": 0})
+    render_report(tmp_path)
+    for settings in ("seed: 1", "seed: [", "since: 2025-06-01"):
+        RunFolder(tmp_path).config.write_text(settings, "utf-8")
+        with pytest.raises(DataError, match=r"config\.yaml, of a run that has not ended; finish that run"):
+            render_report(tmp_path)

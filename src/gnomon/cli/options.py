@@ -42,6 +42,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 def model_ref(text: str) -> str:
     """A model as people type it: a reference, or the folder of a saved model; ConfigError otherwise."""
     ref = f"path:{text}" if Path(text).is_dir() else text
+    if ":" not in ref:
+        raise ConfigError(
+            f"model {text!r}: there is no such folder; check the path, or write hub:ORG/NAME, "
+            "gguf:PACKAGE/FILE or tiny:SEED"
+        )
     parse_model_ref(ref)
     return ref
 

@@ -1,5 +1,6 @@
 """The whole road: from a recipe to the report."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,16 @@ from gnomon.pipeline.outcome import outcome
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import read_lines, read_records, write_lines, write_records
+from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.snapshots import SNAPSHOTS, snapshot_rows, snapshots_of
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.suites import asked, suites
 from gnomon.pipeline.summary import build_summary
-from gnomon.pipeline.walk import Road, names, opened, unmade, walk
+from gnomon.pipeline.walk import WALK, Road, names, opened, unmade, walk
 from gnomon.records import Critique
-from gnomon.reports.folder import AUDIT
+from gnomon.reports.folder import AUDIT, CRITIQUES
 from gnomon.reports.render import render_report
-from gnomon.runs import write_json
+from gnomon.runs import storing, write_json
 from gnomon.store import content_id
 
 
@@ -78,15 +80,48 @@ def conclude(road: Road, data: Data) -> dict[str, Any]:
 def publish(road: Road, summary: dict[str, Any], answers: Sequence[Any]) -> None:
     """Write what people and programs read: answers, critiques, AI labels, an audit, summary, report."""
     folder = road.run.path
+    _take_away(road)
+    _name_models(road)
     write_lines(folder / "answers.jsonl", answers)
     if "revise" in road.made:
         critiques = read_records(road.made["revise"].path / "critiques.jsonl", Critique)
         labelled = deciding(road.made)
         labels = read_lines(labelled.path / ROWS) if labelled else []
-        write_records(folder / "critiques.jsonl", critiques)
+        write_records(folder / CRITIQUES, critiques)
         write_lines(folder / ROWS, labels)
         write_json(folder / AUDIT, audited(labels, critiques, answers, road.principles))
     if "snapshots" in road.made:
         write_lines(folder / SNAPSHOTS, snapshot_rows(road.made))
     write_json(folder / "summary.json", summary)
     render_report(folder)
+
+
+def _take_away(road: Road) -> None:
+    """What an earlier run left here of stages that this one has not; it stays in their artefacts."""
+    folder, made = road.run.path, road.made
+    gone = {road.store.about(key)["stage"] for key in road.store.ids()} - made.keys()
+    left = [road.run.metrics(name) for name in WALK if name not in made]
+    left += [folder / name for name in (CRITIQUES, ROWS, AUDIT) if "revise" in gone]
+    left += [folder / SNAPSHOTS] if "snapshots" in gone else []
+    with storing(folder):
+        for file in left:
+            file.unlink(missing_ok=True)
+
+
+def _name_models(road: Road) -> None:
+    """Each model of this run by its stage, as a link that moves with the folder; a warning where there can be
+    none. Whatever else lies there is somebody's own."""
+    links, store = road.run.models, road.store.root.resolve()
+    with storing(road.run.path):
+        links.mkdir(exist_ok=True)
+        for old in links.iterdir():
+            if old.is_symlink() and old.resolve().is_relative_to(store):
+                old.unlink()
+    for name, made in road.made.items():
+        link, model = links / name, made.path / MODEL
+        if not model.is_dir():
+            continue
+        try:
+            link.symlink_to(os.path.relpath(model, links), target_is_directory=True)
+        except OSError as problem:
+            road.reporter.warning(f"{link}: {problem.strerror}; the model is {model}")

@@ -17,6 +17,7 @@ from gnomon.pipeline.suites import examined
 from gnomon.records import Comparison
 from gnomon.reports.tables import difference, difference_interval, metric, title
 from gnomon.runs import read_json
+from gnomon.settings.policy import CONSTITUTION, RewardTerm
 from gnomon.store import Store, content_id
 
 BREAD = "test-bread-001"
@@ -43,7 +44,7 @@ def build_summary(
             "settings": content_id(recipe.model_dump(mode="json")),
             "gnomon": gnomon.__version__,
         },
-        "preferences": {"sources": _sources(made)},
+        "preferences": preferences(recipe, made, store),
         "data": read_json(made["data"].path / "data.json"),
         "warnings": list(warnings),
         "costs": _costs(made, store),
@@ -121,13 +122,32 @@ def refusing(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _sources(made: Mapping[str, Artefact]) -> dict[str, int]:
-    files = [made["data"].path / "reward.jsonl"]
+def preferences(recipe: Recipe, made: Mapping[str, Artefact], store: Store) -> dict[str, Any]:
+    """How many labels of each source a model of this road learnt from, be it one of rewards, and whether any
+    model was optimised on what they prefer."""
+    paying = _paying(made, store)
+    learners = made.keys() & {"preference", "reward"} | paying
+    without = recipe.reward.without if recipe.reward and learners == {"reward"} else ()
+    labels = [row.label for row in read_records(made["data"].path / "reward.jsonl", Comparison)]
+    learnt = [label for label in labels if label and label.reason not in without] if learners else []
     labelled = deciding(made)
-    if labelled is not None:
-        files.append(labelled.path / "comparisons.jsonl")
-    rows = [row for file in files for row in read_records(file, Comparison)]
-    return dict(Counter(row.label.source for row in rows if row.label is not None))
+    if labelled is not None and learners & {"preference", "reward"}:
+        rows = read_records(labelled.path / "comparisons.jsonl", Comparison)
+        learnt += [row.label for row in rows if row.label]
+    sources = dict(Counter(label.source for label in learnt))
+    return {"sources": sources, "optimised": "preference" in made or bool(paying)}
+
+
+def _paying(made: Mapping[str, Artefact], store: Store) -> set[str]:
+    """The models of comparisons that pay this road's policy: the reward model, the judge in others' place."""
+    if "policy" not in made:
+        return set()
+    policy = made["policy"]
+    rewards = store.about(policy.id)["settings"]["policy"]["rewards"]
+    terms = [RewardTerm.model_validate(term) for term in rewards]
+    sources = {term.source for term in terms if term.weighs or term.bounded}
+    models = {"model": "reward", CONSTITUTION: "judge"}
+    return {models[source] for source in sources & models.keys()} & policy.inputs.keys()
 
 
 def _error_correlation(made: Mapping[str, Artefact]) -> float | None:

@@ -112,14 +112,17 @@ def render_report(run_folder: Path) -> Path:
 
 
 def _page(run: Run) -> str:
-    summary = run.summary
-    bread = summary.get("bread", {})
+    told = run.summary.get("models", {})
+    refs = {name: ref for name, ref in told.items() if isinstance(ref, str)}  # of suites, win rates
+    summary = run.summary | {"models": {name: own for name, own in told.items() if name not in refs}}
+    bread, whose = summary.get("bread", {}), summary.get("preferences", {})
     answered = {row["model"] for row in run.answers}
     return page(
         "report.html.j2",
         run=run,
         summary=summary,
-        models=tables.ordered({*summary.get("models", {}), *bread.get("answers", {}), *answered}),
+        refs=refs,
+        models=tables.ordered({*summary["models"], *bread.get("answers", {}), *answered}),
         bread={row["model"]: row for row in run.answers if row["prompt"] == bread.get("prompt")},
         asked=view.browse(run.answers),
         metric_names=tables.metric_names(summary),
@@ -129,7 +132,7 @@ def _page(run: Run) -> str:
         plots=_plots(run),
         transcripts=view.transcripts(run.critiques),
         snapshot_metrics=snapshots.METRICS,
-        preferences=view.preference_name(summary.get("preferences", {}).get("sources", {})),
+        preferences=view.preference_name(whose.get("sources", {})) if whose.get("optimised", True) else "",
     )
 
 
