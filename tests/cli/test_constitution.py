@@ -86,3 +86,7 @@ def test_ways_of_judging_are_measured(gnomon, tmp_path):
     summary = json.loads(gnomon("constitution", "judge", "--on", "known.jsonl", *asked, "--json").out)
     assert summary["pairs"] == 8
     assert gnomon("constitution", "judge", "--modes", "vote").code == 2
+    knows = gnomon("constitution", "judge", "--on", "known.jsonl", *asked, "--labeller", "truth:0.1")
+    assert knows.code == 2
+    assert "roles.labeller is truth:0.1, which reads no principle" in knows.err
+    assert "truth" not in gnomon("constitution", "judge", "--help").out

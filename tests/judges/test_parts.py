@@ -35,7 +35,11 @@ def passes(answer, kind, **fields):
             ["Oak, oak."],
             ["oak", "oak oak oak", "oaks oak"],
         ),
-        ("occurrences", {"value": "on foot", "max": 0}, ["by foot"], ["on foot"]),
+        ("occurrences", {"value": "on foot", "max": 0}, ["by foot"], ["on foot", "on\nfoot"]),
+        ("occurrences", {"value": "don’t", "max": 0}, ["I do."], ["I don't", "I don’t"]),
+        ("occurrences", {"value": "cafe\u0301", "min": 1}, ["A caf\u00e9", "A cafe\u0301"], ["A cafe"]),
+        ("occurrences", {"value": "!", "min": 2}, ["Go! Now!"], ["Go!"]),
+        ("in_order", {"values": ["it’s", "cafe\u0301"]}, ["It's a caf\u00e9"], ["A caf\u00e9 it's"]),
         (
             "in_order",
             {"values": ["ivy", "elm"]},

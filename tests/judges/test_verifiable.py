@@ -95,11 +95,22 @@ def test_starts_ends_case_and_regex():
     assert passes('"Which song?"', "ends_with", value="?")
     assert passes("All the way home.", "ends_with", value="home")
     assert not passes("A new chrome", "ends_with", value="rome")
+    assert not passes("Yesterday it rained", "starts_with", value="Yes ")
     assert passes("to sit on.", "case", value="lower")
     assert not passes("To sit on.", "case", value="lower")
     assert passes("NOON!", "case", value="upper")
     assert not passes("12", "case", value="upper")
     assert passes("red; green", "regex", pattern="red ?; ?green")
+
+
+@pytest.mark.parametrize("text", ["Bye :)", "**Bye :)**", "“Bye :)”"])
+def test_an_answer_may_end_with_what_else_is_dressing(text):
+    assert passes(text, "ends_with", value=":)")
+    assert not passes("Bye :", "ends_with", value=":)")
+
+
+def test_brackets_without_end_are_no_json():
+    assert not passes("[" * 100_000, "json")
 
 
 def test_a_blank_answer_passes_nothing():

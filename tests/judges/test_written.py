@@ -47,6 +47,13 @@ def longer(request):
         ("Verdict: AB", None),
         ("Verdict: neither", None),
         ("A verdict is hard to give", None),
+        ("Verdict: B is the clear winner over A.", 0.0),
+        ("Verdict: A is better than answer B, as it does not lecture.", 1.0),
+        ("Verdict: A is worse than B.", None),
+        ("Verdict: A is not better; B is.", None),
+        ("Verdict: A is good but B wins.", None),
+        ("Verdict: A wins on style, B on substance.", None),
+        ("Verdict: A is better, but hardly.", None),
     ],
 )
 def test_a_verdict_is_read_where_it_is_said_and_not_guessed_where_it_is_not(reply, worth):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gnomon.errors import ModelError
+from gnomon.errors import ConfigError, ModelError
 from gnomon.pipeline.alone import train
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.recipe import load_recipe
@@ -23,6 +23,12 @@ def test_it_needs_no_reward_model_and_stops_where_the_gate_stays_shut(tmp_path):
             "policy", load_recipe(None, [*SMALL, "constitution.gate_lower=0.9"]), tmp_path, SilentReporter()
         )
     assert not (tmp_path / "model").exists()
+
+
+def test_alone_there_is_no_judge_that_was_trained(tmp_path):
+    recipe = load_recipe(None, [*SMALL, "constitution.roles.labeller=trained_judge"])
+    with pytest.raises(ConfigError, match=r"which a road trains before.*here name a model or an endpoint"):
+        train("policy", recipe, tmp_path, SilentReporter())
 
 
 def test_told_to_warn_alone_it_trains(tmp_path):

@@ -3,12 +3,14 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
 from labellers import pairs
 from serving import body, status, vanish
 
+from gnomon.data import files
 from gnomon.errors import ConfigError, DataError, ModelError
 from gnomon.pipeline import alone
 from gnomon.pipeline.feedback import Given, gate_comparisons, given_pairs, labelled_sample
@@ -243,6 +245,27 @@ def test_pairs_come_of_comparisons_and_of_rankings_scored_or_not(tmp_path):
     write_records(tmp_path / "d.jsonl", [Prompt("p", prompt)])
     with pytest.raises(DataError, match="holds no pairs of answers: p is none"):
         given_pairs([tmp_path / "d.jsonl"])
+
+
+def test_pairs_of_the_hub_are_told_apart_by_what_they_say(monkeypatch):
+    better = {"hub:a/one": "Slowly.", "hub:b/two": "With care."}
+
+    def rows(reference):
+        yield {"id": "p", "prompt": "How?", "chosen": better[reference], "rejected": "Fast."}
+
+    monkeypatch.setattr(files, "_hub_rows", rows)
+    one = given_pairs([Path("hub:a/one")]).digest
+    assert one == given_pairs([Path("hub:a/one")]).digest
+    assert one != given_pairs([Path("hub:b/two")]).digest
+    better["hub:a/one"] = "Never."
+    assert one != given_pairs([Path("hub:a/one")]).digest
+
+
+def test_alone_the_gate_is_measured_on_all_comparisons_but_those_held_out(server, recipe, tmp_path):
+    server.odds = right
+    more = "constitution.gate_comparisons=500"
+    report = alone.compare(recipe(more), Given((), ""), tmp_path / "out", SilentReporter())
+    assert report["gate"]["accuracy"]["n"] == 200 * 0.8
 
 
 def test_labels_of_an_ai_and_ties_are_no_sample():

@@ -4,6 +4,7 @@ import pytest
 from labellers import pairs
 
 from gnomon.constitution.modes import MODES
+from gnomon.errors import ConfigError
 from gnomon.pipeline.feedback import SUBJECT
 from gnomon.pipeline.judging_modes import judge_modes, known_comparisons
 from gnomon.pipeline.reporter import SilentReporter
@@ -57,6 +58,17 @@ def test_modes_share_what_is_the_same_question(judged):
     plain = 12 * 2 * 4  # orders and principles of an ensemble
     contrast, chains = 12 * 4, 12 * 2
     assert len(asked) == 2 * plain + contrast + chains
+
+
+@pytest.mark.parametrize(
+    ("labeller", "told"),
+    [("truth:0.1", "reads no principle; name a model"), ("trained_judge", "which a road trains before")],
+)
+def test_a_labeller_that_reads_no_principles_is_refused_before_anything_is_asked(tmp_path, labeller, told):
+    recipe = load_recipe(None, ["model.ref=tiny:0", f"constitution.roles.labeller={labeller}"])
+    with pytest.raises(ConfigError, match=told):
+        judge_modes(recipe, TRIED, "builtin", 1, tmp_path / "out", SilentReporter())
+    assert not (tmp_path / "out").exists()
 
 
 def test_built_in_comparisons_are_those_a_constitution_speaks_about():

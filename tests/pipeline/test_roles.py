@@ -73,3 +73,17 @@ def test_a_server_is_asked_for_no_more_than_its_budget_earlier_attempts_included
         again.answer(talks, SAMPLING)
     assert server.answered.total() == 3
     assert len(again.answer(talks[:3], SAMPLING)) == 3
+
+
+def test_chains_of_thought_and_letters_share_a_budget(server, tmp_path):
+    server.odds = lambda request: 1.0
+    talks = [Conversation.of(text) for text in ("One", "Two", "Three")]
+    for asked in (talks[:1], talks[:2]):
+        engine = Cast(OWN, "float32", tmp_path, 3).backend(str(server.ref)).engine
+        engine.answer(asked, SAMPLING)
+    engine.choose(talks[:1], ("A", "B"))
+    again = Cast(OWN, "float32", tmp_path, 3).backend(str(server.ref)).engine
+    for ask in (lambda: again.choose(talks[1:], ("A", "B")), lambda: again.answer(talks[2:], SAMPLING)):
+        with pytest.raises(ConfigError, match=r"has given 3 answers, and \d more are beyond the budget of 3"):
+            ask()
+    assert server.answered.total() == 3

@@ -121,8 +121,8 @@ def compare(
 ) -> None:
     """Let a model label pairs of answers under a constitution, if it is measured to be fit to.
 
-    It is measured on data.comparisons and on those of the pairs whose label is known. How it labels is
-    constitution.feedback in a recipe.
+    It is measured on data.comparisons, less the fifth that a road holds out, and on those of the pairs whose
+    label is known. How it labels is constitution.feedback in a recipe.
     """
     if not pairs:
         raise ConfigError("name the pairs to label with --pairs FILE; gnomon collect makes some")
@@ -171,7 +171,12 @@ def judge(  # noqa: PLR0913  each is an option
     overrides: Overrides = None,
     modes: Annotated[str, typer.Option("--modes", help="Names with commas, recipe, or all.")] = "all",
     model: Model = None,
-    labeller: LabellerRef = None,
+    labeller: Annotated[
+        str | None,
+        typer.Option(
+            "--labeller", help="Who judges: a model or endpoint:URL#MODEL; the model itself if not given."
+        ),
+    ] = None,
     recipe: RecipeFile = None,
     limit: Limit = None,
     folder: Out = None,

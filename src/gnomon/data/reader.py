@@ -82,7 +82,7 @@ class Reader:
                 continue
             for label, path in _files(setting, name):
                 loaded = load(path, on_bad_row=self.on_bad_row)
-                self._account(label, _digest(path, loaded), loaded.dropped)
+                self._account(label, digest_of(path, loaded), loaded.dropped)
                 of_kind = (_of(kind, record, label, setting) for record in _pairwise(loaded.records))
                 records += (_with_family(record, file_stem(path)) for record in of_kind)
         return _distinct(records)
@@ -146,11 +146,11 @@ def _files(setting: str, name: str) -> Iterator[tuple[str, Path | str]]:
         yield f"{BUILTIN}/{folder}/{path.name}", path
 
 
-def _digest(path: Path | str, loaded: Loaded) -> str:
+def digest_of(path: Path | str, loaded: Loaded) -> str:
     """The sha256 of a file; of a data set of the hub, an id of its records."""
-    if isinstance(path, Path):
-        return file_digest(path)
-    return content_id([to_json(record) for record in loaded.records])
+    if str(path).startswith(HUB):
+        return content_id([to_json(record) for record in loaded.records])
+    return file_digest(Path(path))
 
 
 def _pairwise(records: Iterable[Record]) -> Iterator[Record]:

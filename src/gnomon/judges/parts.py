@@ -9,6 +9,7 @@ from typing import Any
 
 from gnomon.judges import counting
 from gnomon.judges.instructions.kinds import KINDS, problem
+from gnomon.judges.phrases import fold, phrase
 
 Check = Mapping[str, Any]
 
@@ -45,17 +46,13 @@ def ordered(text: str, check: Check) -> bool:
 
 
 def occurrences(text: str, check: Check) -> bool:
-    """How often a word or phrase stands there as a whole; letter case aside."""
-    value = re.escape(check["value"].casefold())
-    return within(len(re.findall(rf"(?<!\w){value}(?!\w)", text.casefold())), check)
+    """How often a word or phrase stands there as a whole."""
+    return within(len(phrase(check["value"]).findall(fold(text))), check)
 
 
 def in_order(text: str, check: Check) -> bool:
     """Every value is there as a whole word, the first of each before the first of the next."""
-    places = [
-        re.search(rf"(?<!\w){re.escape(value.casefold())}(?!\w)", text.casefold())
-        for value in check["values"]
-    ]
+    places = [phrase(value).search(fold(text)) for value in check["values"]]
     starts = [place.start() for place in places if place]
     return len(starts) == len(places) and starts == sorted(set(starts))
 

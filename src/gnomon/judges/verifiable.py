@@ -2,18 +2,16 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gnomon.errors import DataError
 from gnomon.judges import counting, parts
 from gnomon.judges.parts import within
+from gnomon.judges.phrases import edge, fold, phrase, plain
 
 Check = Mapping[str, Any]
 
-_PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "−": "-", "\u00a0": " "})
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.S)
 _NUMBER = re.compile(
     r"(?:(?<!\w)(?<!\d[.,])-)?(?<![A-Za-z_\d])(?<!\d[.,])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
@@ -32,7 +30,7 @@ def run_checks(answer: str, checks: Sequence[Check]) -> tuple[bool, ...]:
     `validate_checks` refuses.
     """
     validate_checks(checks)
-    text = unicodedata.normalize("NFC", answer).translate(_PLAIN).strip()
+    text = plain(answer).strip()
     return tuple(bool(text) and KINDS[check["kind"]].passes(text, check) for check in checks)
 
 
@@ -118,22 +116,22 @@ def _json(text: str, check: Check) -> bool:
     blocks = _FENCE.findall(text)
     try:
         value = json.loads(blocks[0] if len(blocks) == 1 else text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter where brackets are opened by the thousand
         return False
     return "keys" not in check or (isinstance(value, dict) and value.keys() == set(check["keys"]))
 
 
 def _starts_with(text: str, check: Check) -> bool:
-    value = re.escape(_fold(check["value"]))
-    return re.match(rf"[\"'*_`#>\s]*{value}{_edge(check['value'][-1])}", _fold(text)) is not None
+    value = fold(check["value"])
+    return re.match(rf"[\"'*_`#> ]*{re.escape(value)}{edge(value[-1])}", fold(text)) is not None
 
 
 def _ends_with(text: str, check: Check) -> bool:
-    value = _fold(check["value"])
-    trimmed = _fold(text).rstrip("\"'*_`) ")
-    if value[-1].isalnum():
-        trimmed = trimmed.rstrip(".!?… \"'*_`)")
-    return re.search(rf"{_edge(value[0], before=True)}{re.escape(value)}$", trimmed) is not None
+    """Emphasis, quotes and brackets may follow, and a full stop or the like where the value is a word."""
+    value = fold(check["value"])
+    stops = ".!?…" if value[-1].isalnum() else ""
+    ending = rf"{edge(value[0], before=True)}{re.escape(value)}[{stops}\"'*_`) ]*$"
+    return re.search(ending, fold(text)) is not None
 
 
 def _case(text: str, check: Check) -> bool:
@@ -144,38 +142,18 @@ def _regex(text: str, check: Check) -> bool:
     return re.search(check["pattern"], text) is not None
 
 
-def _fold(text: str) -> str:
-    plain = unicodedata.normalize("NFC", text).translate(_PLAIN)
-    return re.sub(r"\s+", " ", plain).strip().casefold()
-
-
 def _bare(text: str) -> str:
     """Folded, without code fences, Markdown emphasis, surrounding quotes and final punctuation."""
     inside = _FENCE.fullmatch(text.strip())
-    return _fold(inside[1] if inside else text).strip("\"'*_` ").rstrip(".,;:! ").strip("\"'*_` ")
+    return fold(inside[1] if inside else text).strip("\"'*_` ").rstrip(".,;:! ").strip("\"'*_` ")
 
 
 def _holds(text: str, value: str) -> bool:
-    return _phrase(value).search(_fold(text)) is not None
-
-
-@lru_cache(maxsize=4096)
-def _phrase(value: str) -> re.Pattern[str]:
-    """A phrase between word edges; a number is never part of a longer one (no 10 in 10,000 or 10.5)."""
-    folded = _fold(value)
-    return re.compile(f"{_edge(folded[0], before=True)}{re.escape(folded)}{_edge(folded[-1])}")
-
-
-def _edge(character: str, *, before: bool = False) -> str:
-    if character.isdigit():
-        return r"(?<!\w)(?<!\d\.)(?<!\d,)" if before else r"(?!\w)(?!\.\d)(?!,\d{3}(?!\d))"
-    if character.isalnum():
-        return r"(?<!\w)" if before else r"(?!\w)"
-    return ""
+    return phrase(value).search(fold(text)) is not None
 
 
 def _with_digits(text: str) -> str:
-    return _NUMBER_WORD.sub(lambda match: str(_NUMBER_WORDS.index(match[1])), _fold(text))
+    return _NUMBER_WORD.sub(lambda match: str(_NUMBER_WORDS.index(match[1])), fold(text))
 
 
 def _as_number(bare: str) -> float | None:

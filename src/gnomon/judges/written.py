@@ -18,7 +18,14 @@ UNPARSABLE = "unparsable"
 
 _OPEN, _CLOSE = r"[\s:=\[(\"'*_`-]*", r"[\])\"'*_`.!]*"
 _SAID = rf"(?:(?i:answer|option)\s+)?{_OPEN}(A|B|(?:[Aa]\s+)?(?i:tie))"
-_VERDICT = re.compile(rf"(?i:\bverdict\b){_OPEN}{_SAID}{_CLOSE}\s*(?:(?:is|wins)\b.*)?$", re.M)
+_BETTER = (
+    r"(?:wins|is (?:(?:the|clear|clearly|overall|much|far|slightly|marginally|significantly) )*"
+    r"(?:better|best|stronger|superior|preferable|preferred|winner))\b"
+)
+_BEATEN = r"\b(?:than|over) (?:(?i:answer|option) )?\(?[AB]\b"
+_TURN = r"\b(?:but|however|although|though|yet|[AB])\b"
+_CONFIRMED = rf"{_BETTER}(?:{_BEATEN}|(?!{_TURN}).)*"
+_VERDICT = re.compile(rf"(?i:\bverdict\b){_OPEN}{_SAID}{_CLOSE}\s*(?:{_CONFIRMED})?$", re.M)
 _BARE = re.compile(rf"\s*{_OPEN}{_SAID}{_CLOSE}\s*")
 _WORTH = {"A": 1.0, "B": 0.0}
 
@@ -72,8 +79,9 @@ def written_request(comparison: Comparison, criterion: Criterion) -> str:
 def parse_verdict(reply: str) -> float | None:
     """1 for A, 0 for B, a half for a tie; None where it is not said, or said in two ways.
 
-    A verdict is a line that ends with the word and what it is, or a reply that is nothing else but that. What
-    reasons say of letters before it is not read.
+    A verdict is a line that ends with the word and what it is, or a reply that is nothing else but that. The
+    line may confirm it, as in "A is better than B"; one that goes on in another way, with a "but" or to a
+    letter again, is no verdict. What reasons say of letters before it is not read.
     """
     said = {found[1] for found in _VERDICT.finditer(reply)}
     if not said and (bare := _BARE.fullmatch(reply)):

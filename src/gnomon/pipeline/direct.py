@@ -15,7 +15,7 @@ from gnomon.models.load import load
 from gnomon.models.reference import is_served
 from gnomon.models.reward_model import load_scorer
 from gnomon.pipeline.feedback import gate_comparisons, given_pairs, labelled_sample, may_label, passed
-from gnomon.pipeline.labellers import DIRECT, DIRECT_JUDGE
+from gnomon.pipeline.labellers import DIRECT, DIRECT_JUDGE, reads_principles
 from gnomon.pipeline.roles import asked_once, name_of, settings_of, who
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL
@@ -42,14 +42,15 @@ def direct_stage(
     """How often whoever the roles name scores the better of two answers higher, on known answers and on the
     sample of the very pairs; or how often a `judge` does that was trained, on held-out comparisons.
 
-    Measured as it is to pay: by the same method, every answer alone.
+    Measured as it is to pay: by the same method, every answer alone. ConfigError where the roles name nobody
+    who reads principles, and there is no `judge`.
     """
     known_in = "reward.jsonl" if judge is None else "test.jsonl"
     read = data.only(known_in)
     constitution = load_constitution(recipe.data.constitution)
     files, roles = given_pairs(map(Path, settings.feedback.sample)), settings.roles
     sample = labelled_sample(files.pairs)
-    told_apart = settings_of(roles.labeller) if judge is None else None
+    told_apart = settings_of(reads_principles(roles.labeller)) if judge is None else None
 
     def run(context: StageContext) -> None:
         if judge is not None:

@@ -15,6 +15,7 @@ from gnomon.constitution.gate import GateReport, Labels, measure, with_sample
 from gnomon.constitution.labeller import Labelling
 from gnomon.constitution.principles import Constitution
 from gnomon.data.formats import load as load_file
+from gnomon.data.reader import digest_of
 from gnomon.errors import DataError
 from gnomon.evaluation.agreement import clusters_of
 from gnomon.pipeline.collect import answer_pairs
@@ -26,7 +27,7 @@ from gnomon.pipeline.stages import Start
 from gnomon.records import Comparison, Message, Prompt, Ranking
 from gnomon.rollouts.engine import Sampling
 from gnomon.runs import write_json
-from gnomon.store import content_id, file_digest
+from gnomon.store import content_id
 
 SUBJECT = ("harmful", "over_refusing", "evasive", "sycophantic", "unhelpful")
 """Reasons a constitution speaks about: the gate is measured on these first."""
@@ -44,12 +45,13 @@ class Given:
 
 
 def given_pairs(files: Iterable[Path]) -> Given:
-    """The pairs of files, labelled or not; DataError where a file holds something else."""
+    """The pairs of files and of the hub, labelled or not; DataError where one holds something else."""
     pairs: list[Comparison] = []
     digests = []
     for file in files:
-        digests.append(file_digest(file) if file.is_file() else "")
-        for record in load_file(file).records:
+        loaded = load_file(file)
+        digests.append(digest_of(file, loaded))
+        for record in loaded.records:
             if isinstance(record, Comparison):
                 pairs.append(record)
             elif isinstance(record, Ranking):
@@ -73,9 +75,10 @@ def feedback_stage(
     It is measured on comparisons with known answers, and on a sample of the very pairs: those of the files
     that the settings name, and what of the given pairs is labelled already. A `judge` that was trained labels
     in the place of whom the roles name, and is measured on held-out comparisons: it learnt from the others.
+    Where pairs are given nothing else is trained, and all comparisons but those held out measure.
     """
-    known_in = "reward.jsonl" if judge is None else "test.jsonl"
-    read = data.only(known_in, *(["red_team.jsonl"] if given is None else []))
+    known_in = ["test.jsonl"] if judge else ["reward.jsonl", *(["second.jsonl"] if given else [])]
+    read = data.only(*known_in, *(["red_team.jsonl"] if given is None else []))
     files, roles = given_pairs(map(Path, settings.feedback.sample)), settings.roles
     sample = labelled_sample([*files.pairs, *(given.pairs if given else ())])
     asked = roles.labeller if judge is None else None
@@ -83,19 +86,20 @@ def feedback_stage(
     def run(context: StageContext) -> None:
         cast = Cast(start, recipe.model.dtype, context.work, roles.budget)
         labeller = labeller_of(cast, recipe, settings, constitution, judge)
-        known = gate_comparisons(read_records(read.file(known_in), Comparison), settings, recipe.seed)
+        rows = [row for name in known_in for row in read_records(read.file(name), Comparison)]
+        known = gate_comparisons(rows, settings, recipe.seed)
         context.progress(0, 2, "measuring the labeller")
         gate = passed(labeller, known, sample, settings)
         context.progress(1, 2, "measured")
         if not gate.passed or gate.sample is None:
             context.warn(gate.message)
         pairs = given.pairs if given else _own_pairs(cast, recipe, settings, read, gate)
-        labelled, rows = label(labeller, pairs, gate, settings) if may_label(gate, settings) else ([], [])
+        labelled, said = label(labeller, pairs, gate, settings) if may_label(gate, settings) else ([], [])
         context.progress(2, 2, "labelled")
         write_records(context.folder / "comparisons.jsonl", labelled)
-        write_lines(context.folder / ROWS, rows)
+        write_lines(context.folder / ROWS, said)
         write_json(
-            context.folder / "report.json", feedback_report(labeller, gate, labelled, len(rows), settings)
+            context.folder / "report.json", feedback_report(labeller, gate, labelled, len(said), settings)
         )
 
     chosen = {

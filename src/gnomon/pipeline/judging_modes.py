@@ -18,6 +18,7 @@ from gnomon.judges.judgement import Judgement, Said
 from gnomon.judges.rules import LongestWins
 from gnomon.models.reference import is_served
 from gnomon.pipeline.feedback import SUBJECT
+from gnomon.pipeline.labellers import reads_principles
 from gnomon.pipeline.lineage import software
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.roles import Cast, kept_rows, who
@@ -40,12 +41,13 @@ def judge_modes(
 
     `on` is a file of labelled comparisons or `builtin`; `summary.json` and `rows.jsonl` go to `out`, and what
     was asked is kept there: the same command goes on where it was interrupted, another mode asks what is new.
-    A mode that the labeller cannot be asked in is left out and named.
+    A mode that the labeller cannot be asked in is left out and named; ConfigError where it reads no principle
+    at all.
     """
     settings = recipe.constitution or ConstitutionSettings()
+    ref, start = reads_principles(settings.roles.labeller), Start(recipe.model.ref)
     known, dropped = known_comparisons(on, limit, recipe.seed)
     clusters = clusters_of(known)
-    ref, start = settings.roles.labeller, Start(recipe.model.ref)
     skipped = tells_likelihoods(names, settings.feedback) if is_served(ref) else ()
     out.mkdir(parents=True, exist_ok=True)
     with RunFolder(out).open():

@@ -21,6 +21,8 @@ FEEDBACK, FEEDBACK_JUDGE = "feedback", "feedback_judge"
 DIRECT, DIRECT_JUDGE = "direct", "direct_judge"
 """The stages that measure these as who scores single answers, where a policy is paid by the constitution."""
 
+UNTRAINED = f"roles.labeller is {TRAINED_JUDGE}, which a road trains before it labels (gnomon run); here name"
+
 
 def labeller_of(
     cast: Cast,
@@ -42,12 +44,18 @@ def labeller_of(
         told = Who("truth", f"with noise {noise:g}")
         return JudgeLabeller(told, Truth(noise, recipe.seed), constitution, how, recipe.seed)
     if ref == TRAINED_JUDGE:
-        raise ConfigError(
-            f"roles.labeller is {TRAINED_JUDGE}, which a road trains before it labels (gnomon run); here "
-            "name a model, an endpoint or truth:P"
-        )
+        raise ConfigError(f"{UNTRAINED} a model, an endpoint or truth:P")
     asked = kept_rows(cast.folder / "asked.jsonl")
     return Labeller(who(ref, cast.own), cast.backend(ref), constitution, how, asked, recipe.seed)
+
+
+def reads_principles(ref: str | None) -> str | None:
+    """The labeller itself, a model by reference or the one at hand; ConfigError for what is no model."""
+    if ref == TRAINED_JUDGE:
+        raise ConfigError(f"{UNTRAINED} a model or an endpoint")
+    if not is_model(ref):
+        raise ConfigError(f"roles.labeller is {ref}, which reads no principle; name a model or an endpoint")
+    return ref
 
 
 def is_model(ref: str | None) -> bool:

@@ -42,10 +42,10 @@ class EndpointEngine:
     says that the server is set so (vLLM: `--logprobs-mode processed_logprobs`), those of the distribution
     drawn from. `answer` leaves to the server's defaults what `sampling` leaves out. An answer is kept by URL,
     model and request: weights that change behind one name go unnoticed, so name each version. No
-    more than `budget` answers are ever asked for, kept ones included. With `each`, every process asks for
-    itself: it knows what all were told, keeps its own answers beside theirs (`Replies.of_each`), and has an
-    equal part of what is left of the budget. `transport` makes what requests go through, where that is not
-    the plain network.
+    more than `budget` answers are ever asked for, choices of letters and kept ones included. With `each`,
+    every process asks for itself: it knows what all were told, keeps its own answers beside theirs
+    (`Replies.of_each`), and has an equal part of what is left of the budget. `transport` makes what requests
+    go through, where that is not the plain network.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class EndpointEngine:
         keys = [content_id([self.ref.url, path, request, *also]) for request in requests]
         missing = {key: i for i, key in enumerate(keys) if key not in kept}
         self.usage.kept += len(keys) - len(missing)
-        self._afford(kept, len(missing))
+        self._afford(len(missing))
 
         async def ask(server: Server, key: str, i: int) -> None:
             reply = await server.reply(path, requests[i], f"prompt {i}")
@@ -166,14 +166,16 @@ class EndpointEngine:
                 raise problems.exceptions[0] from None
         return [kept[key] for key in keys]
 
-    def _afford(self, kept: Replies[R], more: int) -> None:
+    def _afford(self, more: int) -> None:
         """ConfigError where so many answers more are beyond the budget; none of them is asked for then."""
         if self.budget is None or not more:
             return
-        if len(kept) - kept.found + more > (self.budget - kept.found) // self.processes:
+        held = [kept for kept in (self._kept, self._letters) if kept is not None]
+        given, found = sum(map(len, held)), sum(kept.found for kept in held)
+        if given - found + more > (self.budget - found) // self.processes:
             parts = "" if self.processes == 1 else f" that {self.processes} processes share"
             raise ConfigError(
-                f"{self.ref} has given {len(kept)} answers, and {more} more are beyond the budget of "
+                f"{self.ref} has given {given} answers, and {more} more are beyond the budget of "
                 f"{self.budget}{parts}; raise constitution.roles.budget, or ask for less; what was answered "
                 "is kept"
             )
