@@ -223,6 +223,15 @@ def test_several_bodies_are_not_shared_out(tmp_path):
     assert recipe(tmp_path, text, "model.sharding=none").reward.bodies == 3
 
 
+@pytest.mark.parametrize("batching", ["prompts", "rankings"])
+def test_ai_labels_have_no_share_of_prompts_that_all_weigh_the_same(tmp_path, batching):
+    text = f"reward: {{batching: {batching}}}\nconstitution: {{feedback: {{share: 0.3}}}}"
+    assert "set batching to pairs, or share to null" in complaint(tmp_path, text)
+    assert recipe(tmp_path, text, "reward.batching=pairs").constitution.feedback.share == 0.3
+    assert recipe(tmp_path, text, "constitution.feedback.share=null").reward.batching == batching
+    assert recipe(tmp_path, text, "reward=null").reward is None
+
+
 def test_what_is_wrong_with_a_whole_recipe_is_said_at_once(tmp_path):
     said = complaint(tmp_path, "policy: {rewards: [constitution]}", "constitution=null")
     assert said.startswith(f"{tmp_path / 'recipe.yaml'}: policy.rewards: constitution is a source")

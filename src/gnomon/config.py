@@ -265,16 +265,6 @@ class ConstitutionSettings(Settings):
         None, description="measure harmlessness beside helpfulness of every model of the road"
     )
 
-    @model_validator(mode="after")
-    def _judged_by_a_stranger(self) -> Self:
-        judge = self.snapshots.judge if self.snapshots else None
-        if judge is not None and judge in (self.roles.labeller, self.roles.critic, self.roles.generator):
-            raise ValueError(
-                f"snapshots.judge is {judge!r}, which teaches here as well (roles); name another, or null "
-                "for the second reward model"
-            )
-        return self
-
 
 class EvaluationSettings(Settings):
     """Held-out prompts answered by every model."""
@@ -335,6 +325,34 @@ class Recipe(Settings):
                 f"constitution.roles.labeller is {self.constitution.roles.labeller}, which labels pairs and "
                 "scores no single answer; name a model, an endpoint or trained_judge, or take the source "
                 "constitution out of policy.rewards"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _judged_by_a_stranger(self) -> Self:
+        own = self.constitution
+        if own is None or own.snapshots is None or own.snapshots.judge is None:
+            return self
+        judge, sources = own.snapshots.judge, self.policy.sources if self.policy else ()
+        teachers = {
+            "constitution.roles": (own.roles.generator, own.roles.critic, own.roles.labeller),
+            "policy.rewards": [source.removeprefix("judge:") for source in sources],
+        }
+        for where, who in teachers.items():
+            if judge in who:
+                raise ValueError(
+                    f"constitution.snapshots.judge is {judge!r}, which teaches here as well ({where}); name "
+                    "another, or null for the second reward model"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_of_pairs(self) -> Self:
+        own = self.constitution
+        if own and own.feedback.share is not None and self.reward and self.reward.batching != "pairs":
+            raise ValueError(
+                f"constitution.feedback.share weighs pairs, and reward.batching is {self.reward.batching}, "
+                "where every prompt weighs the same; set batching to pairs, or share to null"
             )
         return self
 

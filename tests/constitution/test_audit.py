@@ -55,6 +55,20 @@ def test_a_labeller_that_always_says_a_is_told_of():
     assert "shown first in 100% of its readings" in told
 
 
+def by_place(*readings):
+    """How often what was shown first is said to be chosen, of one reading in each order."""
+    opinions = [{"principle": "kind", "first_order": one, "second_order": two} for one, two in readings]
+    row = {"role": "teacher", "labeller": "x", "constitution": "y", "preference": 0.5}
+    return audit([row | {"opinions": opinions}], ["one"])["shown_first"]
+
+
+def test_a_tie_chooses_no_place():
+    assert by_place((0.5, 0.5), (0.5 - 1e-12, None)) is None
+    assert by_place((0.9, 0.9), (0.5, 0.5))["value"] == 0.5
+    always = by_place((0.9, 0.1), (0.9, 0.5), (0.5, 0.5))
+    assert (always["value"], always["n"]) == (1.0, 3)
+
+
 def test_a_tie_in_both_orders_is_no_flip_and_in_one_it_is():
     def told(first, second):
         opinion = {"principle": "kind", "first_order": first, "second_order": second}
@@ -138,6 +152,18 @@ def test_stated_weights_are_of_principles_that_compare():
     assert stated("short", own) == 0.5
     assert stated("rest", own) is None
     assert stated("short", None) is None
+
+
+def test_weights_of_another_constitution_are_told_of_and_not_shown_unless_it_is_named():
+    rows = rows_of(right())
+    ids, later = [row["id"] for row in rows], THREE.model_copy(update={"version": 2})
+    found, named = audit(rows, ids, later), audit(rows, ids, later, named=True)
+    for report, shown, words in ((found, None, "are not shown"), (named, 0.5, "the weights shown are not")):
+        (told,) = report["warnings"]
+        assert THREE.digest in told
+        assert later.digest in told
+        assert words in told
+        assert report["principles"]["short"]["stated"] == shown
 
 
 def test_nothing_to_audit_is_an_error():

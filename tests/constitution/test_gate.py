@@ -191,6 +191,9 @@ def test_what_is_measured_beside():
     assert (by_place.says_first, by_place.flips_raw, by_place.accuracy.value) == (1.0, 1.0, 0.5)
     assert by_place.longer_wins == 1.0  # "good" is longer than "bad"
     assert measured(right_on(1.0).prefer(rows), rows).says_first == 0.5
+    ties = Judgement.of(0.5, 0.5, "kind"), Judgement.of(0.5 - 1e-12, 0.5, "kind")
+    assert measured(ties, rows[:2]).says_first == 0.5
+    assert measured([*ties, Judgement.of(0.9, 0.1, "kind")], rows[:3]).says_first == 1.0
 
 
 def test_where_nothing_is_said_half_is_right():

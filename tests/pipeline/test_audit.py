@@ -52,6 +52,10 @@ def test_stated_weights_are_of_the_constitution_named_or_of_the_run_s(labels, tm
         json.dumps({"data": {"constitution": str(tmp_path / "three.yaml")}})
     )
     assert stated() == 0.5
+    (tmp_path / "three.yaml").write_text(json.dumps(THREE.model_dump(mode="json") | {"version": "2"}))
+    assert stated() is None
+    assert "its weights are not shown" in audit_of(tmp_path)["warnings"][0]
+    assert stated(str(tmp_path / "three.yaml")) == 0.5
     (tmp_path / "config.yaml").write_text("data: 3")
     assert stated() is None
 

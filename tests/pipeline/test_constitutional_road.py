@@ -17,8 +17,10 @@ import pytest
 from heard import RECIPES, journey
 from taught import BAD, GOOD, REVISION
 
-from gnomon.pipeline.constitutional import ENOUGH
-from gnomon.pipeline.rows import read_lines
+from gnomon.pipeline.constitutional import ENOUGH, kept_revisions
+from gnomon.pipeline.rows import read_lines, write_records
+from gnomon.pipeline.stage import Artefact
+from gnomon.records import Conversation, Critique
 
 RECIPE = RECIPES / "tiny.yaml"
 STAGES = (
@@ -47,6 +49,15 @@ def made(out, stage):
     artefacts = json.loads((out / "manifest.json").read_text())["artefacts"]
     (found,) = [name for name, about in artefacts.items() if about["stage"] == stage]
     return out / "artefacts" / found
+
+
+def test_a_revision_is_the_only_lesson_of_a_dialogue(tmp_path):
+    asked = Conversation.of("How?", "Like this.", "And then?")
+    said = Critique("r/1", asked, "Like that.", "kind", "It harms.", "I won't say.", "0" * 16)
+    write_records(tmp_path / "critiques.jsonl", [said])
+    (row,) = kept_revisions(Artefact("x", "revise", tmp_path))
+    assert [turn.content for turn in row.conversation.messages if turn.carries_loss] == ["I won't say."]
+    assert [turn.content for turn in row.prompt.messages] == ["How?", "Like this.", "And then?"]
 
 
 def test_every_stage_is_made_in_order(undisturbed):

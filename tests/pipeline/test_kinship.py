@@ -106,6 +106,71 @@ def test_whose_labels_a_judge_learnt_from_is_told(tmp_path):
     assert kin("hub:org/other", {"policy": policy}) == []
 
 
+@pytest.fixture
+def sft(tmp_path):
+    return artefact(tmp_path, "s", {})
+
+
+def learnt_from(store, labels):
+    """A policy whose reward model learnt from these labels."""
+    artefact(store, "r", {"start": "s", "extra": labels})
+    return {"policy": artefact(store, "p", {"start": "s", "reward": "r"})}
+
+
+def test_a_teacher_s_labels_are_the_teacher_s(sft, tmp_path):
+    artefact(tmp_path, "f", {"start": "s"}, {"roles": [None, "hub:org/teacher"], "noise": None})
+    models = learnt_from(tmp_path, "f")
+    assert kin("hub:org/teacher", models) == ["policy was trained on its labels"]
+    assert kin("endpoint:http://localhost:1/v1#org/teacher", models) == kin("hub:org/teacher", models)
+    assert kin(sft, models) == ["policy goes on from it"]
+    assert "it was trained on labels" not in str(kin(f"path:{tmp_path / 'r' / 'model'}", models))
+
+
+def test_a_teacher_in_a_folder_is_known_by_its_weights(sft, tmp_path):
+    teacher = artefact(tmp_path / "elsewhere", "t", {})
+    roles = [None, f"path:{Start(teacher).digest}"]
+    artefact(tmp_path, "f", {"start": "s"}, {"roles": roles})
+    assert kin(teacher, learnt_from(tmp_path, "f")) == ["policy was trained on its labels"]
+
+
+def test_a_trained_judge_s_labels_are_its_own(sft, tmp_path):
+    judge = artefact(tmp_path, "j", {"start": "s"})
+    artefact(tmp_path, "f", {"start": "s", "judge": "j"}, {"roles": [None, None]})
+    models = learnt_from(tmp_path, "f")
+    assert kin(judge, models) == ["policy was trained on its labels"]
+    assert kin(sft, models) == ["policy goes on from it"]
+
+
+def test_the_truth_is_no_model(sft, tmp_path):
+    artefact(tmp_path, "f", {"start": "s"}, {"roles": [None, None], "noise": 0.0})
+    assert kin(sft, learnt_from(tmp_path, "f")) == ["policy goes on from it"]
+
+
+@pytest.mark.parametrize("by", ["itself", "teacher", "judge"])
+def test_who_scores_by_principles_is_what_was_optimised_against(sft, tmp_path, by):
+    judge = artefact(tmp_path, "j", {})
+    artefact(tmp_path, "own", {"start": "s"}, {"roles": [None]})
+    artefact(tmp_path, "taught", {"start": "s"}, {"roles": ["hub:org/teacher"]})
+    paid = {"itself": {"direct": "own"}, "teacher": {"direct": "taught"}, "judge": {"judge": "j"}}[by]
+    models = {"policy": artefact(tmp_path, "p", {"start": "s", **paid})}
+    judges = {"itself": sft, "teacher": "hub:org/teacher", "judge": judge}
+    told = {name: "policy was optimised against it" in kin(ref, models) for name, ref in judges.items()}
+    assert told == {name: name == by for name in judges}
+
+
+def test_rewards_from_elsewhere_are_what_was_optimised_against(sft, tmp_path):
+    scorer, other = (artefact(tmp_path / "elsewhere", name, {}) for name in ("rm", "lm"))
+    rewards = {
+        scorer: Start(scorer).digest,
+        f"judge:{other}": Start(other).digest,
+        "judge:endpoint:http://localhost:1/v1#org/judge": "",
+        "python:mine:reward": "0" * 16,
+    }
+    models = {"policy": artefact(tmp_path, "p", {"start": "s"}, {"rewards": rewards})}
+    for judge in (scorer, other, "hub:org/judge"):
+        assert kin(judge, models) == ["policy was optimised against it"]
+
+
 def test_a_folder_that_holds_another_model_by_now_is_no_kin(tmp_path):
     start = artefact(tmp_path / "old", "s", {})
     then = Start(start).digest

@@ -76,9 +76,19 @@ def test_a_snapshot_s_prompt_that_trains_stops_the_road_or_gives_way(tmp_path):
     assert snapshots_of(load_recipe(None, ["constitution=null"])) == ()
 
 
-def test_the_judge_of_snapshots_is_nobody_who_teaches():
-    with pytest.raises(ConfigError, match="teaches here as well"):
-        load_recipe(None, ["constitution.roles.labeller=tiny:1", "constitution.snapshots={judge: 'tiny:1'}"])
+@pytest.mark.parametrize(
+    ("judge", "teaches", "where"),
+    [
+        ("tiny:1", "constitution.roles.labeller=tiny:1", "constitution.roles"),
+        ("tiny:1", "policy.rewards=[{source: 'judge:tiny:1'}]", "policy.rewards"),
+        ("path:mine", "policy.rewards=[model, {source: 'path:mine', at_least: 0.0}]", "policy.rewards"),
+    ],
+)
+def test_the_judge_of_snapshots_is_nobody_who_teaches(judge, teaches, where):
+    with pytest.raises(ConfigError, match=rf"teaches here as well \({where}\)"):
+        load_recipe(None, [teaches, f"constitution.snapshots={{judge: '{judge}'}}"])
+    other = load_recipe(None, [teaches, "constitution.snapshots={judge: 'tiny:2'}"])
+    assert other.constitution.snapshots.judge == "tiny:2"
 
 
 @pytest.mark.parametrize("text", ["truth:", "truth:2", "truth:often"])

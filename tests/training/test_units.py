@@ -33,24 +33,24 @@ ALONE = compared("p", SUM, "4", "It is five, I think.", preference=0.8)
 ROWS = [RANKED[0], ALONE, *RANKED[1:]]
 
 
-def built(batching, **settings):
+def built(batching, rows=ROWS, **settings):
     lm = add_lora(tiny("float64"), ADAPTERS, seed=1)
     scorer = Scorer(lm, drawn_head(lm))
-    optim = OptimSettings(batch_size=8, **settings.pop("optim", {}))
+    optim = OptimSettings(**{"batch_size": 8, **settings.pop("optim", {})})
     told = RewardSettings(optim=optim, batching=batching, centring=0.0, **settings)
-    return RewardModelling(scorer, encode_comparisons(lm, ROWS, 200), told, seed=0)
+    return RewardModelling(scorer, encode_comparisons(lm, rows, 200), told, seed=0)
 
 
-def total(objective):
+def total(objective, step=0):
     """The step's loss and metrics, summed over its micro-batches."""
-    shares = [objective.loss(micro) for micro in objective.prepare(0).micros]
+    shares = [objective.loss(micro) for micro in objective.prepare(step).micros]
     sums = {name: sum(float(metrics[name]) for _, metrics in shares) for name in shares[0][1]}
     return sum(share.item() for share, _ in shares), sums
 
 
-def margins(objective):
+def margins(objective, rows=ROWS):
     """Score of the first answer minus that of the second, of each row."""
-    first, second = score_comparisons(objective.scorer, ROWS)
+    first, second = score_comparisons(objective.scorer, rows)
     return [one.value - other.value for one, other in zip(first, second, strict=True)]
 
 
@@ -59,11 +59,11 @@ def cost(margin, preference=1.0):
     return -preference * math.log(better) - (1 - preference) * math.log(1 - better)
 
 
-def test_a_pair_by_itself_is_a_unit():
+def test_a_pair_by_itself_is_a_unit_of_its_weight_over_the_mean():
     lm = tiny("float32")
     units = units_of(encode_comparisons(lm, ROWS, 200).pairs, "pairs")
     assert [unit.ids for unit in units] == [("r/0-1",), ("p",), ("r/0-2",), ("r/1-2",)]
-    assert [unit.weight for unit in units] == pytest.approx([2 / 3, 1, 2 / 3, 2 / 3])
+    assert [unit.weight for unit in units] == pytest.approx([8 / 9, 4 / 3, 8 / 9, 8 / 9])
     assert all(len(unit.answers) == 2 and not unit.orders for unit in units)
 
 
@@ -126,6 +126,18 @@ def test_flips_are_of_labels_and_leads_of_what_was_said():
     costs = [cost(margin - 1, 0.9) for margin in (one, two, three)]
     wanted = (2 / 3 * sum(costs) + cost(alone - 0.6, 0.74)) / 3
     assert total(objective)[0] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_few_heavy_pairs_have_their_share_of_an_epoch_in_whatever_steps_they_are():
+    """Two pairs weigh as much as eighteen others, in five steps of four."""
+    light = [compared(f"l{i}", SEA, "Blue, deep, wide.", "No.") for i in range(18)]
+    heavy = [compared(f"h{i}", SUM, "4", "It is five.", preference=0.0, weight=9.0) for i in range(2)]
+    objective = built("pairs", [*light, *heavy], optim={"batch_size": 4, "epochs": 1})
+    one, other = margins(objective, [light[0], heavy[0]])
+    assert abs(cost(one) - cost(other, 0.0)) > 0.01
+    steps = [total(objective, step) for step in range(objective.steps)]
+    assert sum(loss for loss, _ in steps) / 5 == pytest.approx((cost(one) + cost(other, 0.0)) / 2, rel=1e-6)
+    assert all(0 <= metrics["reward/accuracy"] <= 1 + 1e-6 for _, metrics in steps)
 
 
 def said(*pairs):

@@ -33,11 +33,12 @@ FLOOR = 1e-6
 
 
 def audit(
-    rows: Sequence[Row], clusters: Clusters, constitution: Constitution | None = None
+    rows: Sequence[Row], clusters: Clusters, constitution: Constitution | None = None, *, named: bool = False
 ) -> dict[str, Any]:
     """All of it as plain JSON values; `constitution` tells how much weight each principle was given.
 
-    DataError where there are no rows.
+    Weights of another constitution than the rows were labelled under are warned of, and shown only where it
+    was `named` for that. DataError where there are no rows.
     """
     if not rows:
         raise DataError("an audit of principles needs labelled comparisons; there are none")
@@ -46,10 +47,13 @@ def audit(
     labels = [row["preference"] for row in rows]
     known = np.array([np.nan if row.get("known") is None else row["known"] for row in rows], dtype=float)
     moved, reveals = influence(odds), _revealed(odds, known, clusters)
+    digests = sorted({row["constitution"] for row in rows})
+    other = constitution is not None and digests != [constitution.digest]
+    weights = None if other and not named else constitution
     principles: dict[str, dict[str, Any]] = {
         name: {
             "asked": int(np.isfinite(odds[:, i]).sum()),
-            "stated": stated(name, constitution),
+            "stated": stated(name, weights),
             "agrees": _share(odds[:, i], np.array(labels, dtype=float), clusters),
             "flips": _flips(rows, name, clusters),
             "known": _share(odds[:, i], known, clusters),
@@ -65,7 +69,7 @@ def audit(
         "comparisons": len(rows),
         "known": int(np.isfinite(known).sum()),
         "labellers": sorted({f"{row['role']} {row['labeller']}" for row in rows}),
-        "constitutions": sorted({row["constitution"] for row in rows}),
+        "constitutions": digests,
         "shown_first": _shown_first(rows, clusters),
         "flips": _flips(rows, None, clusters),
         "principles": principles,
@@ -73,7 +77,8 @@ def audit(
         "contradictions": [pair for pair in pairs if pair["value"] < 0 and pair["high"] < 0],
         "against": [name for name, own in principles.items() if own["known"] and own["known"]["high"] < 0.5],
     }
-    return report | {"warnings": _warnings(report)}
+    told = [_of_another(digests, constitution, named=named)] if constitution and other else []
+    return report | {"warnings": told + _warnings(report)}
 
 
 def log_odds(rows: Sequence[Row], names: Sequence[str]) -> Floats:
@@ -126,14 +131,15 @@ def _flips(rows: Sequence[Row], name: str | None, clusters: Clusters) -> dict[st
 
 
 def _shown_first(rows: Sequence[Row], clusters: Clusters) -> dict[str, Any] | None:
-    """The share of choices for the answer that was shown first: a half where place does not matter."""
+    """The share of choices for the answer that was shown first: a half where place does not matter.
+
+    A reading that is a tie chooses neither, and None is what no choices tell.
+    """
     chosen = [
-        (float(first), cluster)
+        (float((p > 0.5) == (order == "first_order")), cluster)
         for one, cluster in _opinions(rows, clusters, None)
-        for first in (
-            *([one["first_order"] > 0.5] if one["first_order"] is not None else []),
-            *([one["second_order"] < 0.5] if one["second_order"] is not None else []),
-        )
+        for order in ("first_order", "second_order")
+        if (p := one[order]) is not None and abs(p - 0.5) >= TIE
     ]
     return wilson_clustered([f for f, _ in chosen], [c for _, c in chosen]).to_json() if chosen else None
 
@@ -160,13 +166,25 @@ def _correlations(odds: Floats, names: Sequence[str], clusters: Clusters) -> lis
     return found
 
 
+def _of_another(digests: Sequence[str], constitution: Constitution, *, named: bool) -> str:
+    shown = (
+        "the weights shown are not those that principles were drawn by"
+        if named
+        else "its weights are not shown; name the file as it was then by --constitution"
+    )
+    return (
+        f"the labels were made under a constitution of digest {', '.join(digests)}, and that of "
+        f"{constitution.name} is {constitution.digest}: {shown}"
+    )
+
+
 def _warnings(report: Mapping[str, Any]) -> list[str]:
     told: list[str] = []
     first = report["shown_first"]
     if first and first["low"] > BY_PLACE:
         told.append(
-            f"the labeller chooses what it is shown first in {first['value']:.0%} of its readings: its "
-            "labels are of places, not of answers"
+            f"the labeller chooses what it is shown first in {first['value']:.0%} of its readings that are "
+            "no ties: its labels are of places, not of answers"
         )
     told += [
         f"{pair['first']} and {pair['second']} pull against each other (correlation {pair['value']:.2f}, "

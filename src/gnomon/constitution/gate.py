@@ -37,7 +37,7 @@ class Measured:
 
     `ece` and `flip_rate` are None where no interval of theirs can be told: `ece_raw` and `flips_raw` always
     are. `longer_wins` is the accuracy of always taking the longer answer, `says_first` the share of its
-    choices, with the answers as they stand, for what stands first.
+    choices, with the answers as they stand, for what stands first: a half where it makes none.
     """
 
     accuracy: Estimate
@@ -97,6 +97,7 @@ def measured(
     judged = [(one, cluster) for one, cluster in zip(said, own, strict=True) if isinstance(one, Judgement)]
     judgements = [one for one, _ in judged]
     flips = [float(one.flips) for one in judgements]
+    first = [one.first_order > 0.5 for one in judgements if abs(one.first_order - 0.5) >= TIE]
     lengths = [len(answer_text(c.first)) - len(answer_text(c.second)) for c in comparisons]
     return Measured(
         accuracy=wilson_clustered(right, clusters),
@@ -108,7 +109,7 @@ def measured(
             0.5 if more == 0 else float((more > 0) == truth)
             for more, truth in zip(lengths, truths, strict=True)
         ),
-        says_first=fmean(one.first_order > 0.5 for one in judgements) if judgements else 0.5,
+        says_first=fmean(first) if first else 0.5,
         abstained=sum(isinstance(one, Abstention) for one in said),
     )
 

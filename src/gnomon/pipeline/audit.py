@@ -24,16 +24,18 @@ CRITIQUES, ANSWERS = "critiques.jsonl", "answers.jsonl"
 def audit_of(place: Path, source: str | None = None) -> dict[str, Any]:
     """The audit of a run's folder, of one that labels or revisions were written to, or of one such file.
 
-    `source` is the constitution whose weights are shown; else it is the one the folder's settings name. The
-    audit of a folder is written to audit.json in it, and its report, where it has one, is rendered again.
-    DataError where there is nothing to audit, or a row cannot be read.
+    `source` is the constitution whose weights are shown; else it is the one the folder's settings name, as
+    long as it is still the one the labels were made under. The audit of a folder is written to audit.json in
+    it, and its report, where it has one, is rendered again. DataError where there is
+    nothing to audit, or a row cannot be read.
     """
     labels, critiques, answers = _held(place)
     if not labels and not critiques and not answers:
         raise DataError(
             f"{place} holds no labels of gnomon constitution compare, no critiques and no answers to audit"
         )
-    report = audited(labels, critiques, answers, _constitution(place, source))
+    constitution = _constitution(place, source)
+    report = audited(labels, critiques, answers, constitution, named=source is not None)
     if place.is_dir():
         write_json(place / AUDIT, report)
         if (place / "report.html").exists():
@@ -46,12 +48,15 @@ def audited(
     critiques: Sequence[Critique],
     answers: Sequence[Mapping[str, Any]],
     constitution: Constitution | None = None,
+    *,
+    named: bool = False,
 ) -> dict[str, Any]:
-    """The parts there are rows of, and what all of them warn of."""
+    """The parts there are rows of, and what all of them warn of; whose weights are shown is as in `audit`."""
     parts: dict[str, Any] = {}
     if labels:
         texts = [row["prompt"] for row in labels]
-        parts["labels"] = audit(labels, named_clusters([row["id"] for row in labels], texts), constitution)
+        clusters = named_clusters([row["id"] for row in labels], texts)
+        parts["labels"] = audit(labels, clusters, constitution, named=named)
     if critiques:
         ids, texts = [row.id for row in critiques], [opening(row.prompt) for row in critiques]
         parts["revisions"] = revision_report(critiques, named_clusters(ids, texts))

@@ -13,7 +13,7 @@ from gnomon.pipeline.roles import Cast, settings_of, who
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import UNSEEN, UNSEEN_OF_MODEL, Start, tune
-from gnomon.records import Critique, Demonstration, Message, Prompt
+from gnomon.records import Conversation, Critique, Demonstration, Message, Prompt
 from gnomon.runs import write_json
 
 ENOUGH = 8
@@ -67,13 +67,19 @@ def revise_stage(
 
 
 def kept_revisions(critiques: Artefact) -> list[Demonstration]:
-    """The revisions that passed hygiene, as demonstrations."""
+    """The revisions that passed hygiene, as demonstrations: what was said before them is no lesson."""
     rows = read_records(critiques.path / "critiques.jsonl", Critique)
     return [
-        Demonstration(row.id, row.prompt.then(Message("assistant", row.revision)), "revision")
+        Demonstration(row.id, _given(row.prompt).then(Message("assistant", row.revision)), "revision")
         for row in rows
         if row.kept
     ]
+
+
+def _given(prompt: Conversation) -> Conversation:
+    """The same with no turn that carries loss."""
+    turns = [replace(turn, trained=False) if turn.carries_loss else turn for turn in prompt.messages]
+    return replace(prompt, messages=tuple(turns))
 
 
 def constitutional_stage(
@@ -105,7 +111,7 @@ def constitutional_stage(
         "seed": recipe.seed,
         **start.settings,
     }
-    return Stage("constitutional", 3, chosen, {"data": given, "critiques": critiques, **start.inputs}, run)
+    return Stage("constitutional", 4, chosen, {"data": given, "critiques": critiques, **start.inputs}, run)
 
 
 def mixed_prompts(

@@ -30,7 +30,7 @@ class Origin:
     ancestors: Keys = NONE
     """Models it goes on from, and the base of its adapters."""
     rewards: Keys = NONE
-    """Reward models it, or one it goes on from, was optimised against."""
+    """Reward models and others whose scores it, or one it goes on from, was optimised against."""
     labellers: Keys = NONE
     """Models whose labels it learnt from, or its reward model did."""
 
@@ -98,34 +98,56 @@ def _joined(one: Origin, other: Origin) -> Origin:
 
 def _of_artefact(folder: Path) -> Origin:
     """What the manifests in a store tell of the artefact in `folder`; its id alone where it has none."""
-    found = Origin(frozenset({folder.name}))
-    inputs: Mapping[str, str] = _about(folder).get("inputs", {})
-    found = _after(found, _start(folder))
-    if "reward" in inputs:
-        reward = _of_artefact(folder.with_name(inputs["reward"]))
-        found = _joined(found, Origin(NONE, NONE, reward.own, reward.labellers))
-    if "extra" in inputs:  # labels, by the stage that asked a model for them
-        labeller = _start(folder.with_name(inputs["extra"]))
-        found = _joined(found, Origin(NONE, NONE, NONE, labeller.own))
+    inputs, settings = _about(folder)
+    found = _after(Origin(frozenset({folder.name})), _start(folder))
+    paid = [_of_artefact(folder.with_name(inputs[name])) for name in ("reward", "judge") if name in inputs]
+    if "direct" in inputs:
+        paid.append(_asked(folder.with_name(inputs["direct"])))
+    for source, digest in settings.get("rewards", {}).items():
+        kind, _, name = source.partition(":")
+        if kind in ("path", "judge"):
+            paid.append(_named(name if kind == "judge" else source, digest))
+    for payer in paid:
+        found = _joined(found, Origin(NONE, NONE, payer.own, payer.labellers))
+    if "extra" in inputs:
+        found = _joined(found, Origin(NONE, NONE, NONE, _asked(folder.with_name(inputs["extra"])).own))
     return found
 
 
-def _start(folder: Path) -> Origin:
-    """The model that the artefact in `folder` goes on from; a folder that has changed since is only an id."""
-    about = _about(folder)
-    settings: Mapping[str, Any] = about.get("settings", {})
-    if "start" in about.get("inputs", {}):
-        return _of_artefact(folder.with_name(about["inputs"]["start"]))
-    if "start" not in settings:
+def _asked(folder: Path) -> Origin:
+    """Who labelled or scored in the stage that left the artefact in `folder`: a judge that was trained, whom
+    the roles name, or the model at hand. The truth is no model."""
+    inputs, settings = _about(folder)
+    if "judge" in inputs:
+        return _of_artefact(folder.with_name(inputs["judge"]))
+    if settings.get("noise") is not None:
         return Origin(NONE)
-    digest, found = settings.get("digest"), origin(settings["start"])
+    *_, labeller = settings.get("roles") or [None]
+    if labeller is None:
+        return _start(folder)
+    kind, _, digest = labeller.partition(":")
+    return Origin(frozenset({digest})) if kind == "path" else origin(labeller)
+
+
+def _start(folder: Path) -> Origin:
+    """The model that the artefact in `folder` goes on from."""
+    inputs, settings = _about(folder)
+    if "start" in inputs:
+        return _of_artefact(folder.with_name(inputs["start"]))
+    return _named(settings["start"], settings.get("digest")) if "start" in settings else Origin(NONE)
+
+
+def _named(ref: str, digest: str | None) -> Origin:
+    """A model by its reference, as it was: a folder that has changed since is only an id."""
+    found = origin(ref)
     return found if not digest or digest in found.own else Origin(frozenset({digest}))
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def _about(folder: Path) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+    """Inputs and settings of an artefact; none where it has no manifest."""
     file = folder / MANIFEST
     about: dict[str, Any] = read_json(file) if file.is_file() else {}
-    return about
+    return about.get("inputs", {}), about.get("settings", {})
 
 
 def _artefact(model: Path) -> Path | None:

@@ -222,7 +222,7 @@ def reward_stage(
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
     weighed = {} if share is None else {"ai_share": share}
     chosen = stage_settings(recipe, start, reward=seen(settings), roles=list(roles), **weighed)
-    return Stage(name, 4, chosen, inputs, run)
+    return Stage(name, 5, chosen, inputs, run)
 
 
 def _learnt_from(given: Artefact, roles: Sequence[str], without: Sequence[str]) -> list[Comparison]:

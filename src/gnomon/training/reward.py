@@ -20,7 +20,11 @@ from gnomon.training.units import Units, unit_micros, units_of
 
 
 class RewardModelling:
-    """Mean over the step's pairs and over the members of the loss that settings choose, plus centring."""
+    """Mean over the step's pairs and over the members of the loss that settings choose, plus centring.
+
+    A pair counts by its weight over the mean weight of all pairs, not of the step's, so that over an epoch
+    each has the share of the loss that it has of the weight.
+    """
 
     def __init__(self, scorer: Scorer, data: EncodedPairs, settings: RewardSettings, seed: int) -> None:
         self.scorer, self.settings = scorer, settings
@@ -57,7 +61,7 @@ class RewardModelling:
             "reward/accuracy": (share * right).sum(),
             "reward/margin": (share * margin * (2 * batch.preference - 1)).sum(),
         }
-        return total / self.draws.shape[1], metrics
+        return batch.weight * total / self.draws.shape[1], metrics
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: order, rows and draws follow from seed and step."""

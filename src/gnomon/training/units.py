@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from statistics import fmean
 from typing import Literal, NamedTuple
 
 import torch
@@ -63,7 +64,8 @@ class Units(NamedTuple):
     """Units laid out for one forward pass of one `body`. All else is of pairs, [pairs] each.
 
     `unit` is which of all units a pair is of, `first` and `second` are places among the answers laid out,
-    `share` is what the pair weighs of the step, `alone` whether it is learnt from as a pair.
+    `share` is what the pair weighs of the step, `alone` whether it is learnt from as a pair. `weight` is what
+    the step weighs: 1 where its units weigh what all do on average.
     """
 
     rows: Branches
@@ -76,6 +78,7 @@ class Units(NamedTuple):
     share: Tensor
     alone: Tensor
     orders: "Orders | None"
+    weight: float
 
 
 class Orders(NamedTuple):
@@ -89,19 +92,21 @@ class Orders(NamedTuple):
 
 
 def units_of(pairs: Sequence[EncodedPair], batching: Batching) -> tuple[Unit, ...]:
-    """Each pair by itself; or all of a prompt together, at the weight of one.
+    """Each pair by itself, weights of 1 on average; or all of a prompt together, at the weight of one.
 
     All pairs of a prompt in one batch at 1 / (K choose 2) are eq. 1 of arXiv:2203.02155, where each answer is
     computed once. With `rankings` the pairs of one ranking stand for the order they come from, where they
     have one.
     """
     if batching == "pairs":
-        return tuple(_unit([pair]) for pair in pairs)
+        mean = fmean(pair.weight for pair in pairs)
+        return tuple(_over(_unit([pair]), mean) for pair in pairs)
     prompts: dict[tuple[int, ...], list[EncodedPair]] = {}
     for pair in pairs:
         start = pair.first.response_mask.index(True)
         prompts.setdefault(pair.first.ids[:start], []).append(pair)
-    return tuple(_as_one(_unit(own, whole=batching == "rankings")) for own in prompts.values())
+    together = [_unit(own, whole=batching == "rankings") for own in prompts.values()]
+    return tuple(_over(unit, unit.weight) for unit in together)
 
 
 def _unit(pairs: Sequence[EncodedPair], *, whole: bool = False) -> Unit:
@@ -149,13 +154,12 @@ def order_of(pairs: Sequence[Said]) -> Order | None:
     return Order(tuple(points), tuple(ranks), weight)
 
 
-def _as_one(unit: Unit) -> Unit:
-    """The same at a weight of 1."""
-    total = unit.weight
+def _over(unit: Unit, weight: float) -> Unit:
+    """The same with its weights divided by this one."""
     return replace(
         unit,
-        pairs=tuple(replace(pair, weight=pair.weight / total) for pair in unit.pairs),
-        orders=tuple(replace(order, weight=order.weight / total) for order in unit.orders),
+        pairs=tuple(replace(pair, weight=pair.weight / weight) for pair in unit.pairs),
+        orders=tuple(replace(order, weight=order.weight / weight) for order in unit.orders),
     )
 
 
@@ -167,12 +171,13 @@ def unit_micros(
     A unit of more than `micro_tokens` is alone in one.
     """
     total = sum(units[i].weight for i in chosen)
+    weight = total / len(chosen)
     laid = {i: groups_of(lm, units[i].answers, micro_tokens) for i in chosen}
     micros = [
         _micro(lm, units, {i: laid[i] for i in own}, total) for own in alike(laid, chosen, micro_tokens)
     ]
     return [
-        replace(micro, tensors=micro.tensors._replace(body=body))
+        replace(micro, tensors=micro.tensors._replace(body=body, weight=weight))
         for body in range(bodies)
         for micro in micros
     ]
@@ -201,6 +206,7 @@ def _micro(
         share=torch.tensor([pair.weight / total for _, pair in said], device=lm.device),
         alone=torch.tensor([not pair.whole for _, pair in said], device=lm.device),
         orders=_orders(lm, [(i, starts[i], order) for i in laid for order in units[i].orders], total),
+        weight=1.0,
     )
     ids = tuple(name for i in laid for name in units[i].ids)
     return Micro(ids, batch, sum(map(len, answers)))
