@@ -26,8 +26,8 @@ def audit_of(place: Path, source: str | None = None) -> dict[str, Any]:
 
     `source` is the constitution whose weights are shown; else it is the one the folder's settings name, as
     long as it is still the one the labels were made under. The audit of a folder is written to audit.json in
-    it, and its report, where it has one, is rendered again. DataError where there is
-    nothing to audit, or a row cannot be read.
+    it, and its report, where it has one, is rendered again. DataError where there is nothing to audit, or a
+    row cannot be read.
     """
     labels, critiques, answers = _held(place)
     if not labels and not critiques and not answers:
