@@ -10,7 +10,6 @@ from gnomon.config import Recipe, RewardSettings, SftSettings
 from gnomon.constitution.feedback import mixed
 from gnomon.data.sources import Data
 from gnomon.errors import DataError
-from gnomon.models.heads import check_head
 from gnomon.models.load import LanguageModel, adapter_base, load
 from gnomon.models.lora import freeze_reference, has_adapters, load_trainable
 from gnomon.models.reward_model import RewardModel, Scorer, share_frozen
@@ -246,7 +245,6 @@ def reference_of(recipe: Recipe, start: Start) -> LanguageModel:
 def trainable(recipe: Recipe, start: Start, *, measured: bool = False) -> LanguageModel:
     """The model a stage trains; where it is `measured` against what it was, its adapters are kept as well."""
     lm = load_trainable(start.ref, recipe.model, recipe.seed)
-    check_head(lm.model)
     if measured and has_adapters(lm.model):
         freeze_reference(lm.model)
     shared_out(recipe, lm.model)
