@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gnomon.config import Recipe, RewardSettings, SftSettings
 from gnomon.constitution.feedback import mixed
 from gnomon.data.sources import Data
@@ -267,7 +269,7 @@ def trained_on(
     apart: Mapping[str, AdamSettings] | None = None,
 ) -> TrainResult:
     """Train a module, by default the whole model; weights `apart`, by how their names begin, have settings of
-    their own."""
+    their own. What is drawn (dropout) follows from the stage's seed, over interruptions too."""
     trainer = Trainer(
         module or lm.model,
         objective,
@@ -278,6 +280,7 @@ def trained_on(
         evaluation=evaluation,
     )
     for prefix, settings in (apart or {}).items():
+    torch.manual_seed(context.seed)
         trainer.apart(prefix, settings)
     result = trainer.run()
     for text in trainer.warnings:
