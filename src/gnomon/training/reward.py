@@ -52,7 +52,7 @@ class RewardModelling:
             total = total + self._of_orders(said, batch, draws)
         margin = (first - second).detach().mean(dim=1)
         share = batch.share / len(models)
-        right = ((margin > 0) == (batch.preference > 0.5)).float()
+        right = (1 + margin.sign() * (2 * batch.preference - 1).sign()) / 2
         metrics = {
             "reward/accuracy": (share * right).sum(),
             "reward/margin": (share * margin * (2 * batch.preference - 1)).sum(),
