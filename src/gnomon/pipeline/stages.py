@@ -32,7 +32,7 @@ from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import EncodedPairs, encode_comparisons
-from gnomon.training.reward import RewardModelling
+from gnomon.training.reward import RewardModelling, own_clips
 from gnomon.training.sft import InstructionTuning, encode_demonstrations, held_out_loss
 
 CLUSTERS = "clusters.json"
@@ -193,19 +193,18 @@ def reward_stage(
             scorer = _unlearnt(recipe, told, start)
             encoded = encode_comparisons(scorer.lm, own, recipe.model.max_length)
             objective = RewardModelling(scorer, encoded, told, seed)
-            # Of bodies side by side each has its part of one mean, and its own clip.
-            norm = told.optim.max_grad_norm / told.bodies**0.5
-            optim = told.optim.model_copy(update={"max_grad_norm": norm})
-            return scorer, encoded, trained_on(place, scorer.lm, objective, optim, module=scorer.module).steps
+            optim, apart = own_clips(told.optim, told.bodies)
+            result = trained_on(place, scorer.lm, objective, optim, module=scorer.module, apart=apart)
+            return scorer, encoded, result.steps
 
-        apart = [context.apart(f"fold-{fold}") for fold in range(told.folds)]
+        folds = [context.apart(f"fold-{fold}") for fold in range(told.folds)]
         figures: dict[str, Any] = {"label_smoothing": told.flips, "sources": sources}
-        if apart:
+        if folds:
             figures["cross_validated"] = cross_validated(
-                rows, told.folds, seed, lambda own, fold: learn(own, apart[fold])[0]
+                rows, told.folds, seed, lambda own, fold: learn(own, folds[fold])[0]
             )
         scorer, encoded, steps = learn(rows, context)
-        context.tokens = sum(place.tokens or 0 for place in (context, *apart))
+        context.tokens = sum(place.tokens or 0 for place in (context, *folds))
         if kept:
             rid_of_length(scorer, kept)
         figures |= {"train_rows": len(encoded.pairs), "dropped": dict(encoded.dropped), "steps": steps}
@@ -214,7 +213,7 @@ def reward_stage(
     inputs = {"data": given, **start.inputs} | ({"extra": extra} if extra else {})
     weighed = {} if share is None else {"ai_share": share}
     chosen = stage_settings(recipe, start, reward=seen(settings), roles=list(roles), **weighed)
-    return Stage(name, 4, chosen, inputs, run)
+    return Stage(name, 5, chosen, inputs, run)
 
 
 def _learnt_from(given: Artefact, roles: Sequence[str], without: Sequence[str]) -> list[Comparison]:
@@ -280,8 +279,8 @@ def trained_on(
         evaluation=evaluation,
     )
     for prefix, settings in (apart or {}).items():
-    torch.manual_seed(context.seed)
         trainer.apart(prefix, settings)
+    torch.manual_seed(context.seed)
     result = trainer.run()
     for text in trainer.warnings:
         context.warn(text)
