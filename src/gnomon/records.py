@@ -179,9 +179,13 @@ class Ranking:
     origins: tuple[str | None, ...] = ()
 
     def comparisons(self) -> Iterator[Comparison]:
-        """Every pair whose scores differ, the better answer first; DataError where there are no scores."""
+        """Every pair whose scores differ, the better answer first, at its part of the ranking's weight.
+
+        DataError where there are no scores.
+        """
         if self.scores is None:
             raise DataError(f"ranking {self.id} has no scores yet; collect some before training on it")
+        weight = implied_weight(len(self.responses))
         for i, j in combinations(range(len(self.responses)), 2):
             if self.scores[i] != self.scores[j]:
                 best, worst = (i, j) if self.scores[i] > self.scores[j] else (j, i)
@@ -190,8 +194,16 @@ class Ranking:
                     self.prompt,
                     self.responses[best],
                     self.responses[worst],
-                    Label(1.0, self.source, ranking=self.id),
+                    Label(1.0, self.source, weight=weight, ranking=self.id),
                 )
+
+
+def implied_weight(count: int) -> float:
+    """What each pair of a ranking of so many answers weighs: 2 / count.
+
+    All count (count - 1) / 2 of them weigh as much as the count - 1 neighbours, from which the others follow.
+    """
+    return 2 / count
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from gnomon.data.dialects import DIALECTS
 from gnomon.data.formats import load
 from gnomon.errors import ConfigError, DataError, GnomonError
-from gnomon.records import Demonstration
+from gnomon.records import Comparison, Conversation, Demonstration, Label, Ranking, to_json
 
 ASK, ONE, TWO = "How tall is Everest?", "8,849 metres.", "Very."
 
@@ -23,7 +24,9 @@ def transcript(*turns):
     return "".join(f"\n\n{('Human', 'Assistant')[i % 2]}: {turn}" for i, turn in enumerate(turns))
 
 
+LABEL = {"preference": 1.0, "source": "person"}
 GOOD = {
+    "gnomon": to_json(Comparison.of("a", Conversation.of(ASK), ONE, TWO, Label(**LABEL))),
     "hh": {"chosen": transcript(ASK, ONE), "rejected": transcript(ASK, TWO)},
     "hhh": {"text_correct": transcript(ASK, ONE), "text_incorrect": transcript(ASK, TWO)},
     "preferences": {"prompt": ASK, "chosen": ONE, "rejected": TWO},
@@ -57,6 +60,10 @@ def answered(**changes):
     return {"messages": [*talk(ASK), {"role": "assistant", "content": ONE} | changes]}
 
 
+def labelled(**changes):
+    return {"label": LABEL | changes}
+
+
 IMAGE = {"messages": talk([{"type": "image_url"}], ONE)}
 HALF = "\ud83d"
 HALF_CALL = json.dumps({"name": "show", "arguments": {"what": HALF}})
@@ -66,6 +73,15 @@ NOT_LAST = "last turn is not the assistant's"
 @pytest.mark.parametrize(
     ("dialect", "change", "reason", "detail"),
     [
+        ("gnomon", labelled(preference=20), "preference is no probability", "'preference' is 20"),
+        ("gnomon", labelled(preference=-0.1), "preference is no probability", "'preference' is -0.1"),
+        ("gnomon", labelled(preference=math.nan), "preference is no probability", "'preference' is nan"),
+        ("gnomon", labelled(weight=0), "weight is not above 0", "'weight' is 0"),
+        ("gnomon", labelled(weight=-1), "weight is not above 0", "'weight' is -1"),
+        ("gnomon", labelled(weight=math.inf), "weight is not above 0", "'weight' is inf"),
+        ("gnomon", labelled(weight=math.nan), "weight is not above 0", "'weight' is nan"),
+        ("gnomon", labelled(strength=4), "unknown strength", "'strength' is 4"),
+        ("gnomon", labelled(strength=-0.5), "unknown strength", "'strength' is -0.5"),
         ("hh", {"rejected": transcript(ASK, " ")}, "empty response", "'rejected' is empty"),
         ("hh", {"rejected": transcript("Other?", TWO)}, "prompts differ", "differ between"),
         ("hh", {"rejected": transcript(ASK, ONE)}, "answers are equal", "'rejected' are equal"),
@@ -114,6 +130,12 @@ def test_unusable_rows_are_counted_by_reason_or_stop_the_loading(rows_of, dialec
     message = rf"row 3 of prefs\.jsonl: .*{detail}.*; drop it or pass --on-bad-row=skip"
     with pytest.raises(DataError, match=message):
         rows_of(good, good, bad, good)
+
+
+def test_scores_that_are_no_numbers_order_nothing(rows_of):
+    good = to_json(Ranking("a", Conversation.of(ASK), (ONE, TWO), (1.0, 2.0)))
+    with pytest.raises(DataError, match=r"row 2 of prefs\.jsonl: 'scores' are \[1\.0, nan\]"):
+        rows_of(good, good | {"scores": [1.0, math.nan]})
 
 
 def test_lines_that_are_not_json_are_counted_with_the_other_bad_rows(tmp_path):

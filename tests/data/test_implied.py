@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.data.implied import implied, weight
+from gnomon.data.implied import implied
+from gnomon.records import implied_weight
 
 RANKS = st.lists(st.integers(1, 5), min_size=2, max_size=9)
 
@@ -15,7 +16,7 @@ def test_pairs_of_three_by_hand():
 @given(RANKS)
 def test_all_pairs_weigh_as_much_as_the_neighbours_they_follow_from(ranks):
     count = len(ranks)
-    assert len(list(implied(ranks))) * weight(count) == pytest.approx(count - 1)
+    assert len(list(implied(ranks))) * implied_weight(count) == pytest.approx(count - 1)
 
 
 @given(RANKS)

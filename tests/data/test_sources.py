@@ -142,6 +142,7 @@ def test_rankings_are_read_as_comparisons_and_unjudged_pairs_are_refused(written
     ]
     (ranking,) = {row.label.ranking for row in data.reward}
     assert ranking
+    assert [row.label.weight for row in data.reward] == [2 / 3] * 3
     pair = Comparison.of("p", Conversation.of("Up?"), "Yes.", "No.", None)
     with pytest.raises(DataError, match=r"comparison p of .* has no label yet"):
         read(comparisons=[written("unjudged.jsonl", to_json(pair))])

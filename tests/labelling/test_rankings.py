@@ -182,6 +182,7 @@ def test_rankings_are_read_back_whole(store, ranked, tmp_path):
     assert isinstance(record, Ranking)
     best = record.scores.index(max(record.scores))
     assert (record.responses[best], record.scores[1] == record.scores[3]) == ("one, 2", True)
+    assert [pair.label.weight for pair in record.comparisons()] == [0.5] * 5  # as in the other forms
 
 
 def test_rows_of_trl_have_no_ties_and_name_their_ranking(store, ranked):

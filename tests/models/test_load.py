@@ -2,7 +2,8 @@ import json
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from peft import LoraConfig, get_peft_model
+from transformers import AutoTokenizer, FalconH1Config, FalconH1ForCausalLM
 
 from gnomon.config import LoraSettings
 from gnomon.errors import ConfigError, ModelError
@@ -10,6 +11,7 @@ from gnomon.models.load import LanguageModel, adapter_base, load, with_adapter
 from gnomon.models.lora import add_lora, has_adapters
 from gnomon.models.save import save_model
 from gnomon.models.templates import Template
+from gnomon.models.tiny import tiny_tokenizer
 from gnomon.records import Conversation
 
 TALK = Conversation.of("Hi!", "Hello.", "And 1+1?", "2", system="Be brief.")
@@ -34,6 +36,27 @@ def adapted(base, tmp_path):
                 parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(1))
     save_model(lm, tmp_path / "adapters", "card")
     return tmp_path / "adapters", lm
+
+
+def falcon(folder, multiplier):
+    """A random model whose logits are multiplied by what `output_head` does not read."""
+    tokenizer = tiny_tokenizer()
+    config = FalconH1Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        mamba_d_ssm=32,
+        mamba_n_heads=4,
+        mamba_d_head=8,
+        mamba_d_state=8,
+        lm_head_multiplier=multiplier,
+    )
+    FalconH1ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return f"path:{folder}"
 
 
 def counted(read, reads):
@@ -71,6 +94,25 @@ def test_full_weights_come_back(base, tmp_path):
     assert not again.model.training
     assert again.encode(TALK) == base.encode(TALK)
     assert again.stop_ids == base.stop_ids
+
+
+@pytest.mark.mistake("logits-not-a-product")
+def test_a_model_whose_logits_are_made_in_an_unknown_way_is_not_loaded(tmp_path):
+    """Not to sample from either: log-probs would be those of another temperature."""
+    plain, louder = (falcon(tmp_path / str(factor), factor) for factor in (1.0, 2.0))
+    assert load(plain, dtype="float32").stop_ids
+    with pytest.raises(ModelError, match="FalconH1ForCausalLM does something to its logits"):
+        load(louder, dtype="float32")
+
+
+@pytest.mark.mistake("logits-not-a-product")
+def test_adapters_that_alter_the_head_are_not_loaded(base, tmp_path):
+    config = LoraConfig(r=2, target_modules=["lm_head"], task_type="CAUSAL_LM", init_lora_weights=False)
+    adapted = get_peft_model(base.model, config)
+    adapted.peft_config["default"].base_model_name_or_path = "tiny:0"
+    adapted.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="does something to its logits"):
+        load(f"path:{tmp_path}", dtype="float32")
 
 
 @pytest.mark.mistake("adapters-merged-to-sample")

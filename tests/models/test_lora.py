@@ -4,6 +4,7 @@ from architectures import NAMES, random_model
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings, ModelSettings
+from gnomon.errors import ConfigError
 from gnomon.models.fuse import fused
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import sequence_logps
@@ -201,6 +202,9 @@ def test_what_is_loaded_to_train(tmp_path):
     again = load_trainable(f"path:{tmp_path}", settings, seed=4)
     assert_close(dict(weights(again, TRAINED)), dict(weights(fresh, TRAINED)))
     assert all(p.requires_grad for p in weights(again, TRAINED).values())
+    for other in (LoraSettings(rank=4), LoraSettings(rank=2, dropout=0.5)):
+        with pytest.raises(ConfigError, match=r"of rank 2, alpha .* and dropout 0, and these go on"):
+            load_trainable(f"path:{tmp_path}", settings.model_copy(update={"lora": other}), seed=4)
     full = load_trainable("tiny:0", ModelSettings(ref="tiny:0", dtype="bfloat16", lora=None), seed=0)
     assert not has_adapters(full.model)
     assert {(p.dtype, p.requires_grad) for p in full.model.parameters()} == {(torch.bfloat16, True)}

@@ -89,6 +89,26 @@ def test_an_id_changes_with_everything_the_artefact_depends_on(tmp_path):
     assert place.stage("sft", {"a": 1, "b": (2,)}).id == place.stage("sft", {"b": [2], "a": 1}).id
 
 
+def test_what_is_drawn_is_of_the_seed_and_the_stage_and_of_no_other_setting(tmp_path):
+    place = Place(tmp_path)
+    same = {place.stage("sft", {"seed": 0, "lr": lr}).seed for lr in (1, 2)}
+    assert len(same) == 1
+    others = {place.stage("sft", {"seed": 1}).seed, place.stage("reward", {"seed": 0}).seed}
+    assert len(same | others) == 3
+
+
+def test_parts_of_a_stage_draw_each_for_itself(tmp_path):
+    seen = []
+
+    def run(context: StageContext) -> None:
+        seen.extend(part.seed for part in (context, context.apart("fold-0"), context.apart("fold-1")))
+
+    stage = Stage("reward", 1, {"seed": 0}, {}, run)
+    Place(tmp_path)(stage)
+    assert seen[0] == stage.seed
+    assert len(set(seen)) == 3
+
+
 def with_files(place: Place, **texts: str) -> Artefact:
     """An artefact with a file of each name."""
 

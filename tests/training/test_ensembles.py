@@ -11,7 +11,7 @@ from gnomon.runs import MetricsLog
 from gnomon.settings.base import OptimSettings
 from gnomon.training.loop import Trainer
 from gnomon.training.pairs import encode_comparisons
-from gnomon.training.reward import RewardModelling, member_weights, score_comparisons
+from gnomon.training.reward import RewardModelling, member_weights, own_clips, score_comparisons
 
 OPTIM = OptimSettings(lr=1e-2, batch_size=8, epochs=6, checkpoint_every=1000)
 LONG = OPTIM.model_copy(update={"epochs": 25.0})
@@ -104,6 +104,34 @@ def test_a_body_of_its_own_learns_what_it_would_alone():
     assert trained.keys() == wanted.keys()
     assert all(torch.allclose(trained[name], wanted[name], rtol=1e-9, atol=1e-15) for name in wanted)
     assert any("lora_B" in name and grad.abs().max() > 0 for name, grad in wanted.items())
+
+
+def moments(scorer, objective, optim, work, apart=()):
+    """Of each weight, after one step."""
+    log = MetricsLog(work / "metrics.jsonl")
+    trainer = Trainer(scorer.module, objective, optim, work=work, metrics=log)
+    for prefix in apart:
+        trainer.apart(prefix, apart[prefix])
+    objective.steps = 1
+    trainer.run()
+    return {name: trainer.optimizer.state[p]["exp_avg"] for name, p in trainer.trained.items()}
+
+
+def test_a_body_is_clipped_as_it_would_be_alone(tmp_path):
+    """Whatever the other's gradient is: here it is far larger."""
+    told = OPTIM.model_copy(update={"max_grad_norm": 0.05})
+    scorer, alone = apart(2), apart(2).others[0]
+    drawn(scorer.model, seed=0).score.weight.data *= 30
+    drawn(scorer.others[0], seed=1), drawn(alone, seed=1)
+    optim, others = own_clips(told, 2)
+    both = objective_of(scorer, optim)
+    single = objective_of(Scorer(scorer.lm, alone), told)
+    single.draws = both.draws[:, 1:]
+    found = moments(scorer, both, optim, tmp_path / "both", others)
+    wanted = moments(Scorer(scorer.lm, alone), single, told, tmp_path / "alone")
+    assert sum(moment.square().sum() for moment in wanted.values()) > 0
+    for name, moment in wanted.items():  # clipping adds 1e-6 to each norm
+        assert torch.allclose(2 * found[f"1.{name}"], moment, rtol=1e-4, atol=1e-12), name
 
 
 def test_bodies_that_were_cut_go_on_as_one_run(tmp_path):

@@ -65,6 +65,17 @@ def test_swapped_pairs_are_the_same_loss():
     assert others == pytest.approx(metrics, rel=1e-5)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_equal_scores_are_half_right_whichever_answer_stands_first(turned):
+    """Heads begin at zero, so that at the first step all scores are equal."""
+    built = build("reward", dtype="float64")
+    scorer = built.objective.scorer
+    torch.nn.init.zeros_(scorer.model.score.weight)
+    rows = [row.swap() if turned else row for row in COMPARISONS]
+    built.objective.units = units_of(encode_comparisons(scorer.lm, rows, 200).pairs, "pairs")
+    assert total(built)[1]["reward/accuracy"] == pytest.approx(0.5)
+
+
 def test_it_learns_which_answers_are_better(tmp_path):
     built = build("reward", optim={"epochs": 25, "checkpoint_every": 1000})
     trainer = built.trainer(tmp_path)

@@ -1,10 +1,11 @@
 """What makes a record usable, whatever shape it was read from."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from gnomon.data.files import BadRow
-from gnomon.records import Comparison, Demonstration, Message, Prompt, R, Ranking, Rating
+from gnomon.records import Comparison, Demonstration, Label, Message, Prompt, R, Ranking, Rating
 
 
 def usable(record: R, *fields: str) -> R:
@@ -40,6 +41,19 @@ def _check_comparison(record: Comparison, one: str, other: str) -> None:
     _check_waiting(record.prompt.messages)
     if _trimmed(record.first) == _trimmed(record.second):
         raise BadRow("answers are equal", f"{one!r} and {other!r} are equal")
+    if record.label is not None:
+        _check_label(record.label)
+
+
+def _check_label(label: Label) -> None:
+    if not 0 <= label.preference <= 1:
+        raise BadRow(
+            "preference is no probability", f"'preference' is {label.preference}; it goes from 0 to 1"
+        )
+    if not 0 < label.weight < math.inf:
+        raise BadRow("weight is not above 0", f"'weight' is {label.weight}; it must be a number above 0")
+    if label.strength is not None and not 0 <= label.strength <= 1:
+        raise BadRow("unknown strength", f"'strength' is {label.strength}; it goes from 0 to 1")
 
 
 def _check_ranking(record: Ranking) -> None:
@@ -49,6 +63,8 @@ def _check_ranking(record: Ranking) -> None:
     if record.scores is not None and len(record.responses) != len(record.scores):
         numbers = f"{len(record.responses)} answers with {len(record.scores)} scores"
         raise BadRow("answers and scores differ in number", f"it has {numbers}")
+    if record.scores is not None and not all(map(math.isfinite, record.scores)):
+        raise BadRow("not a number", f"'scores' are {list(record.scores)}, not all of them numbers")
     if record.origins and len(record.responses) != len(record.origins):
         numbers = f"{len(record.responses)} answers with {len(record.origins)} origins"
         raise BadRow("answers and origins differ in number", f"it has {numbers}")

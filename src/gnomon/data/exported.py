@@ -8,9 +8,9 @@ from typing import Any
 from gnomon.data.checks import usable
 from gnomon.data.fields import Row, annotator_of, is_list_of, number_of, stated_source, truth_of
 from gnomon.data.files import BadRow
-from gnomon.data.implied import implied, weight
+from gnomon.data.implied import implied
 from gnomon.errors import DataError
-from gnomon.records import Comparison, Label, Record, from_json
+from gnomon.records import Comparison, Label, Record, from_json, implied_weight
 
 KEYS = {"item", "annotator", "outcome", "preferred", "purpose"}
 WORTH = {0: 1.0, 1: 0.0}
@@ -66,7 +66,7 @@ def _ranked(row: Row) -> Sequence[Record]:
         0.5,
         stated_source(row) or "person",
         str(row.get("rationale") or ""),
-        weight(len(ranks)),
+        implied_weight(len(ranks)),
         annotator_of(row),
         ranking=name,
     )

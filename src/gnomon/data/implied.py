@@ -18,11 +18,3 @@ def implied(ranks: Sequence[int]) -> Iterator[Implied]:
     for first, second in combinations(range(len(ranks)), 2):
         one, other = ranks[first], ranks[second]
         yield Implied(first, second, 0.5 if one == other else float(one < other))
-
-
-def weight(count: int) -> float:
-    """What each pair of a ranking of so many answers weighs: 2 / count.
-
-    All count (count - 1) / 2 of them weigh as much as the count - 1 neighbours, from which the others follow.
-    """
-    return 2 / count

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gnomon.data.implied import implied, weight
+from gnomon.data.implied import implied
 from gnomon.labelling.settings import STRENGTHS, LabelSource
 from gnomon.labelling.store import cases, projects, votes
 from gnomon.labelling.store.database import Store, Transaction
-from gnomon.records import Comparison, Label, from_json, to_json
+from gnomon.records import Comparison, Label, from_json, implied_weight, to_json
 
 Form = Literal["jsonl", "csv", "parquet", "comparisons", "rankings", "trl"]
 Row = dict[str, Any]
@@ -119,7 +119,7 @@ def comparisons(row: Mapping[str, Any]) -> list[Comparison]:
         return []
     name, label = _name(row), Label(0.5, row["source"], row["rationale"] or "", annotator=row["annotator"])
     if row["outcome"] == "ranked":
-        label = replace(label, weight=weight(len(row["ranks"])), ranking=name)
+        label = replace(label, weight=implied_weight(len(row["ranks"])), ranking=name)
         return [
             _compared(row, f"{name}/{first}-{second}", (first, second), replace(label, preference=preference))
             for first, second, preference in implied(row["ranks"])

@@ -59,6 +59,6 @@ def check_head(model: Any) -> None:
     theirs = theirs.to(ours.dtype)
     if not torch.allclose(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max())):
         raise ModelError(
-            f"{type(model).__name__} does something to its logits that Gnomon does not know "
-            f"(off by up to {float((ours - theirs).abs().max()):.3g}); it cannot be trained exactly"
+            f"{type(model).__name__} does something to its logits that Gnomon does not know (off by up to "
+            f"{float((ours - theirs).abs().max()):.3g}); it cannot be trained or sampled from exactly"
         )

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from gnomon.errors import ConfigError, ModelError
 from gnomon.models import gguf, tiny
 from gnomon.models.fuse import fused
+from gnomon.models.heads import check_head
 from gnomon.models.reference import ModelRef, parse_model_ref
 from gnomon.models.settle import settled
 from gnomon.models.templates import Template
@@ -59,7 +60,10 @@ class LanguageModel:
 
 
 def load(ref: str, *, dtype: str = "bfloat16", device: str | None = None) -> LanguageModel:
-    """Load `hub:ORG/NAME`, `path:DIR` (full weights or adapters), `gguf:PACKAGE/FILE` or `tiny:SEED`."""
+    """Load `hub:ORG/NAME`, `path:DIR` (full weights or adapters), `gguf:PACKAGE/FILE` or `tiny:SEED`.
+
+    ModelError where its logits are not what `output_head` gives.
+    """
     parsed = parse_model_ref(ref)
     if parsed.kind == "path" and Path(parsed.name).is_symlink():
         # Adapters name their base by this, and a link may lead elsewhere later.
@@ -115,6 +119,7 @@ def with_adapter(base: LanguageModel, folder: Path, *, trainable: bool = False) 
         model = PeftModel.from_pretrained(base.model, folder, is_trainable=trainable)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise ModelError(f"adapters in {folder} cannot be read: {problem}") from problem
+    check_head(model)
     template = folder / "chat_template.jinja"
     if template.exists():
         base.tokenizer.chat_template = template.read_text(encoding="utf-8")
@@ -136,7 +141,8 @@ def _load_full(source: Path | str, ref: str, dtype: torch.dtype, device: str) ->
         raise ModelError(f"model {ref} cannot be loaded: {_first_line(problem)}; check the name") from problem
     stops = model.generation_config.eos_token_id
     extra = stops if isinstance(stops, list) else [stops] if stops is not None else []
-    return LanguageModel(settled(model.to(device)).eval(), tokenizer, Template(tokenizer, extra), ref)
+    check_head(model := settled(model.to(device)).eval())
+    return LanguageModel(model, tokenizer, Template(tokenizer, extra), ref)
 
 
 @lru_cache(maxsize=4)

@@ -58,11 +58,12 @@ def _expect_adapters(folder: Path, settings: ModelSettings) -> None:
     """ConfigError where the settings speak of other adapters than those that will be trained on."""
     saved = PeftConfig.from_pretrained(str(folder))
     wanted = settings.lora
-    if wanted is None or (saved.r, saved.lora_alpha) != (wanted.rank, wanted.alpha):
-        rank, alpha = saved.r, saved.lora_alpha
+    rank, alpha, dropout = saved.r, saved.lora_alpha, saved.lora_dropout
+    if wanted is None or (rank, alpha, dropout) != (wanted.rank, wanted.alpha, wanted.dropout):
         raise ConfigError(
-            f"the model in {folder} has adapters of rank {rank} and alpha {alpha:g}, and these go on; "
-            f"set model.lora.rank={rank} model.lora.alpha={alpha:g}, or export the model first"
+            f"the model in {folder} has adapters of rank {rank}, alpha {alpha:g} and dropout {dropout:g}, "
+            f"and these go on; set model.lora.rank={rank} model.lora.alpha={alpha:g} "
+            f"model.lora.dropout={dropout:g}, or export the model first"
         )
 
 

@@ -12,11 +12,10 @@ from gnomon.config import LabelSettings
 from gnomon.data.checks import usable
 from gnomon.data.files import BadRow
 from gnomon.data.formats import OnBad
-from gnomon.data.implied import weight
 from gnomon.data.reader import Labelled
 from gnomon.errors import DataError
 from gnomon.pipeline.votes import SAYING, Judged, Laid, Lapses, lay_out
-from gnomon.records import Comparison, Label, Source, to_json
+from gnomon.records import Comparison, Label, Source, implied_weight, to_json
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.labels import AGGREGATES, Labels
 from gnomon.stats.lapses import lapse_rate
@@ -95,7 +94,7 @@ def _implied(pair: Judged) -> Comparison:
     its pairs is not said independently.
     """
     said = [0.5 if vote.preferred is None else 1.0 - vote.preferred for vote in pair.saying]
-    row = _labelled(pair, sum(said) / len(said), weight(pair.ranked))
+    row = _labelled(pair, sum(said) / len(said), implied_weight(pair.ranked))
     assert row.label is not None
     return replace(row, label=replace(row.label, ranking=row.id.rpartition("/")[0]))
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 
 from gnomon.config import Recipe
-from gnomon.models.heads import check_head
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.lora import has_adapters, load_trainable
 from gnomon.models.reward_model import load_scorer, save_scorer
@@ -96,7 +95,6 @@ def start_stage(settings: LaboratorySettings, prompts: Sequence[Conversation]) -
 
     def run(context: StageContext) -> None:
         lm = load_trainable(model.ref, model, recipe.seed)
-        check_head(lm.model)
         rows = words(words_of, prompts, recipe.seed)
         data = encode_demonstrations(lm, rows, model.max_length)
         objective = InstructionTuning(lm, data, words_of.optim, recipe.seed)

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,7 @@ class StageContext:
     `folder` becomes the artefact; `work` keeps checkpoints until then, over a kill too; `metrics` is the
     run's log of this stage, to be truncated after the step a checkpoint resumes from (without anything in
     `work` it begins empty). A stage that counts tokens sets `tokens` to all of them, earlier attempts' too.
+    Where it trains, torch draws by `seed`: of dropout the same for the same stage, whatever ran before it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class StageContext:
     inputs: Mapping[str, Artefact]
     metrics: MetricsLog
     reporter: Reporter
+    seed: int = 0
     tokens: int | None = None
     warnings: list[str] = field(default_factory=list)
     _pace: Pace = field(default_factory=Pace)
@@ -79,7 +82,8 @@ class StageContext:
         """A place of its own for a part of the work, whose checkpoints and log are not the stage's."""
         work = self.work / name
         work.mkdir(exist_ok=True)
-        return replace(self, work=work, metrics=MetricsLog(work / METRICS), _pace=Pace())
+        seed = _seed(self.seed, name)
+        return replace(self, work=work, metrics=MetricsLog(work / METRICS), seed=seed, _pace=Pace())
 
     def warn(self, text: str) -> None:
         """Tell a person something, now and whenever this artefact is used again."""
@@ -108,6 +112,15 @@ class Stage:
     def id(self) -> str:
         """The artefact's id."""
         return content_id(self.recipe)
+
+    @property
+    def seed(self) -> int:
+        """What torch draws by where the stage trains: of the seed among its settings, and of its name."""
+        return _seed(self.settings.get("seed"), self.name)
+
+
+def _seed(seed: int | None, name: str) -> int:
+    return zlib.crc32(f"{seed}/{name}".encode())
 
 
 def promised(stage: Stage, store: Store) -> Artefact:
@@ -151,7 +164,7 @@ def _compute(stage: Stage, store: Store, run: RunFolder, reporter: Reporter) -> 
         with closing(run.log(stage.name, partial / METRICS)) as log:
             if not resumed:
                 log.truncate_after(-1)
-            context = StageContext(stage.name, folder, work, stage.inputs, log, reporter)
+            context = StageContext(stage.name, folder, work, stage.inputs, log, reporter, stage.seed)
             free_memory()
             forget_peak()
             started = datetime.now(UTC)
@@ -175,7 +188,7 @@ def _assist(stage: Stage) -> None:
     with TemporaryDirectory() as scratch:
         place = Path(scratch)
         log = MetricsLog(place / METRICS)
-        context = StageContext(stage.name, place, place, stage.inputs, log, SilentReporter())
+        context = StageContext(stage.name, place, place, stage.inputs, log, SilentReporter(), stage.seed)
         free_memory()
         stage.run(context)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gnomon.config import Recipe, RewardSettings, SftSettings
 from gnomon.constitution.feedback import mixed
 from gnomon.data.sources import Data
 from gnomon.errors import DataError
-from gnomon.models.heads import check_head
 from gnomon.models.load import LanguageModel, adapter_base, load
 from gnomon.models.lora import freeze_reference, has_adapters, load_trainable
 from gnomon.models.reward_model import RewardModel, Scorer, share_frozen
@@ -29,7 +30,7 @@ from gnomon.store import content_id, file_digest
 from gnomon.training.loop import Evaluation, Trainer, TrainResult
 from gnomon.training.objective import Objective
 from gnomon.training.pairs import EncodedPairs, encode_comparisons
-from gnomon.training.reward import RewardModelling
+from gnomon.training.reward import RewardModelling, own_clips
 from gnomon.training.sft import (
     InstructionTuning,
     encode_demonstrations,
@@ -110,7 +111,7 @@ def data_stage(recipe: Recipe, data: Data) -> Stage:
         "seed": recipe.seed,
         "digests": data.digests,
     }
-    return Stage("data", 3, settings, {}, run)
+    return Stage("data", 4, settings, {}, run)
 
 
 def sft_stage(recipe: Recipe, data: Artefact, start: Start) -> Stage:
@@ -201,19 +202,18 @@ def reward_stage(
             scorer = _unlearnt(recipe, told, start)
             encoded = encode_comparisons(scorer.lm, own, recipe.model.max_length)
             objective = RewardModelling(scorer, encoded, told, seed)
-            # Of bodies side by side each has its part of one mean, and its own clip.
-            norm = told.optim.max_grad_norm / told.bodies**0.5
-            optim = told.optim.model_copy(update={"max_grad_norm": norm})
-            return scorer, encoded, trained_on(place, scorer.lm, objective, optim, module=scorer.module).steps
+            optim, apart = own_clips(told.optim, told.bodies)
+            result = trained_on(place, scorer.lm, objective, optim, module=scorer.module, apart=apart)
+            return scorer, encoded, result.steps
 
-        apart = [context.apart(f"fold-{fold}") for fold in range(told.folds)]
+        folds = [context.apart(f"fold-{fold}") for fold in range(told.folds)]
         figures: dict[str, Any] = {"label_smoothing": told.flips, "sources": sources}
-        if apart:
+        if folds:
             figures["cross_validated"] = cross_validated(
-                rows, told.folds, seed, lambda own, fold: learn(own, apart[fold])[0]
+                rows, told.folds, seed, lambda own, fold: learn(own, folds[fold])[0]
             )
         scorer, encoded, steps = learn(rows, context)
-        context.tokens = sum(place.tokens or 0 for place in (context, *apart))
+        context.tokens = sum(place.tokens or 0 for place in (context, *folds))
         if kept:
             rid_of_length(scorer, kept)
         figures |= {"train_rows": len(encoded.pairs), "dropped": dict(encoded.dropped), "steps": steps}
@@ -255,7 +255,6 @@ def reference_of(recipe: Recipe, start: Start) -> LanguageModel:
 def trainable(recipe: Recipe, start: Start, *, measured: bool = False) -> LanguageModel:
     """The model a stage trains; where it is `measured` against what it was, its adapters are kept as well."""
     lm = load_trainable(start.ref, recipe.model, recipe.seed)
-    check_head(lm.model)
     if measured and has_adapters(lm.model):
         freeze_reference(lm.model)
     shared_out(recipe, lm.model)
@@ -278,7 +277,7 @@ def trained_on(
     apart: Mapping[str, AdamSettings] | None = None,
 ) -> TrainResult:
     """Train a module, by default the whole model; weights `apart`, by how their names begin, have settings of
-    their own."""
+    their own. What is drawn (dropout) follows from the stage's seed, over interruptions too."""
     trainer = Trainer(
         module or lm.model,
         objective,
@@ -290,6 +289,7 @@ def trained_on(
     )
     for prefix, settings in (apart or {}).items():
         trainer.apart(prefix, settings)
+    torch.manual_seed(context.seed)
     result = trainer.run()
     for text in trainer.warnings:
         context.warn(text)

@@ -1,6 +1,6 @@
 """Reward modelling: the answers to a prompt after one another, and scores that say which is the better."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from gnomon.losses.reward import bradley_terry, centring, less_lead, mean_varian
 from gnomon.models.branches import branch_states
 from gnomon.models.reward_model import Outputs, Score, Scorer
 from gnomon.records import Comparison
+from gnomon.settings.base import AdamSettings, OptimSettings
 from gnomon.training.objective import Figures, Micro, StepWork
 from gnomon.training.pairs import EncodedPairs
 from gnomon.training.units import Units, unit_micros, units_of
@@ -56,7 +57,7 @@ class RewardModelling:
             total = total + self._of_orders(said, batch, draws)
         margin = (first - second).detach().mean(dim=1)
         share = batch.share / len(models)
-        right = ((margin > 0) == (batch.preference > 0.5)).float()
+        right = (1 + margin.sign() * (2 * batch.preference - 1).sign()) / 2
         metrics = {
             "reward/accuracy": (share * right).sum(),
             "reward/margin": (share * margin * (2 * batch.preference - 1)).sum(),
@@ -107,6 +108,16 @@ def member_weights(units: int, members: int, seed: int) -> Tensor:
         return torch.ones(units, 1)
     drawn = [np.random.default_rng([seed, member]).exponential(size=units) for member in range(members)]
     return torch.tensor(np.stack(drawn, axis=1), dtype=torch.float32)
+
+
+def own_clips(optim: OptimSettings, bodies: int) -> tuple[OptimSettings, Mapping[str, AdamSettings]]:
+    """Settings of the first of several bodies, and of the others by how the names of their weights begin.
+
+    Each is clipped for itself, as if it were trained alone: its gradient is its part of one mean, and so is
+    its clip.
+    """
+    own = optim.model_copy(update={"max_grad_norm": optim.max_grad_norm / bodies})
+    return own, {f"{body}.": own for body in range(1, bodies)}
 
 
 def score_comparisons(scorer: Scorer, comparisons: Sequence[Comparison]) -> tuple[list[Score], list[Score]]:
