@@ -25,6 +25,7 @@ from gnomon.judges.verifiable import KINDS
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.reward_model import RewardModel, Scorer
+from gnomon.pipeline.walk import names
 from gnomon.recipe import load_recipe
 from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.reports.snapshots import METRICS as SNAPSHOT_METRICS
@@ -368,6 +369,13 @@ SET = [
     ]
     if YAML.search(page.read_text(encoding="utf-8"))
 ]
+
+
+def test_the_models_that_pages_name_are_those_of_the_demo():
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = set(re.findall(r"runs/demo/([\w/.-]+)", pages))
+    assert "models/policy" in named
+    assert named <= {f"models/{stage}" for stage in names(load_recipe(ROOT / "recipes" / "demo.yaml"))}
 
 
 @pytest.mark.parametrize("page", SET, ids=lambda page: page.stem)

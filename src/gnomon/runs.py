@@ -218,6 +218,11 @@ class RunFolder:
         """The metrics log of a stage."""
         return self.path / "metrics" / f"{stage}.jsonl"
 
+    @property
+    def models(self) -> Path:
+        """Each model of the latest run here, under the name of the stage that made it."""
+        return self.path / "models"
+
     def log(self, stage: str, work: Path) -> MetricsLog:
         """A stage's metrics log, in `work` and for people to see; close it when the stage is done."""
         return MetricsLog(work, self.metrics(stage), tracking.start(self.trackers, self.path, stage))

@@ -4,7 +4,7 @@ import json
 def test_the_whole_road_leaves_a_report_and_is_not_walked_twice(gnomon, tiny_recipe, tmp_path):
     first = gnomon("run", tiny_recipe)
     assert first.code == 0, first.err
-    for part in ("Instruction-tuned", "Ends its turn", "policy: gnomon chat runs/small/artefacts/"):
+    for part in ("Instruction-tuned", "Ends its turn", "policy: gnomon chat runs/small/models/policy\n"):
         assert part in first.out
     assert first.out.endswith("report: runs/small/report.html\n")
     assert "policy: 1/1" in first.err

@@ -73,6 +73,12 @@ def test_full_weights_come_back(base, tmp_path):
     assert again.stop_ids == base.stop_ids
 
 
+def test_a_model_by_a_link_is_known_by_where_it_leads(base, tmp_path):
+    save_model(base, tmp_path / "full", "card")
+    (tmp_path / "link").symlink_to("full")
+    assert load(f"path:{tmp_path / 'link'}", dtype="float32").ref == f"path:{tmp_path / 'full'}"
+
+
 @pytest.mark.mistake("adapters-merged-to-sample")
 def test_saved_adapters_give_to_the_bit_what_the_trained_model_gives_in_bfloat16(tmp_path):
     lm = add_lora(load("tiny:0", dtype="bfloat16"), LoraSettings(rank=2), seed=0)

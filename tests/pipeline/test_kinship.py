@@ -54,6 +54,9 @@ def test_a_reward_model_is_kin_to_what_was_optimised_against_it(made):
     assert kin(reward, models) == ["tuned was optimised against it", "it goes on from plain"]
     (stored,) = (path.parent for path in (place / "reward" / "artefacts").glob("*/model"))
     assert kin(f"path:{stored / 'model'}", models) == kin(reward, models)
+    link = place / "named"
+    link.symlink_to(stored / "model")
+    assert kin(f"path:{link}", models) == kin(reward, models)
 
 
 def test_models_of_one_line_are_kin(made):

@@ -100,7 +100,7 @@ def test_a_second_run_makes_nothing_and_changes_nothing(undisturbed):
 @pytest.fixture
 def copied(undisturbed, tmp_path):
     """The folder of the undisturbed run, to go on in without changing it for others."""
-    return shutil.copytree(undisturbed[0], tmp_path / "copied")
+    return shutil.copytree(undisturbed[0], tmp_path / "copied", symlinks=True)
 
 
 def test_another_setting_makes_only_what_depends_on_it(copied):
@@ -118,6 +118,7 @@ def test_what_an_earlier_run_left_of_other_stages_is_taken_away(copied):
     summary, _ = journey(RECIPE, [*SMALL, "constitution=null", "policy=null"], copied)
     trained = {"sft", "reward", "reward_second"}
     assert {log.stem for log in copied.glob("metrics/*")} == trained
+    assert {path.name for path in copied.glob("models/*")} == trained
     assert not {"critiques.jsonl", "labels.jsonl", "audit.json"} & {path.name for path in copied.iterdir()}
     page = Page((copied / "report.html").read_text("utf-8"))
     assert not {"policy", "constitution"} & set(page.sections())
@@ -130,6 +131,30 @@ def test_where_nothing_learnt_from_comparisons_nothing_is_called_by_them(copied)
     summary, _ = journey(RECIPE, SMALL, copied, until="sft")
     assert summary["preferences"] == {"sources": {}, "optimised": False}
     assert "Whose preferences" not in (copied / "report.html").read_text("utf-8")
+
+
+def test_models_stand_under_the_names_of_their_stages(undisturbed, tmp_path):
+    out = undisturbed[0]
+    manifest = json.loads((out / "manifest.json").read_text())
+    made = {about["stage"]: key for key, about in manifest["artefacts"].items()}
+    moved = shutil.copytree(out, tmp_path / "moved", symlinks=True)
+    assert {path.name for path in moved.glob("models/*")} == {"sft", "reward", "reward_second", "policy"}
+    for link in moved.glob("models/*"):
+        assert link.resolve() == moved / "artefacts" / made[link.name] / "model"
+
+
+def test_what_is_somebody_s_own_is_left_where_a_name_would_be(copied, tmp_path):
+    names = copied / "models"
+    (names / "policy").unlink()
+    (names / "policy").mkdir()
+    (names / "other").symlink_to(tmp_path)
+    model = (names / "reward").resolve()
+    _, heard = journey(RECIPE, SMALL, copied)
+    (told,) = [text for text in heard.warnings if str(names) in text]
+    assert told.startswith(f"{names / 'policy'}: File exists; the model is {copied / 'artefacts'}")
+    assert not (names / "policy").is_symlink()
+    assert (names / "other").resolve() == tmp_path
+    assert (names / "reward").resolve() == model
 
 
 def test_the_policy_is_taken_back_to_the_share_of_its_way_that_liti_names(copied):

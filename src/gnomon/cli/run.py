@@ -13,6 +13,7 @@ from gnomon.cli.options import AsJson, Out, Overrides, recipe_of
 from gnomon.cli.progress import reporting
 from gnomon.config import Until
 from gnomon.reports.tables import MODELS, bread_panel, suite_tables, summary_table
+from gnomon.runs import RunFolder
 
 
 def run(
@@ -53,6 +54,7 @@ def show(summary: Mapping[str, Any], folder: Path) -> None:
         out.print(snapshots_table(summary))
     for key, about in summary.get("manifest", {}).items():
         if about["stage"] in MODELS:
-            model = folder / "artefacts" / key / "model"
-            out.print(Text(f"{about['stage']}: gnomon chat {model}"), soft_wrap=True)
+            model, named = folder / "artefacts" / key / "model", RunFolder(folder).models / about["stage"]
+            shown = named if named.is_dir() and named.samefile(model) else model
+            out.print(Text(f"{about['stage']}: gnomon chat {shown}"), soft_wrap=True)
     out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)

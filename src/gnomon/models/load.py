@@ -61,6 +61,9 @@ class LanguageModel:
 def load(ref: str, *, dtype: str = "bfloat16", device: str | None = None) -> LanguageModel:
     """Load `hub:ORG/NAME`, `path:DIR` (full weights or adapters), `gguf:PACKAGE/FILE` or `tiny:SEED`."""
     parsed = parse_model_ref(ref)
+    if parsed.kind == "path" and Path(parsed.name).is_symlink():
+        # Adapters name their base by this, and a link may lead elsewhere later.
+        ref = f"path:{Path(parsed.name).resolve()}"
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if parsed.kind == "tiny":
         model, tokenizer = tiny.tiny_model(int(parsed.name), DTYPES[dtype]), tiny.tiny_tokenizer()

@@ -130,6 +130,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 def _artefact(model: Path) -> Path | None:
     """The artefact whose model lies in this folder, or was copied to it beside its store."""
+    model = model.resolve()  # a run names its models by links
     if (model.parent / MANIFEST).is_file():
         return model.parent
     weights = {path.name: file_digest(path) for path in model.glob("*.safetensors")}

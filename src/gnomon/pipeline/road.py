@@ -1,5 +1,6 @@
 """The whole road: from a recipe to the report."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from gnomon.pipeline.outcome import outcome
 from gnomon.pipeline.project import read_rows
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import read_lines, read_records, write_lines, write_records
+from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.snapshots import SNAPSHOTS, snapshot_rows, snapshots_of
 from gnomon.pipeline.stages import data_stage
 from gnomon.pipeline.suites import asked, suites
@@ -79,6 +81,7 @@ def publish(road: Road, summary: dict[str, Any], answers: Sequence[Any]) -> None
     """Write what people and programs read: answers, critiques, AI labels, an audit, summary, report."""
     folder = road.run.path
     _take_away(road)
+    _name_models(road)
     write_lines(folder / "answers.jsonl", answers)
     if "revise" in road.made:
         critiques = read_records(road.made["revise"].path / "critiques.jsonl", Critique)
@@ -103,3 +106,22 @@ def _take_away(road: Road) -> None:
     with storing(folder):
         for file in left:
             file.unlink(missing_ok=True)
+
+
+def _name_models(road: Road) -> None:
+    """Each model of this run by its stage, as a link that moves with the folder; a warning where there can be
+    none. Whatever else lies there is somebody's own."""
+    links, store = road.run.models, road.store.root.resolve()
+    with storing(road.run.path):
+        links.mkdir(exist_ok=True)
+        for old in links.iterdir():
+            if old.is_symlink() and old.resolve().is_relative_to(store):
+                old.unlink()
+    for name, made in road.made.items():
+        link, model = links / name, made.path / MODEL
+        if not model.is_dir():
+            continue
+        try:
+            link.symlink_to(os.path.relpath(model, links), target_is_directory=True)
+        except OSError as problem:
+            road.reporter.warning(f"{link}: {problem.strerror}; the model is {model}")
