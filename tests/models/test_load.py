@@ -115,13 +115,13 @@ def test_adapters_that_alter_the_head_are_not_loaded(base, tmp_path):
         load(f"path:{tmp_path}", dtype="float32")
 
 
-@pytest.mark.mistake("adapters-merged-to-sample")
 def test_a_model_by_a_link_is_known_by_where_it_leads(base, tmp_path):
     save_model(base, tmp_path / "full", "card")
     (tmp_path / "link").symlink_to("full")
     assert load(f"path:{tmp_path / 'link'}", dtype="float32").ref == f"path:{tmp_path / 'full'}"
 
 
+@pytest.mark.mistake("adapters-merged-to-sample")
 def test_saved_adapters_give_to_the_bit_what_the_trained_model_gives_in_bfloat16(tmp_path):
     lm = add_lora(load("tiny:0", dtype="bfloat16"), LoraSettings(rank=2), seed=0)
     with torch.no_grad():
