@@ -59,23 +59,28 @@ class LanguageModel:
         return self.template.encode(conversation)
 
 
-def load(ref: str, *, dtype: str = "bfloat16", device: str | None = None) -> LanguageModel:
-    """Load `hub:ORG/NAME`, `path:DIR` (full weights or adapters), `gguf:PACKAGE/FILE` or `tiny:SEED`.
+def load(
+    ref: str, *, dtype: str = "bfloat16", device: str | None = None, trainable: bool = False
+) -> LanguageModel:
+    """Load `hub:ORG/NAME`, `path:DIR` (full weights or adapters, `trainable` or not), `gguf:PACKAGE/FILE` or
+    `tiny:SEED`. ModelError where its logits are not what `output_head` gives."""
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    lm = _loaded(ref, dtype, place, trainable=trainable)
+    check_head(lm.model)  # of adapters on their base, not of each: it takes as long as the weights do
+    return lm
 
-    ModelError where its logits are not what `output_head` gives.
-    """
+
+def _loaded(ref: str, dtype: str, place: str, *, trainable: bool = False) -> LanguageModel:
     parsed = parse_model_ref(ref)
     if parsed.kind == "path" and Path(parsed.name).is_symlink():
         # Adapters name their base by this, and a link may lead elsewhere later.
         ref = f"path:{Path(parsed.name).resolve()}"
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if parsed.kind == "tiny":
         model, tokenizer = tiny.tiny_model(int(parsed.name), DTYPES[dtype]), tiny.tiny_tokenizer()
         return LanguageModel(settled(model.to(place)).eval(), tokenizer, Template(tokenizer), ref)
     source = resolve(parsed)
     if isinstance(source, Path) and (source / "adapter_config.json").exists():
-        base = load(adapter_base(source), dtype=dtype, device=place)
-        return with_adapter(base, source)
+        return with_adapter(_loaded(adapter_base(source), dtype, place), source, trainable=trainable)
     return _load_full(source, ref, DTYPES[dtype], place)
 
 
@@ -119,7 +124,6 @@ def with_adapter(base: LanguageModel, folder: Path, *, trainable: bool = False) 
         model = PeftModel.from_pretrained(base.model, folder, is_trainable=trainable)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise ModelError(f"adapters in {folder} cannot be read: {problem}") from problem
-    check_head(model)
     template = folder / "chat_template.jinja"
     if template.exists():
         base.tokenizer.chat_template = template.read_text(encoding="utf-8")
@@ -141,8 +145,7 @@ def _load_full(source: Path | str, ref: str, dtype: torch.dtype, device: str) ->
         raise ModelError(f"model {ref} cannot be loaded: {_first_line(problem)}; check the name") from problem
     stops = model.generation_config.eos_token_id
     extra = stops if isinstance(stops, list) else [stops] if stops is not None else []
-    check_head(model := settled(model.to(device)).eval())
-    return LanguageModel(model, tokenizer, Template(tokenizer, extra), ref)
+    return LanguageModel(settled(model.to(device)).eval(), tokenizer, Template(tokenizer, extra), ref)
 
 
 @lru_cache(maxsize=4)

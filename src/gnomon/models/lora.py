@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftConfig, get_peft_model
 from gnomon.config import LoraSettings, ModelSettings
 from gnomon.errors import ConfigError, ModelError
 from gnomon.models.fuse import fused
-from gnomon.models.load import LanguageModel, adapter_base, load, resolve, with_adapter
+from gnomon.models.load import LanguageModel, load, resolve
 from gnomon.models.recompute import recompute_layers
 from gnomon.models.reference import parse_model_ref
 
@@ -47,8 +47,7 @@ def _to_train(ref: str, settings: ModelSettings, seed: int) -> LanguageModel:
     source = resolve(parse_model_ref(ref)) if ref.startswith("path:") else ""
     if isinstance(source, Path) and (source / "adapter_config.json").exists():
         _expect_adapters(source, settings)
-        base = load(adapter_base(source), dtype=settings.dtype, device=settings.loaded_to)
-        return with_adapter(base, source, trainable=True)
+        return load(ref, dtype=settings.dtype, device=settings.loaded_to, trainable=True)
     if settings.lora is not None:
         return add_lora(load(ref, dtype=settings.dtype, device=settings.loaded_to), settings.lora, seed)
     return load(ref, dtype=settings.dtype, device=settings.loaded_to)
