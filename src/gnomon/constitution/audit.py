@@ -13,7 +13,7 @@ import numpy as np
 
 from gnomon.constitution.principles import Constitution
 from gnomon.errors import DataError
-from gnomon.judges.judgement import TIE, flips
+from gnomon.judges.judgement import TIE, flips, is_tie
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.panel import correlation, influence, revealed
 from gnomon.stats.proportion import wilson_clustered
@@ -89,7 +89,7 @@ def log_odds(rows: Sequence[Row], names: Sequence[str]) -> Floats:
             orders = [p for p in (opinion["first_order"], opinion["second_order"]) if p is not None]
             if orders:
                 p = min(max(fmean(orders), FLOOR), 1 - FLOOR)
-                told = 0.0 if abs(p - 0.5) < TIE else log(p / (1 - p))
+                told = 0.0 if is_tie(p) else log(p / (1 - p))
                 found[i, names.index(opinion["principle"])] = told
     return found
 
@@ -139,7 +139,7 @@ def _shown_first(rows: Sequence[Row], clusters: Clusters) -> dict[str, Any] | No
         (float((p > 0.5) == (order == "first_order")), cluster)
         for one, cluster in _opinions(rows, clusters, None)
         for order in ("first_order", "second_order")
-        if (p := one[order]) is not None and abs(p - 0.5) >= TIE
+        if (p := one[order]) is not None and not is_tie(p)
     ]
     return wilson_clustered([f for f, _ in chosen], [c for _, c in chosen]).to_json() if chosen else None
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from gnomon.config import ConstitutionSettings
 from gnomon.errors import DataError
-from gnomon.judges.judgement import TIE, Abstention, Judgement, Said, answer_text, flip_rate
+from gnomon.judges.judgement import Abstention, Judgement, Said, answer_text, flip_rate, is_tie
 from gnomon.records import Comparison
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.calibration import calibration_interval, expected_calibration_error
@@ -86,10 +86,7 @@ def measured(
     if not truths:
         raise DataError("the gate of AI labels needs comparisons with known answers; none were given")
     stated = [one.preference if isinstance(one, Judgement) else 0.5 for one in said]
-    right = [
-        0.5 if abs(p - 0.5) < TIE else float((p > 0.5) == truth)
-        for p, truth in zip(stated, truths, strict=True)
-    ]
+    right = [0.5 if is_tie(p) else float((p > 0.5) == truth) for p, truth in zip(stated, truths, strict=True)]
     outcomes = [*truths, *(not truth for truth in truths)]
     both = [*stated, *(1 - p for p in stated)]
     own: list[Hashable] = [*range(len(truths))] if clusters is None else [*clusters]
@@ -97,7 +94,7 @@ def measured(
     judged = [(one, cluster) for one, cluster in zip(said, own, strict=True) if isinstance(one, Judgement)]
     judgements = [one for one, _ in judged]
     flips = [float(one.flips) for one in judgements]
-    first = [one.first_order > 0.5 for one in judgements if abs(one.first_order - 0.5) >= TIE]
+    first = [one.first_order > 0.5 for one in judgements if not is_tie(one.first_order)]
     lengths = [len(answer_text(c.first)) - len(answer_text(c.second)) for c in comparisons]
     return Measured(
         accuracy=wilson_clustered(right, clusters),

@@ -122,5 +122,10 @@ def said_from_json(values: Mapping[str, Any]) -> Said:
     return Judgement(values["preference"], *orders, values["criterion"], tuple(values["said"]))
 
 
+def is_tie(preference: float) -> bool:
+    """Whether it says of neither answer that it is better."""
+    return abs(preference - 0.5) < TIE
+
+
 def _won(preference: float) -> float:
-    return 0.5 if abs(preference - 0.5) < TIE else float(preference > 0.5)
+    return 0.5 if is_tie(preference) else float(preference > 0.5)
