@@ -208,7 +208,7 @@ class _Tile:
     def _pull(self, words: slice, each: Tensor, top: Tensor, shrunk: Tensor) -> None:
         """Add what these words' exponentials below `top` pull the hidden states by."""
         assert self.pull is not None
-        dtype, weight = self.hidden.dtype, self.head.weight.detach()[words]
+        dtype, weight = self.hidden.dtype, self.head.weight[words]
         if self.head.trains:
             self.kept.append((words, each.to(dtype), top))
         if self.rare is not None:

@@ -14,11 +14,11 @@ from gnomon.data.splits import named_clusters, opening
 from gnomon.errors import DataError, GnomonError
 from gnomon.pipeline.feedback import ROWS
 from gnomon.records import Critique, from_json
-from gnomon.reports.folder import AUDIT
+from gnomon.reports.folder import AUDIT, CRITIQUES
 from gnomon.reports.render import render_report
 from gnomon.runs import RunFolder, write_json
 
-CRITIQUES, ANSWERS = "critiques.jsonl", "answers.jsonl"
+ANSWERS = "answers.jsonl"
 
 
 def audit_of(place: Path, source: str | None = None) -> dict[str, Any]:
