@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
 VLLM := .venv-vllm
+JOBS := logical
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 HARNESSES := $(VENV)/.harnesses
@@ -33,8 +34,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## walk the whole road on the default model, from base model to report
 	$(BIN)/gnomon run recipes/demo.yaml --out runs/demo
 
-test: $(INSTALLED) ## run the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+test: $(INSTALLED) ## run the fast tests, on each core a process of one thread; JOBS=1: one process
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 test-slow: $(HARNESSES) ## run the tests that need the default model, other harnesses, Chromium, PostgreSQL or minutes
 	@bash .ci/services
