@@ -18,7 +18,7 @@ from gnomon.labelling.queue import MOST_LEFT, Queue, Task, Turn
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.store import lots, projects, work
 from gnomon.labelling.store.database import open_store
-from gnomon.labelling.store.lots import CIRCLE, NEAR, draw, lot_of
+from gnomon.labelling.store.lots import CIRCLE, NEAR, among, draw, lot_of
 from gnomon.labelling.store.tables import assignments, items
 
 TIE, SKIP = Judgement(choice="tie"), Judgement(choice="skip")
@@ -37,7 +37,7 @@ def placed(store, *shares: float):
 
 def drawn(store, rng: Random, count: int) -> list[lots.Drawn]:
     with store.read() as tx:
-        return [draw(tx, true(), rng) for _ in range(count)]
+        return [draw(tx, among(true()), {}, rng) for _ in range(count)]
 
 
 @pytest.mark.parametrize(

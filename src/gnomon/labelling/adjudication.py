@@ -16,7 +16,8 @@ from gnomon.labelling.queue import Standing, TaskGoneError, Turn, alone, expiry,
 from gnomon.labelling.said import Said, told
 from gnomon.labelling.store import cases, journal, projects, votes, work
 from gnomon.labelling.store.database import Store, Transaction
-from gnomon.labelling.store.work import HEARING, Assignment, Draw
+from gnomon.labelling.store.statements import HEARING, Assignment
+from gnomon.labelling.store.work import Draw
 
 Rest = Literal["done", "waiting"]
 

@@ -19,7 +19,8 @@ from gnomon.labelling.settings import Purpose
 from gnomon.labelling.store import dialogues, journal, probes, projects, votes, work
 from gnomon.labelling.store.database import Store, Transaction
 from gnomon.labelling.store.projects import Project
-from gnomon.labelling.store.work import Assignment, Draw
+from gnomon.labelling.store.statements import Assignment
+from gnomon.labelling.store.work import Draw
 
 ATTEMPTS, PAUSE = 100, (0.005, 0.02)
 """How often, and in which range of seconds, somebody is made to wait for others who are just being served."""

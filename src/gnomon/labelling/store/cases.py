@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, distinct, 
 
 from gnomon.labelling.settings import ProjectSettings
 from gnomon.labelling.store.database import Transaction
+from gnomon.labelling.store.statements import HEARING, ORDINARY
 from gnomon.labelling.store.tables import assignments, decisions, items, labels
-from gnomon.labelling.store.work import HEARING, ORDINARY
 
 PAIR = 2
 """Answers of an item that can be a case; rankings are none."""

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from secrets import token_urlsafe
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Executable, Select, and_, delete, exists, func, insert, or_, select, update
 
 from gnomon.labelling.settings import Event, ProjectSettings
 from gnomon.labelling.store.database import Transaction
+from gnomon.labelling.store.prepared import prepared
 from gnomon.labelling.store.tables import assignments, attempts, items, labels, outbox, projects, webhooks
 
 TEST = "test"
@@ -45,7 +46,7 @@ def note_vote(tx: Transaction, project: int, item: int) -> None:
 
     Those who vote on one item, or finish two at once, wait for each other here: somebody is the last.
     """
-    if not tx.connection.execute(select(exists().where(_listening(project)))).scalar():
+    if not _anybody_listens(tx, project).scalar():
         return
     query = select(items.c.external_id, items.c.purpose).where(items.c.id == item)
     row = tx.connection.execute(query.with_for_update(key_share=True)).one()
@@ -177,6 +178,11 @@ def _due(tx: Transaction) -> Select[Any]:
             webhooks.c.deleted_at.is_(None),
         )
     )
+
+
+@prepared
+def _anybody_listens(project: int) -> Executable:
+    return select(exists().where(_listening(project)))
 
 
 def _listening(project: int) -> Any:

@@ -4,12 +4,13 @@ import secrets
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import Executable, Select, delete, exists, insert, select, update
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.labelling.settings import Permission, Role
 from gnomon.labelling.store import journal
 from gnomon.labelling.store.database import Transaction
+from gnomon.labelling.store.prepared import prepared
 from gnomon.labelling.store.tables import (
     annotators,
     api_keys,
@@ -198,10 +199,7 @@ def role_in(tx: Transaction, project: int, annotator: Annotator) -> Role | None:
     """The role somebody has in a project, or None; site administrators are administrators everywhere."""
     if annotator.site_admin:
         return "admin"
-    query = select(memberships.c.role).where(
-        memberships.c.project_id == project, memberships.c.annotator_id == annotator.id
-    )
-    found: Role | None = tx.connection.execute(query).scalar_one_or_none()
+    found: Role | None = _role(tx, project, annotator.id).scalar_one_or_none()
     return found
 
 
@@ -254,9 +252,7 @@ def close_session(tx: Transaction, token: str) -> None:
 
 def session_of(tx: Transaction, token: str) -> Annotator | None:
     """Whose session this is, or None where it is unknown or over."""
-    query = _annotators().join(sessions, sessions.c.annotator_id == annotators.c.id)
-    query = query.where(sessions.c.token_hash == digest(token), sessions.c.expires_at > tx.now)
-    row = tx.connection.execute(query).one_or_none()
+    row = _session(tx, digest(token), tx.now).one_or_none()
     return Annotator(*row) if row else None
 
 
@@ -281,10 +277,7 @@ def create_key(
 
 def key_of(tx: Transaction, token: str) -> Key | None:
     """What a key may do, or None where it is unknown or revoked."""
-    query = _annotators().add_columns(api_keys.c.scopes, api_keys.c.project_id)
-    query = query.join(api_keys, api_keys.c.annotator_id == annotators.c.id)
-    query = query.where(api_keys.c.token_hash == digest(token), api_keys.c.revoked_at.is_(None))
-    row = tx.connection.execute(query).one_or_none()
+    row = _key(tx, digest(token)).one_or_none()
     if row is None:
         return None
     return Key(Annotator(row.id, row.pseudonym, row.site_admin), frozenset(row.scopes), row.project_id)
@@ -311,5 +304,24 @@ def revoke_key(tx: Transaction, annotator: int, key: int) -> None:
         journal.note(tx, "key revoked", actor=annotator, key=key)
 
 
-def _annotators() -> Any:
+@prepared
+def _role(project: int, annotator: int) -> Executable:
+    own = memberships.c.project_id == project, memberships.c.annotator_id == annotator
+    return select(memberships.c.role).where(*own)
+
+
+@prepared
+def _session(token_hash: str, now: int) -> Executable:
+    found = _annotators().join(sessions, sessions.c.annotator_id == annotators.c.id)
+    return found.where(sessions.c.token_hash == token_hash, sessions.c.expires_at > now)
+
+
+@prepared
+def _key(token_hash: str) -> Executable:
+    found = _annotators().add_columns(api_keys.c.scopes, api_keys.c.project_id)
+    found = found.join(api_keys, api_keys.c.annotator_id == annotators.c.id)
+    return found.where(api_keys.c.token_hash == token_hash, api_keys.c.revoked_at.is_(None))
+
+
+def _annotators() -> Select[Any]:
     return select(annotators.c.id, annotators.c.pseudonym, annotators.c.site_admin)

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, and_, exists, func, insert, select, update
+from sqlalchemy import Executable, Select, and_, exists, func, insert, select, update
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.labelling.items import Item
@@ -15,6 +15,7 @@ from gnomon.labelling.store import journal
 from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.lots import lot_of
 from gnomon.labelling.store.people import Annotator
+from gnomon.labelling.store.prepared import prepared
 from gnomon.labelling.store.tables import guidelines, items, memberships, projects, responses
 from gnomon.records import Message
 
@@ -56,7 +57,7 @@ def create(
 
 def find(tx: Transaction, slug: str) -> Project | None:
     """The project of this name, or None."""
-    row = tx.connection.execute(_projects().where(projects.c.slug == slug)).one_or_none()
+    row = _of_slug(tx, slug).one_or_none()
     return _project(row) if row else None
 
 
@@ -140,8 +141,7 @@ def current_guidelines(tx: Transaction, project: int) -> Guidelines | None:
 
 def guideline_version(tx: Transaction, project: int) -> int | None:
     """The number of the newest version, or None where there is none yet."""
-    query = select(func.max(guidelines.c.version)).where(guidelines.c.project_id == project)
-    found: int | None = tx.connection.execute(query).scalar_one()
+    found: int | None = _newest(tx, project).scalar_one()
     return found
 
 
@@ -202,10 +202,8 @@ def responses_of(
 ) -> dict[int, list[tuple[Any, str | None]]]:
     """The messages of each item's responses in their own order, each with its origin; None for the messages
     unless `with_text`."""
-    text = (responses.c.messages,) if with_text else ()
-    query = select(responses.c.item_id, responses.c.origin, *text).where(responses.c.item_id.in_(keys))
     found: dict[int, list[tuple[Any, str | None]]] = {key: [] for key in keys}
-    for item, origin, *messages in tx.connection.execute(query.order_by(responses.c.place)):
+    for item, origin, *messages in _responses(tx, keys, with_text=with_text):
         found[item].append((messages[0] if messages else None, origin))
     return found
 
@@ -219,6 +217,23 @@ def known_answers(tx: Transaction, project: int) -> Iterator[tuple[Any, list[Any
         answers = responses_of(tx, [row.id for row in batch])
         for row in batch:
             yield row.prompt, [messages for messages, _ in answers[row.id]], row.expected
+
+
+@prepared
+def _of_slug(slug: str) -> Executable:
+    return _projects().where(projects.c.slug == slug)
+
+
+@prepared
+def _newest(project: int) -> Executable:
+    return select(func.max(guidelines.c.version)).where(guidelines.c.project_id == project)
+
+
+@prepared
+def _responses(keys: Sequence[int], *, with_text: bool) -> Executable:
+    text = (responses.c.messages,) if with_text else ()
+    found = select(responses.c.item_id, responses.c.origin, *text).where(responses.c.item_id.in_(keys))
+    return found.order_by(responses.c.place)
 
 
 def _projects() -> Select[Any]:

@@ -3,25 +3,24 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Executable, Table, insert, select
 
 from gnomon.labelling.store.database import Transaction
+from gnomon.labelling.store.prepared import prepared
 from gnomon.labelling.store.tables import annotators, assignments, decisions, events, items, labels
 
 Kind = Literal["label", "decision"]
 VIEWS: Mapping[Kind, Table] = {"label": labels, "decision": decisions}
 SAID = ("outcome", "preferred", "strength", "flags", "rationale", "ranks")
 """What an event says of its task; the rest is how and when that came."""
+ADD = insert(events).returning(events.c.id)
 CHUNK = 500
 """Labels fetched together when all are read."""
 
 
 def known(tx: Transaction, assignment: int, idempotency_key: str) -> Mapping[str, Any] | None:
     """What was said under a key, whether or not it was taken back; None where nothing was."""
-    query = select(*(events.c[name] for name in SAID)).where(
-        events.c.assignment_id == assignment, events.c.idempotency_key == idempotency_key
-    )
-    row = tx.connection.execute(query).one_or_none()
+    row = _known(tx, assignment, idempotency_key).one_or_none()
     return row._asdict() if row else None
 
 
@@ -51,8 +50,7 @@ def current(tx: Transaction, assignment: int, kind: Kind = "label") -> Mapping[s
 
 def retracted(tx: Transaction, assignment: int, kind: Kind = "label") -> Mapping[str, Any] | None:
     """The newest of an assignment whether or not it was taken back, or None where there was none."""
-    query = select(events).where(events.c.assignment_id == assignment, events.c.kind == kind)
-    row = tx.connection.execute(query.order_by(events.c.id.desc()).limit(1)).one_or_none()
+    row = _newest(tx, assignment, kind).one_or_none()
     return row._asdict() if row else None
 
 
@@ -94,4 +92,16 @@ def all_of(
 
 def _add(tx: Transaction, assignment: int, idempotency_key: str, values: Mapping[str, Any]) -> int:
     row = {"assignment_id": assignment, "idempotency_key": idempotency_key, "created_at": tx.now, **values}
-    return int(tx.connection.execute(insert(events).values(row).returning(events.c.id)).scalar_one())
+    return int(tx.connection.execute(ADD, row).scalar_one())
+
+
+@prepared
+def _known(assignment: int, idempotency_key: str) -> Executable:
+    own = events.c.assignment_id == assignment, events.c.idempotency_key == idempotency_key
+    return select(*(events.c[name] for name in SAID)).where(*own)
+
+
+@prepared
+def _newest(assignment: int, kind: str) -> Executable:
+    found = select(events).where(events.c.assignment_id == assignment, events.c.kind == kind)
+    return found.order_by(events.c.id.desc()).limit(1)

@@ -5,32 +5,19 @@ from collections.abc import Collection, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    and_,
+    exists,
+    select,
+    update,
+)
 
 from gnomon.labelling.settings import Purpose
-from gnomon.labelling.store import lots, outbox
+from gnomon.labelling.store import lots, outbox, statements
 from gnomon.labelling.store.database import Transaction
 from gnomon.labelling.store.lots import Drawn
-from gnomon.labelling.store.tables import OPEN, annotators, assignments, events, items, labels
-
-ORDINARY: Purpose = "ordinary"
-HEARING = 0
-"""The pass in which somebody decides on what others said."""
-
-
-class Assignment(NamedTuple):
-    """An item in somebody's hands; `shown_order` has the responses' places from left to right."""
-
-    id: int
-    token: str
-    project_id: int
-    item_id: int
-    annotator_id: int
-    pass_number: int
-    shown_order: Sequence[int]
-    guideline_version: int | None
-    state: str
-    expires_at: int
+from gnomon.labelling.store.statements import ORDINARY, Assignment
+from gnomon.labelling.store.tables import OPEN, annotators, assignments, events, items
 
 
 class Draw(NamedTuple):
@@ -50,42 +37,35 @@ def lock_annotator(tx: Transaction, annotator: int) -> None:
 
 def anything_expired(tx: Transaction, project: int) -> bool:
     """Whether `return_expired` would find something."""
-    return bool(tx.connection.execute(select(exists().where(_expired(tx, project)))).scalar())
+    return bool(statements.any_expired(tx, project, tx.now).scalar())
 
 
 def return_expired(tx: Transaction, project: int) -> int:
     """Take back the assignments whose lease ran out, so that others can be asked; how many there were."""
     query = (
         select(assignments.c.id, assignments.c.item_id, assignments.c.pass_number)
-        .where(_expired(tx, project))
+        .where(statements.expired(project, tx.now))
         .order_by(assignments.c.item_id)
         .with_for_update(skip_locked=True)
     )
     expired = tx.connection.execute(query).all()
     for assignment, item, pass_number in expired:
-        _set_state(tx, assignment, "returned")
+        statements.set_state(tx, assignment, "returned")
         if pass_number == 1:
-            _shift_taken(tx, item, -1)
+            statements.shift_taken(tx, item, -1)
     return len(expired)
 
 
 def give_back(tx: Transaction, assignment: Assignment) -> None:
     """Take back what its holder does not want to answer now."""
-    _set_state(tx, assignment.id, "returned")
+    statements.set_state(tx, assignment.id, "returned")
     if assignment.pass_number == 1:
-        _shift_taken(tx, assignment.item_id, -1)
+        statements.shift_taken(tx, assignment.item_id, -1)
 
 
 def held(tx: Transaction, project: int, annotator: int, *, hearing: bool = False) -> Assignment | None:
     """What somebody has been given to judge, or to decide, and not answered yet, the oldest first."""
-    query = _assignments().where(
-        assignments.c.project_id == project,
-        assignments.c.annotator_id == annotator,
-        _is_hearing(hearing),
-        assignments.c.state == "leased",
-        assignments.c.expires_at > tx.now,
-    )
-    row = tx.connection.execute(query.order_by(assignments.c.id).limit(1)).one_or_none()
+    row = statements.held(tx, project, annotator, tx.now, hearing=hearing).one_or_none()
     return Assignment(*row) if row else None
 
 
@@ -93,19 +73,13 @@ def of_token(
     tx: Transaction, project: int, annotator: int, token: str, *, hearing: bool = False
 ) -> Assignment | None:
     """Somebody's own assignment in a project, locked until the transaction ends; None for any other token."""
-    query = _assignments().where(
-        _is_hearing(hearing),
-        assignments.c.token == token,
-        assignments.c.project_id == project,
-        assignments.c.annotator_id == annotator,
-    )
-    row = tx.connection.execute(query.with_for_update()).one_or_none()
+    row = statements.of_token(tx, project, annotator, token, hearing=hearing).one_or_none()
     return Assignment(*row) if row else None
 
 
 def of_item(tx: Transaction, item: int, annotator: int) -> Assignment:
     """Somebody's first judgement of an item, given or to be given."""
-    query = _assignments().where(
+    query = select(*statements.COLUMNS).where(
         assignments.c.item_id == item,
         assignments.c.annotator_id == annotator,
         assignments.c.pass_number == 1,
@@ -121,20 +95,20 @@ def draw(
     refused: Collection[int] = (),
 ) -> Drawn | None:
     """One of the items of a purpose that somebody (project, annotator) can be asked, but for some."""
-    is_open = _open_to(*who, purpose)
-    return lots.draw(tx, and_(is_open, items.c.id.not_in(refused)) if refused else is_open, rng)
+    project, annotator = who
+    given = {"project": project, "annotator": annotator, "purpose": purpose, "refused": list(refused)}
+    return lots.draw(tx, statements.NEAREST, given, rng)
 
 
 def unseen(tx: Transaction, project: int, annotator: int, purpose: Purpose) -> list[int]:
     """All items of a purpose that somebody can be asked."""
-    query = select(items.c.id).where(_open_to(project, annotator, purpose))
+    query = select(items.c.id).where(statements.open_to(project, annotator, purpose))
     return list(tx.connection.execute(query.order_by(items.c.id)).scalars().all())
 
 
 def count_unseen(tx: Transaction, project: int, annotator: int, purpose: Purpose, most: int) -> int:
     """How many `unseen` would give; `most` where it is more than that."""
-    found = select(items.c.id).where(_open_to(project, annotator, purpose)).limit(most)
-    return int(tx.connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
+    return int(statements.count_unseen(tx, project, annotator, purpose, most).scalar_one())
 
 
 def may_come_back(tx: Transaction, project: int, annotator: int) -> bool:
@@ -142,7 +116,7 @@ def may_come_back(tx: Transaction, project: int, annotator: int) -> bool:
     out = assignments.alias()
     held = and_(out.c.project_id == project, out.c.state == "leased", out.c.expires_at > tx.now)
     theirs = and_(held, out.c.pass_number == 1)
-    could = and_(items.c.id == out.c.item_id, items.c.purpose == ORDINARY, ~_took_part(annotator))
+    could = and_(items.c.id == out.c.item_id, items.c.purpose == ORDINARY, ~statements.took_part(annotator))
     return bool(tx.connection.execute(select(exists().where(theirs, could))).scalar())
 
 
@@ -150,7 +124,7 @@ def answered_before(tx: Transaction, project: int, annotator: int, gap: int) -> 
     """The newest answer (its event) that somebody gave at least `gap` tasks ago; None where there is none."""
     newest = (
         select(assignments.c.answered_by)
-        .where(_first_judged(project, annotator))
+        .where(statements.first_judged(project, annotator))
         .order_by(assignments.c.answered_by.desc())
     )
     found: int | None = tx.connection.execute(newest.offset(gap).limit(1)).scalar_one_or_none()
@@ -172,7 +146,7 @@ def repeatable(tx: Transaction, project: int, annotator: int, gap: int) -> list[
         select(assignments.c.item_id)
         .join(events, events.c.id == assignments.c.answered_by)
         .join(items, items.c.id == assignments.c.item_id)
-        .where(_first_judged(project, annotator), assignments.c.answered_by <= until, ~repeated)
+        .where(statements.first_judged(project, annotator), assignments.c.answered_by <= until, ~repeated)
         .where(items.c.purpose == ORDINARY, events.c.outcome != "skip")
         .order_by(assignments.c.answered_by)
     )
@@ -184,10 +158,7 @@ def took_part(tx: Transaction, item: int, annotator: int, pass_number: int) -> b
 
     A first judgement comes after no hearing, a hearing after no judgement, a repeat once.
     """
-    part = {HEARING: assignments.c.state != "returned", 1: _part()}
-    own = and_(assignments.c.item_id == item, assignments.c.annotator_id == annotator)
-    found = exists().where(own, part.get(pass_number, assignments.c.pass_number == pass_number))
-    return bool(tx.connection.execute(select(found)).scalar())
+    return bool(statements.takes_part(tx, item, annotator, pass_number=pass_number).scalar())
 
 
 def shown_first(tx: Transaction, item: int, annotator: int) -> Sequence[int]:
@@ -203,18 +174,7 @@ def shown_first(tx: Transaction, item: int, annotator: int) -> Sequence[int]:
 
 def qualification(tx: Transaction, project: int, annotator: int) -> tuple[int, int]:
     """How many items of the qualification round somebody answered, and how many of them as expected."""
-    query = (
-        select(func.count(), func.count().filter(labels.c.preferred == items.c.expected))
-        .select_from(items)
-        .join(assignments, assignments.c.item_id == items.c.id)
-        .join(labels, labels.c.assignment_id == assignments.c.id)
-        .where(
-            items.c.project_id == project,
-            items.c.purpose == "qualification",
-            assignments.c.annotator_id == annotator,
-        )
-    )
-    answered, right = tx.connection.execute(query).one()
+    answered, right = statements.qualification(tx, project, annotator).one()
     return int(answered), int(right)
 
 
@@ -224,18 +184,17 @@ def examined(tx: Transaction, assignment: Assignment) -> bool:
     if tx.connection.execute(purpose).scalar_one() != "qualification":
         return False
     project, annotator = assignment.project_id, assignment.annotator_id
-    own = exists().where(assignments.c.item_id == items.c.id, _first_judged(project, annotator))
+    own = exists().where(assignments.c.item_id == items.c.id, statements.first_judged(project, annotator))
     left = and_(items.c.project_id == project, items.c.purpose == "qualification", OPEN, ~own)
     return not tx.connection.execute(select(exists().where(left))).scalar()
 
 
 def reserve(tx: Transaction, item: int, *, wait: bool) -> bool:
     """Take one of an item's votes; False where all are taken, or others are at it and `wait` is off."""
-    query = select(items.c.wanted).where(items.c.id == item).with_for_update(skip_locked=not wait)
-    wanted = tx.connection.execute(query).scalar_one_or_none()
+    wanted = statements.wanted(tx, item, wait=wait).scalar_one_or_none()
     if wanted is None or wanted <= 0:
         return False
-    _shift_taken(tx, item, 1)
+    statements.shift_taken(tx, item, 1)
     return True
 
 
@@ -261,17 +220,10 @@ def give(
         "created_at": tx.now,
         "expires_at": expires_at,
     }
-    same = and_(
-        assignments.c.item_id == draw.item_id,
-        assignments.c.annotator_id == annotator,
-        assignments.c.pass_number == pass_number,
-    )
-    columns = [assignments.c[name] for name in Assignment._fields]
-    again = update(assignments).where(same).values(values).returning(*columns)
-    if (row := tx.connection.execute(again).one_or_none()) is None:
+    same = {"of_item": draw.item_id, "of_annotator": annotator, "of_pass": pass_number}
+    if (row := tx.connection.execute(statements.GIVE_AGAIN, values | same).one_or_none()) is None:
         values |= {"project_id": project, "item_id": draw.item_id, "annotator_id": annotator}
-        new = insert(assignments).values(pass_number=pass_number, **values).returning(*columns)
-        row = tx.connection.execute(new).one()
+        row = tx.connection.execute(statements.GIVE, values | {"pass_number": pass_number}).one()
     return Assignment(*row)
 
 
@@ -280,14 +232,13 @@ def finish(tx: Transaction, assignment: Assignment, event: int, *, votes: bool) 
 
     Repeats and decisions are no votes, whatever was said.
     """
-    same = assignments.c.id == assignment.id
-    tx.connection.execute(update(assignments).where(same).values(state="done", answered_by=event))
+    statements.answered(tx, assignment.id, event)
     if assignment.pass_number != 1:
         return
     if votes:
         outbox.note_vote(tx, assignment.project_id, assignment.item_id)
     else:
-        _shift_taken(tx, assignment.item_id, -1)
+        statements.shift_taken(tx, assignment.item_id, -1)
 
 
 def reopen(tx: Transaction, assignment: Assignment, expires_at: int) -> None:
@@ -301,86 +252,20 @@ def reopen(tx: Transaction, assignment: Assignment, expires_at: int) -> None:
 
 def count_answers(tx: Transaction, item: int) -> int:
     """How many answers an item has."""
-    return int(tx.connection.execute(select(items.c.answers).where(items.c.id == item)).scalar_one())
+    return int(statements.of_item(tx, item, column="answers").scalar_one())
 
 
 def content(tx: Transaction, item: int) -> Any:
     """The prompt of an item."""
-    return tx.connection.execute(select(items.c.prompt).where(items.c.id == item)).scalar_one()
+    return statements.of_item(tx, item, column="prompt").scalar_one()
 
 
 def last_done(tx: Transaction, project: int, annotator: int, *, hearing: bool = False) -> Assignment | None:
     """What somebody judged, or decided, last."""
-    query = _assignments().where(
-        _is_hearing(hearing),
-        assignments.c.project_id == project,
-        assignments.c.annotator_id == annotator,
-        assignments.c.state == "done",
-    )
-    newest = query.order_by(assignments.c.answered_by.desc()).limit(1)
-    row = tx.connection.execute(newest).one_or_none()
+    row = statements.last_done(tx, project, annotator, hearing=hearing).one_or_none()
     return Assignment(*row) if row else None
 
 
 def count_done(tx: Transaction, project: int, annotator: int, *, hearing: bool = False) -> int:
     """How many tasks somebody judged, or decided."""
-    query = select(func.count()).where(
-        _is_hearing(hearing),
-        assignments.c.project_id == project,
-        assignments.c.annotator_id == annotator,
-        assignments.c.state == "done",
-    )
-    return int(tx.connection.execute(query).scalar_one())
-
-
-def _open_to(project: int, annotator: int, purpose: Purpose) -> ColumnElement[bool]:
-    """Items that want votes, and that somebody does not hold and has not answered."""
-    wanted = and_(items.c.project_id == project, items.c.purpose == purpose, OPEN)
-    return and_(wanted, ~_took_part(annotator))
-
-
-def _took_part(annotator: int) -> ColumnElement[bool]:
-    """Whether somebody holds or has answered an item, or was ever shown what others said of it."""
-    return exists().where(
-        assignments.c.item_id == items.c.id, assignments.c.annotator_id == annotator, _part()
-    )
-
-
-def _part() -> ColumnElement[bool]:
-    """What keeps an item from being somebody's to judge."""
-    return or_(assignments.c.state != "returned", _is_hearing(hearing=True))
-
-
-def _first_judged(project: int, annotator: int) -> ColumnElement[bool]:
-    return and_(
-        assignments.c.project_id == project,
-        assignments.c.annotator_id == annotator,
-        assignments.c.state == "done",
-        assignments.c.pass_number == 1,
-    )
-
-
-def _is_hearing(hearing: bool) -> ColumnElement[bool]:  # noqa: FBT001  one question, one answer
-    return assignments.c.pass_number == HEARING if hearing else assignments.c.pass_number > HEARING
-
-
-def _expired(tx: Transaction, project: int) -> Any:
-    return and_(
-        assignments.c.state == "leased",
-        assignments.c.expires_at <= tx.now,
-        assignments.c.project_id == project,
-    )
-
-
-def _assignments() -> Select[Any]:
-    return select(*(assignments.c[name] for name in Assignment._fields))
-
-
-def _set_state(tx: Transaction, assignment: int, state: str) -> None:
-    tx.connection.execute(update(assignments).where(assignments.c.id == assignment).values(state=state))
-
-
-def _shift_taken(tx: Transaction, item: int, by: int) -> None:
-    """Only ordinary items have a limited number of votes; the others are asked of everybody."""
-    taken = update(items).where(items.c.id == item, items.c.purpose == ORDINARY)
-    tx.connection.execute(taken.values(taken=items.c.taken + by, wanted=items.c.wanted - by))
+    return int(statements.count_done(tx, project, annotator, hearing=hearing).scalar_one())
