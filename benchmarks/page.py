@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import matplotlib as mpl
@@ -180,9 +181,62 @@ def labelling(folder: Path = HERE) -> str:
     return "\n".join(lines) + "\n"
 
 
+def annotators(folder: Path = HERE) -> str:
+    """What the model of annotators takes and foretells beside crowd-kit's, where that was measured."""
+    found = _read(folder, "annotators")
+    if not found:
+        return ""
+    areas = [found["spammers"]["area"][side]["each"] for side in ("gnomon", "crowd_kit")]
+    lines = [
+        "",
+        "| people's votes | Gnomon | crowd-kit |",
+        "| --- | --- | --- |",
+        _fits("a fit of pairwise votes", found["pairwise"]),
+        _fits("a fit of Dawid and Skene's model", found["labels"]),
+        "| who reads told from who does not, area under the curve | "
+        + " | ".join(f"{fmean(own):.3f}" for own in areas)
+        + " |",
+    ]
+    foretold = found.get("held_out", {})
+    for model in (name for name in foretold if name != "gnomon"):
+        sides = [foretold[name] for name in ("gnomon", model)]
+        told = (f"{own['accuracy']['median']:.1%}, {own['log_loss']['median']:.3f}" for own in sides)
+        lines.append(f"| held-out votes foretold, log-loss; beside `{model}` | " + " | ".join(told) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _fits(what: str, found: Mapping[str, Any]) -> str:
+    size, seconds = found["size"], found["seconds"]
+    cells = [f"{seconds[side]['median']:.3g} s" for side in ("gnomon", "crowd_kit")]
+    rows = f"{what}, {size['votes']:,} by {size['annotators']}"
+    return f"| {rows} | {cells[0]}: {_times(found['times_as_fast'])} times as fast | {cells[1]} |"
+
+
+def labels(folder: Path = HERE) -> str:
+    """What a reward model learns from each way of making labels of votes, where that was measured."""
+    found = _read(folder, "labels")
+    if not found:
+        return ""
+    size = found["size"]
+    lines = [
+        "",
+        f"| labels by, of {size['overlap']} votes on each of {size['rows']} pairs, {size['seeds']} crowds | "
+        "right on clean labels | log-loss |",
+        "| --- | --- | --- |",
+    ]
+    for way, right in found["accuracy"].items():
+        loss = found["log_loss"][way]
+        lines.append(
+            f"| `{way}` | {right['value']:.1%} ({right['low']:.1%} to {right['high']:.1%}) | "
+            f"{loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def made() -> str:
     """All that the page has from the committed results."""
-    return table(measured()) + on_gpu() + labelling() + techniques() + plots()
+    people = labelling() + annotators() + labels()
+    return table(measured()) + on_gpu() + people + techniques() + plots()
 
 
 def plots() -> str:
