@@ -1,12 +1,14 @@
+import gc
 import subprocess
 import sys
 import time
 from pathlib import Path
+from weakref import ref
 
 import pytest
 
 from gnomon.errors import ConfigError, StorageError
-from gnomon.pipeline.account import accounting, peak_memory_gib
+from gnomon.pipeline.account import accounting, free_memory, libraries_aside, peak_memory_gib
 from gnomon.pipeline.lineage import git_commit, lineage, software, write_manifest
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.stage import Artefact, Stage, StageContext, execute
@@ -257,6 +259,7 @@ def test_an_account_adds_up_what_attempts_took_and_keeps_the_highest_peak(tmp_pa
 KILLED = """
 import sys, time
 from pathlib import Path
+from weakref import ref
 from gnomon.pipeline.reporter import SilentReporter
 from gnomon.pipeline.stage import Stage, execute
 from gnomon.runs import RunFolder
@@ -376,3 +379,18 @@ def test_a_commit_is_of_the_checkout_a_package_is_tracked_in(tmp_path, monkeypat
     assert git_commit(package) == commit
     source.write_text("changed = 1")
     assert git_commit(package) == f"{commit}-dirty"
+
+
+class Circle:
+    itself: object
+
+
+def test_what_was_there_before_is_not_looked_through_and_what_is_made_is_let_go():
+    with libraries_aside():
+        assert gc.get_freeze_count() > 10_000
+        made = Circle()
+        made.itself, seen = made, ref(made)
+        del made
+        free_memory()
+        assert seen() is None
+    assert not gc.get_freeze_count()

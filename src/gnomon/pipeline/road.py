@@ -11,6 +11,7 @@ from gnomon.data.sources import Data
 from gnomon.distributed import leads, processes
 from gnomon.evaluation.prompts import checked
 from gnomon.models.reference import parse_model_ref
+from gnomon.pipeline.account import libraries_aside
 from gnomon.pipeline.answers import answer_rows
 from gnomon.pipeline.audit import audited
 from gnomon.pipeline.expected import expected
@@ -47,7 +48,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, until: Until | None = 
         held_out = asked([*suites(recipe), *snapshots_of(recipe)])
         data = read_rows(recipe.data, recipe.seed, held_out)
         checked([*data.evaluation, *data.policy])
-        with opened(recipe, out, reporter) as road:
+        with opened(recipe, out, reporter) as road, libraries_aside():
             if leads():
                 road.run.write_config(recipe.model_dump(mode="json"))
             road.make(data_stage(recipe, data))
