@@ -120,7 +120,8 @@ def test_agreement_of_three_people(published):
 
 
 def test_agreement_of_a_crowd(published):
-    """Left out, 0.579 with ties shared; 0.573 to 0.585 as an order of the kinds breaks them."""
+    """Left out, 0.579 with ties shared; 0.573 to 0.585 as an order of the kinds breaks them, and by lot 0.579
+    with a standard deviation of 0.002: majorities of 1,609 of 8,916 votes are tied."""
     crowd = llmfao(published)
     counts = tally(crowd.pairs, crowd.outcomes, 3)
     assert raw_agreement(counts).value == pytest.approx(0.532, abs=5e-4)
