@@ -74,6 +74,11 @@ def _row(name: str, unit: str, peer: str, found: Mapping[str, Any], *, aimed: bo
     return "| " + " | ".join(cells) + " |"
 
 
+def _interval(found: Mapping[str, float], form: str) -> str:
+    value, low, high = (f"{found[name]:{form}}" for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
 def _times(ratio: Mapping[str, Any]) -> str:
     return f"**{ratio['median']:.2f}** ({ratio['low']:.2f} to {ratio['high']:.2f})"
 
@@ -225,11 +230,7 @@ def labels(folder: Path = HERE) -> str:
         "| --- | --- | --- |",
     ]
     for way, right in found["accuracy"].items():
-        loss = found["log_loss"][way]
-        lines.append(
-            f"| `{way}` | {right['value']:.1%} ({right['low']:.1%} to {right['high']:.1%}) | "
-            f"{loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f}) |"
-        )
+        lines.append(f"| `{way}` | {_interval(right, '.1%')} | {_interval(found['log_loss'][way], '.3f')} |")
     return "\n".join(lines) + "\n"
 
 

@@ -5,12 +5,7 @@ from collections.abc import Collection, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    and_,
-    exists,
-    select,
-    update,
-)
+from sqlalchemy import and_, exists, select, update
 
 from gnomon.labelling.settings import Purpose
 from gnomon.labelling.store import lots, outbox, statements
