@@ -1,10 +1,14 @@
 import pytest
 import torch
 from architectures import NAMES, random_model
+from peft import LoraConfig, PeftModel
+from torch import nn
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings, ModelSettings
 from gnomon.errors import ConfigError
+from gnomon.kernels.mlp import lora_mlp
+from gnomon.models import fuse
 from gnomon.models.fuse import fused
 from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import sequence_logps
@@ -174,6 +178,84 @@ def test_fused_layers_are_peft_s_own(name):
         results.append([logits, *torch.autograd.grad(logits.square().mean(), trained)])
     assert len(results[0]) > 8
     assert_close(results[0], results[1], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3"])
+def test_gated_layers_are_computed_whole_where_there_is_a_gradient(name, monkeypatch):
+    """And layer by layer where there is none, as each may have been made ready to answer."""
+    lm = load("tiny:0")
+    lm = add_lora(
+        LanguageModel(random_model(name, dtype=torch.float64), lm.tokenizer, lm.template, "tiny:0"),
+        LoraSettings(rank=2),
+        seed=0,
+    )
+    calls = []
+    monkeypatch.setattr(fuse, "lora_mlp", lambda *given: calls.append(given) or lora_mlp(*given))
+    ids = torch.tensor([PROMPTS[0]])
+    lm.model(input_ids=ids)
+    assert len(calls) == lm.model.config.num_hidden_layers
+    with torch.no_grad():
+        lm.model(input_ids=ids)
+    assert len(calls) == lm.model.config.num_hidden_layers
+
+
+class Sparse(nn.Module):
+    """Looks like a gated layer, and keeps nothing of a gate below one."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate_proj, self.up_proj = (nn.Linear(8, 16, bias=False) for _ in range(2))
+        self.down_proj, self.act_fn = nn.Linear(16, 8, bias=False), nn.SiLU()
+
+    def forward(self, x):
+        gate = self.gate_proj(x)
+        return self.down_proj(self.act_fn(gate.where(gate > 1, 0)) * self.up_proj(x))
+
+
+class Noisy(Sparse):
+    """A gated layer that drops some of what it gives while it trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.dropout(self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x)))
+
+
+class Hard(Sparse):
+    """A gated layer with an activation that the kernel does not know."""
+
+    def __init__(self):
+        super().__init__()
+        self.act_fn = nn.Hardswish()
+
+    def forward(self, x):
+        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Biased(nn.Module):
+    """A gated layer with biases, which the kernel does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate_proj, self.up_proj = (nn.Linear(8, 16) for _ in range(2))
+        self.down_proj, self.act_fn = nn.Linear(16, 8), nn.SiLU()
+
+    def forward(self, x):
+        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))
+
+
+@pytest.mark.parametrize("kind", [Sparse, Noisy, Hard, Biased])
+def test_what_only_looks_like_a_gated_layer_stays_itself(kind, monkeypatch):
+    torch.manual_seed(0)
+    model = PeftModel(nn.Sequential(kind()), LoraConfig(r=2, target_modules="all-linear")).eval()
+    x = torch.randn(5, 8, requires_grad=True)
+    wanted = model(x)
+    fused(model)
+    monkeypatch.delattr(fuse, "lora_mlp")
+    assert_close(model(x), wanted)
+    assert not torch.equal(model.train()(x), wanted) or kind is not Noisy
 
 
 def test_dropout_on_adapters_is_peft_s():

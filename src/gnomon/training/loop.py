@@ -15,6 +15,7 @@ from torch import nn
 
 from gnomon.distributed import add_up, agreed, check_alike, gather, leads, rank, share_out, size
 from gnomon.errors import DivergenceError
+from gnomon.kernels.allocator import release
 from gnomon.models.shards import evenly, is_part, part_of, sharded_layers
 from gnomon.runs import MetricsLog
 from gnomon.settings.base import AdamSettings, StepSettings
@@ -85,7 +86,7 @@ class Trainer:
         self.others: dict[str, AdamSettings] = {}
         self.optimizer = adamw(self.trained.values(), settings)
         self.step = 0
-        self.tokens = 0
+        self.tokens, self.largest = 0, 0
         self.best: Best | None = None
         self.kept: set[int] = set()
         """The steps of checkpoints that the newest one knows as the best."""
@@ -155,6 +156,7 @@ class Trainer:
         own = share_out([micro.tokens for micro in micros], size())[rank()]
         with evenly(self.module, own) as places:
             for i in _drawing(places):
+                self._make_room(micros[i].tokens)
                 loss, values = self.objective.loss(micros[i])
                 loss.backward()  # type: ignore[no-untyped-call]
                 passes.append({"loss": loss.detach(), **values})
@@ -165,6 +167,12 @@ class Trainer:
         shares = gather((figures, [p.grad is not None for p in self.whole]))
         self._add_up_gradients([used for _, used in shares])
         return _sums(figure for share, _ in shares for figure in share)
+
+    def _make_room(self, tokens: int) -> None:
+        """Before a pass larger than all before it: what those left free has no room for its tensors."""
+        if tokens > self.largest:
+            self.largest = tokens
+            release()
 
     def _add_up_gradients(self, used: Sequence[Sequence[bool]]) -> None:
         """A parameter that some process has a gradient of gets the sum of all; shares are of one mean."""
