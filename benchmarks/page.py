@@ -234,10 +234,21 @@ def labels(folder: Path = HERE) -> str:
     return "\n".join(lines) + "\n"
 
 
+def ai_labels(folder: Path = HERE) -> str:
+    """How long a model takes to label comparisons, where that was measured."""
+    found = _read(folder, "ai_labels")
+    if not found:
+        return ""
+    return (
+        f"\n{found['pairs']:,} comparisons labelled by the model itself under a constitution, each in both orders: "
+        f"{found['seconds']:g} seconds and {found['peak_mib']:,} MiB, the whole command, on {machine(found)}.\n"
+    )
+
+
 def made() -> str:
     """All that the page has from the committed results."""
-    people = labelling() + annotators() + labels()
-    return table(measured()) + on_gpu() + people + techniques() + plots()
+    labelled = labelling() + annotators() + labels() + ai_labels()
+    return table(measured()) + on_gpu() + labelled + techniques() + plots()
 
 
 def plots() -> str:

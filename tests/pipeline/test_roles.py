@@ -1,13 +1,15 @@
 import pytest
-from serving import SAMPLING
+from serving import SAMPLING, hang
 
 from gnomon.errors import ConfigError
 from gnomon.pipeline.roles import Cast, kept_rows, name_of, settings_of, who
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import Start
 from gnomon.records import Conversation
+from gnomon.settings.feedback import RoleSettings
 
 OWN = Start("tiny:0")
+BUDGET = RoleSettings(budget=3)
 
 
 def test_a_role_is_the_model_s_own_or_a_teacher_s(tmp_path):
@@ -67,8 +69,8 @@ def test_rows_of_earlier_attempts_are_there_and_added_to(tmp_path):
 def test_a_server_is_asked_for_no_more_than_its_budget_earlier_attempts_included(server, tmp_path):
     talks = [Conversation.of(text) for text in ("One", "Two", "Three", "Four")]
     for asked in (talks[:2], talks[:3]):
-        Cast(OWN, "float32", tmp_path, 3).engine("critic", str(server.ref)).answer(asked, SAMPLING)
-    again = Cast(OWN, "float32", tmp_path, 3).engine("critic", str(server.ref))
+        Cast(OWN, "float32", tmp_path, BUDGET).engine("critic", str(server.ref)).answer(asked, SAMPLING)
+    again = Cast(OWN, "float32", tmp_path, BUDGET).engine("critic", str(server.ref))
     with pytest.raises(ConfigError, match="has given 3 answers, and 1 more are beyond the budget of 3"):
         again.answer(talks, SAMPLING)
     assert server.answered.total() == 3
@@ -79,11 +81,21 @@ def test_chains_of_thought_and_letters_share_a_budget(server, tmp_path):
     server.odds = lambda request: 1.0
     talks = [Conversation.of(text) for text in ("One", "Two", "Three")]
     for asked in (talks[:1], talks[:2]):
-        engine = Cast(OWN, "float32", tmp_path, 3).backend(str(server.ref)).engine
+        engine = Cast(OWN, "float32", tmp_path, BUDGET).backend(str(server.ref)).engine
         engine.answer(asked, SAMPLING)
     engine.choose(talks[:1], ("A", "B"))
-    again = Cast(OWN, "float32", tmp_path, 3).backend(str(server.ref)).engine
+    again = Cast(OWN, "float32", tmp_path, BUDGET).backend(str(server.ref)).engine
     for ask in (lambda: again.choose(talks[1:], ("A", "B")), lambda: again.answer(talks[2:], SAMPLING)):
         with pytest.raises(ConfigError, match=r"has given 3 answers, and \d more are beyond the budget of 3"):
             ask()
     assert server.answered.total() == 3
+
+
+def test_roles_say_how_many_requests_are_out_and_how_long_one_is_waited_for(server, tmp_path):
+    server.pause, server.faults = 0.05, [hang]
+    roles = RoleSettings(concurrency=3, timeout=0.4)
+    engine = Cast(OWN, "float32", tmp_path, roles).engine("critic", str(server.ref))
+    answers = engine.answer([Conversation.of(f"{i}?") for i in range(12)], SAMPLING)
+    assert len(answers) == 12
+    assert server.most == 3
+    assert engine.engine.usage.repeated == 1

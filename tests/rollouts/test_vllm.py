@@ -1,22 +1,16 @@
 """Against vLLM itself, which serves the packaged model from its folder."""
 
-import os
-import signal
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
 import pytest
 import torch
+from vllm_server import serving
 
 from gnomon.config import DEFAULT_MODEL
 from gnomon.errors import ConfigError, DataError
-from gnomon.models.load import LanguageModel, load, resolve
+from gnomon.models.load import LanguageModel, load
 from gnomon.models.logps import sequence_logps
-from gnomon.models.reference import EndpointRef, parse_model_ref
+from gnomon.models.reference import EndpointRef
 from gnomon.records import Conversation
 from gnomon.rollouts.endpoint import EndpointEngine
 from gnomon.rollouts.engine import UNKNOWN, Sample, Sampling
@@ -24,17 +18,13 @@ from gnomon.rollouts.server import Patience
 
 pytestmark = pytest.mark.slow
 
-VLLM = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "vllm"
 CONTEXT = 256
-STARTING = 300
-"""Seconds."""
 TALKS = [
     Conversation.of("How do I make bread?"),
     Conversation.of("Name a colour.", system="Be brief."),
     Conversation.of("Hi!", "Hello.", "And who are you?"),
     Conversation.of("What is 2 + 2?"),
 ]
-PROCESSED = ("--logprobs-mode", "processed_logprobs")
 
 
 @pytest.fixture(scope="module")
@@ -44,47 +34,8 @@ def lm() -> LanguageModel:
 
 @pytest.fixture(scope="module")
 def ref(lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndpointRef]:
-    """vLLM on this machine, with the template that Gnomon gives the model, until the tests are done."""
-    if not VLLM.exists():
-        pytest.skip(f"{VLLM} is not there; make peers installs it")
-    folder = tmp_path_factory.mktemp("vllm")
-    (folder / "template.jinja").write_text(str(lm.tokenizer.chat_template), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [str(VLLM), "serve", str(resolve(parse_model_ref(DEFAULT_MODEL)))]
-    command += ["--served-model-name", "base", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--dtype", "bfloat16", "--enforce-eager"]
-    command += ["--max-model-len", str(CONTEXT), "--kv-cache-memory-bytes", str(1 << 28), *PROCESSED]
-    command += ["--chat-template", str(folder / "template.jinja")]
-    alone = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-    with (folder / "log").open("w") as log:
-        # in a session of its own: it starts processes that would outlive it
-        served = subprocess.Popen(
-            command, env={**os.environ, **alone}, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            wait_for(f"http://127.0.0.1:{port}/health", served, folder / "log")
-            yield EndpointRef(f"http://127.0.0.1:{port}/v1", "base")
-        finally:
-            os.killpg(served.pid, signal.SIGTERM)
-            try:
-                served.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                os.killpg(served.pid, signal.SIGKILL)
-                served.wait()
-
-
-def wait_for(url: str, served: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + STARTING
-    while True:
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        if served.poll() is not None or time.monotonic() > until:
-            pytest.fail(f"vLLM does not come up:\n{log.read_text()[-3000:]}")
-        time.sleep(1)
+    with serving(lm, tmp_path_factory.mktemp("vllm"), CONTEXT) as ref:
+        yield ref
 
 
 def engine(ref: EndpointRef) -> EndpointEngine:

@@ -27,7 +27,7 @@ def revise_stage(
     given, roles = data.only("red_team.jsonl"), settings.roles
 
     def run(context: StageContext) -> None:
-        cast = Cast(start, recipe.model.dtype, context.work, roles.budget)
+        cast = Cast(start, recipe.model.dtype, context.work, roles)
         engine = cast.engine("generator", roles.generator)
         critic = engine if roles.critic == roles.generator else cast.engine("critic", roles.critic)
         prompts = read_records(given.file("red_team.jsonl"), Prompt)

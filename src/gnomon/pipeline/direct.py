@@ -58,7 +58,7 @@ def direct_stage(
             scorer: Labels = RewardJudge(load_scorer(judge.path / MODEL, dtype=recipe.model.dtype))
         else:
             ref, kept = roles.labeller, context.work / "labeller.jsonl"
-            served = asked_once(ref, kept, roles.budget) if ref and is_served(ref) else None
+            served = asked_once(ref, kept, roles) if ref and is_served(ref) else None
             scorer = direct_scorer(recipe, settings, start, served)
             name = str(scorer.who)
         known = gate_comparisons(read_records(read.file(known_in), Comparison), settings, recipe.seed)

@@ -84,7 +84,7 @@ def feedback_stage(
     asked = roles.labeller if judge is None else None
 
     def run(context: StageContext) -> None:
-        cast = Cast(start, recipe.model.dtype, context.work, roles.budget)
+        cast = Cast(start, recipe.model.dtype, context.work, roles)
         labeller = labeller_of(cast, recipe, settings, constitution, judge)
         rows = [row for name in known_in for row in read_records(read.file(name), Comparison)]
         known = gate_comparisons(rows, settings, recipe.seed)

@@ -51,7 +51,7 @@ def judge_modes(
     skipped = tells_likelihoods(names, settings.feedback) if is_served(ref) else ()
     out.mkdir(parents=True, exist_ok=True)
     with RunFolder(out).open():
-        cast = Cast(start, recipe.model.dtype, out, settings.roles.budget)
+        cast = Cast(start, recipe.model.dtype, out, settings.roles)
         constitution = load_constitution(recipe.data.constitution)
         labeller = Labeller(
             who(ref, start),

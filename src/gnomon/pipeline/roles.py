@@ -1,7 +1,7 @@
 """Who generates, criticises and labels: the model at hand, another one in memory, or one on a server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.rollouts.letters import Letters
 from gnomon.rollouts.local import LocalEngine
 from gnomon.rollouts.shared import SharedEngine
+from gnomon.settings.feedback import RoleSettings
 from gnomon.settings.policy import RewardTerm
 from gnomon.store import KeptRows
 
@@ -58,13 +59,13 @@ class AskedOnce:
 class Cast:
     """The models of a stage, each loaded once; what servers answer is kept in `folder` until it ends.
 
-    `own` is the model at hand; `budget` is how many replies a server may give in a role.
+    `own` is the model at hand; `roles` says how servers are asked.
     """
 
     own: Start
     dtype: str
     folder: Path
-    budget: int | None = None
+    roles: RoleSettings = field(default_factory=RoleSettings)
     _loaded: LanguageModel | None = None
 
     def engine(self, role: str, ref: str | None) -> Engine:
@@ -72,13 +73,13 @@ class Cast:
         if ref is None:
             return SharedEngine(LocalEngine(self.model))
         if is_served(ref):
-            return asked_once(ref, self.folder / f"{role}.jsonl", self.budget)
+            return asked_once(ref, self.folder / f"{role}.jsonl", self.roles)
         return SharedEngine(LocalEngine(load(ref, dtype=self.dtype)))
 
     def backend(self, ref: str | None) -> Backend:
         """What labels; null is the model at hand."""
         if ref is not None and is_served(ref):
-            return endpoint_backend(asked_once(ref, self.folder / "labeller.jsonl", self.budget), ref)
+            return endpoint_backend(asked_once(ref, self.folder / "labeller.jsonl", self.roles), ref)
         start = self.own if ref is None else Start(ref)
         lm = self.model if ref is None else load(ref, dtype=self.dtype)
         backend = local_backend(lm, f"{name_of(start)} in {self.dtype}")
@@ -119,20 +120,21 @@ def kept_rows(path: Path) -> KeptRows:
     return kept
 
 
-def asked_once(ref: str, kept: Path | None, budget: int | None = None) -> AskedOnce:
-    """A server by its reference, asked by the first process for at most `budget` replies, which are added to
-    the file `kept`."""
-    return AskedOnce(_endpoint(ref, kept, budget))
+def asked_once(ref: str, kept: Path | None, roles: RoleSettings | None = None) -> AskedOnce:
+    """A server by its reference, asked by the first process as `roles` say; replies are added to the file
+    `kept`."""
+    roles = roles or RoleSettings()
+    return AskedOnce(_endpoint(ref, kept, roles.budget, roles))
 
 
 def asked_by_each(ref: str, kept: Path, term: RewardTerm, budget: int | None = None) -> "EndpointEngine":
     """A server that each of several processes asks about samples of its own, as a reward's settings say: each
     keeps what it was told in a file of its own, and has an equal part of what is left of the budget."""
-    return _endpoint(ref, kept, budget, term)
+    return _endpoint(ref, kept, budget, term, each=True)
 
 
 def _endpoint(
-    ref: str, kept: Path | None, budget: int | None, term: RewardTerm | None = None
+    ref: str, kept: Path | None, budget: int | None, asked: RoleSettings | RewardTerm, *, each: bool = False
 ) -> "EndpointEngine":
     try:
         from gnomon.rollouts.endpoint import EndpointEngine  # noqa: PLC0415  only here is its extra needed
@@ -141,5 +143,5 @@ def _endpoint(
         raise ConfigError(
             f"{ref} needs a package that is missing ({problem}): pip install 'gnomon[endpoint]'"
         ) from problem
-    patience = None if term is None else Patience(requests=term.concurrency, timeout=term.timeout)
-    return EndpointEngine(parse_endpoint_ref(ref), kept, patience, budget=budget, each=term is not None)
+    patience = Patience(requests=asked.concurrency, timeout=asked.timeout)
+    return EndpointEngine(parse_endpoint_ref(ref), kept, patience, budget=budget, each=each)

@@ -33,7 +33,7 @@ class Limits:
     """What a batch may hold: rows, and tokens in its cache once every row is as long as it may get."""
 
     rows: int = 128
-    tokens: int = 1 << 17
+    tokens: int = 1 << 16
 
 
 DEFAULT = Limits()

@@ -36,6 +36,8 @@ class RoleSettings(Settings):
         ge=1,
         description="replies that a stage may have of a server in one role, earlier attempts' included",
     )
+    concurrency: int = Field(16, ge=1, description="requests that a server is asked at a time")
+    timeout: float = Field(600.0, gt=0, description="seconds a server may take for one reply")
 
     @field_validator("generator", "critic", "labeller", mode="before")
     @classmethod
