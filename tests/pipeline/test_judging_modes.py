@@ -51,6 +51,13 @@ def test_what_was_asked_is_not_asked_again(judged):
         assert {**again["modes"][name], "seconds": 0} == {**own, "seconds": 0}
 
 
+def test_a_labeller_that_can_be_asked_in_no_mode_leaves_a_summary_that_says_so(tmp_path):
+    recipe = load_recipe(None, ["constitution.roles.labeller=endpoint:http://localhost:1/v1#m"])
+    summary = judge_modes(recipe, ("contrast",), "builtin", 3, tmp_path / "out", SilentReporter())
+    assert (summary["modes"], summary["skipped"]) == ({}, ["contrast"])
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+
+
 def test_modes_share_what_is_the_same_question(judged):
     """The plain choice and that of one order are within the ensemble."""
     folder, _ = judged

@@ -65,6 +65,7 @@ def judge_modes(
         rows: list[dict[str, Any]] = []
         about = {"on": on, "dropped": dropped, "skipped": list(skipped)}
         summary = _summary(labeller, known, clusters, found) | about
+        write_json(out / "summary.json", summary)  # all there is where every mode is left out
         for name in (n for n in names if n not in skipped):
             chosen = mode(name, settings.feedback)
             found[name], said = _measured(name, replace(labeller, settings=chosen), known, clusters, reporter)
