@@ -240,8 +240,9 @@ def ai_labels(folder: Path = HERE) -> str:
     if not found:
         return ""
     return (
-        f"\n{found['pairs']:,} comparisons labelled by the model itself under a constitution, each in both orders: "
-        f"{found['seconds']:g} seconds and {found['peak_mib']:,} MiB, the whole command, on {machine(found)}.\n"
+        f"\n{found['pairs']:,} comparisons labelled by the model itself under a constitution, each in both "
+        f"orders: {found['seconds']:g} seconds and {found['peak_mib']:,} MiB, the whole command, on "
+        f"{machine(found)}.\n"
     )
 
 
