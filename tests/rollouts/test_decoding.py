@@ -94,6 +94,18 @@ def test_the_cache_stays_within_its_tokens():
     assert max(rows for rows, _, _ in seen) > 5
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_prompts_are_read_so_many_tokens_at_a_time_and_go_on_together(name):
+    it = engine(name)
+    wanted, seen = alone(it), passes(it)
+    it.limits = Limits(read=40)
+    same(it.sample(PROMPTS, SAMPLING, SEEDS), wanted)
+    read = [(rows, length) for rows, length, _ in seen if length > 1]
+    assert sum(rows for rows, _ in read) >= len({tuple(prompt) for prompt in PROMPTS if len(prompt) > 1})
+    assert all(rows * length <= 40 for rows, length in read)
+    assert max(rows for rows, length, _ in seen if length == 1) == len(PROMPTS)
+
+
 def test_a_prompt_longer_than_all_tokens_is_taken_alone():
     it = engine(limits=Limits(tokens=20))
     seen = passes(it)

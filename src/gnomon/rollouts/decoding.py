@@ -30,10 +30,12 @@ decoded."""
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a batch may hold: rows, and tokens in its cache once every row is as long as it may get."""
+    """What a batch may hold: rows, and tokens in its cache once every row is as long as it may get; and how
+    many tokens of prompts, with their padding, are read in one forward pass (a longer prompt: alone)."""
 
     rows: int = 128
     tokens: int = 1 << 16
+    read: int = 1 << 13
 
 
 DEFAULT = Limits()
@@ -156,12 +158,13 @@ class Decoding:
         return batch
 
     def _read(self, which: Sequence[int]) -> Batch:
-        """A batch of prompts, those of like length read together: all at once most of it might be padding."""
+        """A batch of prompts, those of like length read together: all at once most of it might be padding,
+        and what a layer makes of so many tokens might be larger than their cache."""
         rows: dict[tuple[int, ...], list[int]] = {}
         for i in which:
             rows.setdefault(tuple(self.prompts[i]), []).append(i)
         equal = list(rows.values())
-        groups = by_length([len(prompt) for prompt in rows], self.limits.tokens)
+        groups = by_length([len(prompt) for prompt in rows], self.limits.read)
         first, *others = [[i for k in group for i in equal[k]] for group in groups]
         batch = self._prefilled(first)
         if others and not joinable(batch.cache):
