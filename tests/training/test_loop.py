@@ -59,6 +59,19 @@ def checkpoints(tmp_path):
     return sorted(path.name for path in (tmp_path / "work").glob("checkpoint*"))
 
 
+def test_memory_goes_back_before_a_pass_that_is_larger_than_all_before_it(tmp_path, monkeypatch):
+    it, events = trainer(tmp_path, steps=3), []
+    sizes = {0: (5, 7), 1: (7, 6), 2: (6, 9)}
+    it.objective.prepare = lambda step: StepWork(
+        [Micro(("row",), torch.tensor(1.0), tokens) for tokens in sizes[step]], {}
+    )
+    loss = it.objective.loss
+    it.objective.loss = lambda micro: events.append(micro.tokens) or loss(micro)
+    monkeypatch.setattr("gnomon.training.loop.release", lambda: events.append("room"))
+    it.run()
+    assert events == ["room", 5, "room", 7, 7, 6, 6, "room", 9]
+
+
 def interrupting(number, at=3, times=1):
     def progress(done, total, note):
         if done == at:
