@@ -92,6 +92,11 @@ GOOD = {"model": "tiny", "choices": [{"text": "a", "finish_reason": "stop", "log
             DataError,
             "prompt 0 does not fit the context .* 8 tokens; shorten it or lower max_new_tokens",
         ),
+        (
+            status(400, "max_tokens must be at least 1, got 0."),
+            DataError,
+            "prompt 0 does not fit the context .* got 0.; shorten it or lower max_new_tokens",
+        ),
         (status(400, "bad \n seed"), ConfigError, "refuses prompt 0: HTTP 400 bad seed"),
         (body('{"object": "error"}'), ModelError, "in a form that is not OpenAI's"),
         (body("[]"), ModelError, "in a form that is not OpenAI's"),

@@ -25,8 +25,9 @@ KEY = "GNOMON_API_KEY"
 FOR_NOW = (408, 409, 425, 429)
 NOT_ALLOWED = (401, 403)
 
-TOO_LONG = ("context length", "context_length", "context size", "context window", "too long")
-"""How servers say that a prompt does not fit."""
+NO_ROOM = "must be at least 1, got 0"
+TOO_LONG = ("context length", "context_length", "context size", "context window", "too long", NO_ROOM)
+"""How servers say that a prompt does not fit; vLLM, of the tokens that are left for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
