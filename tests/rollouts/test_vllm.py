@@ -74,8 +74,7 @@ def test_the_log_probs_of_what_it_samples_are_those_of_the_model(
 
 
 def test_what_ends_ends_with_a_stop_token_and_nothing_else_does(ref: EndpointRef, lm: LanguageModel):
-    said = lm.template.encode_raw("Thank you, and goodbye"), lm.encode_prompt(Conversation.of("Say yes."))
-    asked = [*said] * 60  # of each, one in twenty ends as soon
+    asked = [lm.template.encode_raw("</body>\n</html>\n")] * 40  # nothing follows in half of all cases
     samples = engine(ref).sample(asked, Sampling(48), range(len(asked)))
     assert {sample.ended for sample in samples} == {True, False}
     for sample in samples:
