@@ -1,5 +1,6 @@
 """What every benchmark does alike: sides take turns, must agree first, and are compared pair by pair."""
 
+import argparse
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,10 @@ from typing import Any, TypeVar
 import psutil
 import torch
 
+from gnomon.config import DEFAULT_MODEL
 from gnomon.errors import ModelError
+from gnomon.pipeline.lineage import software
+from gnomon.runs import write_json
 
 AGREE = {"bfloat16": 2e-2, "float32": 1e-5}
 """Largest relative difference between the sides, by dtype."""
@@ -77,6 +81,20 @@ def check(differs: Mapping[str, float], limit: float, where: str) -> None:
     for what, by in differs.items():
         if not by <= limit:
             raise ModelError(f"{where}: {what} differs by {by:.3g}, more than {limit:g}")
+
+
+def measure_model(
+    description: str | None, script: Path, seed: int, measure: Callable[[str], dict[str, Any]]
+) -> dict[str, Any]:
+    """A benchmark of one model as a command: what `measure` gives, in `--out` or beside its script."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--out", type=Path, default=script.with_name("results.json"))
+    options = parser.parse_args()
+    results = {"model": options.model, "seed": seed, "hardware": hardware(), "software": software()}
+    results |= measure(options.model)
+    write_json(options.out, results)
+    return results
 
 
 def hardware() -> dict[str, Any]:

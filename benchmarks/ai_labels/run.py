@@ -4,38 +4,33 @@ A thousand pairs, each in both orders, by the default model in memory: built-in 
 their own answer and that of another question.
 """
 
-import argparse
 import json
 import random
 import resource
 import subprocess
 import sys
 import time
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gnomon.config import DEFAULT_MODEL
-from gnomon.pipeline.lineage import software
-from gnomon.runs import write_json
-from paired import hardware
+from gnomon.data.reader import BUILTIN, Reader
+from gnomon.records import Demonstration
+from paired import measure_model
 
 SEED, PAIRS, LONGEST = 0, 1_000, 400
 """The last: characters of an answer."""
-DEMONSTRATIONS = Path(str(files("gnomon"))) / "data" / "builtin" / "demonstrations"
 
 
 def pairs(count: int) -> list[dict[str, str]]:
     """So many comparisons as a file has them, the same for the same number."""
-    rows = [json.loads(line) for file in sorted(DEMONSTRATIONS.glob("*.jsonl")) for line in file.open()]
-    turns = [[turn["content"] for turn in row["messages"]] for row in rows]
-    short = [own for own in turns if len(own) == 2 and len(own[1]) <= LONGEST]
+    rows = Reader().read("demonstrations", Demonstration, [BUILTIN])
+    short = [row for row in rows if len(row.conversation.messages) == 2 and len(row.response) <= LONGEST]
     chosen = random.Random(SEED).sample(short, count + 1)
     return [
-        {"prompt": question, "chosen": answer, "rejected": other}
-        for (question, answer), (_, other) in pairwise(chosen)
+        {"prompt": own.prompt.text, "chosen": own.response, "rejected": other.response}
+        for own, other in pairwise(chosen)
     ]
 
 
@@ -66,13 +61,7 @@ def measure(model: str, count: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, write results.json, and say what came out."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
-    options = parser.parse_args()
-    results = {"model": options.model, "seed": SEED, "hardware": hardware(), "software": software()}
-    results |= measure(options.model, PAIRS)
-    write_json(options.out, results)
+    results = measure_model(__doc__, Path(__file__), SEED, lambda model: measure(model, PAIRS))
     print(f"{results['pairs']} pairs in both orders: {results['seconds']} s, {results['peak_mib']} MiB")
 
 

@@ -4,7 +4,6 @@ Gradients of log-probs by the hidden states of built-in demonstrations, against 
 single rows, and of all rows together, where errors that point one way add up.
 """
 
-import argparse
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -14,18 +13,16 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from gnomon.config import DEFAULT_MODEL, DataSettings
+from gnomon.config import DataSettings
 from gnomon.data.sources import read_data
 from gnomon.kernels.fused import head_pass
 from gnomon.kernels.head import Head
 from gnomon.kernels.rare import RareWords
 from gnomon.models.heads import output_head
 from gnomon.models.load import LanguageModel, load
-from gnomon.pipeline.lineage import software
-from gnomon.runs import write_json
 from gnomon.settings.base import OptimSettings
 from gnomon.training import sft
-from paired import hardware
+from paired import measure_model
 
 SEED, DEMONSTRATIONS, ROWS = 0, 64, 1024
 
@@ -94,12 +91,7 @@ def measure(model: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, write results.json, and say what came out."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
-    options = parser.parse_args()
-    results = {"model": options.model, "seed": SEED, "hardware": hardware(), "software": software()}
-    write_json(options.out, results | measure(options.model))
+    measure_model(__doc__, Path(__file__), SEED, measure)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from architectures import NAMES, random_model
@@ -32,6 +34,14 @@ def adapted(*, seed=0, moved=True, dtype="float32", **settings):
     if moved:
         move(lm)
     return lm
+
+
+def adapted_architecture(name):
+    """In float64, with fresh adapters."""
+    tiny, model = load("tiny:0"), random_model(name, dtype=torch.float64)
+    return add_lora(
+        LanguageModel(model, tiny.tokenizer, tiny.template, "tiny:0"), LoraSettings(rank=2), seed=0
+    )
 
 
 def move(lm, adapter=TRAINED, std=0.2):
@@ -159,12 +169,7 @@ def test_the_reference_is_not_saved(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_fused_layers_are_peft_s_own(name):
     """Output and gradients, with a reference beside, for every architecture (GPT-2's are transposed)."""
-    lm = load("tiny:0")
-    lm = add_lora(
-        LanguageModel(random_model(name, dtype=torch.float64), lm.tokenizer, lm.template, "tiny:0"),
-        LoraSettings(rank=2),
-        seed=0,
-    )
+    lm = adapted_architecture(name)
     move(lm)
     freeze_reference(lm.model)
     ids = torch.tensor([PROMPTS[0] + RESPONSES[0]])
@@ -183,12 +188,7 @@ def test_fused_layers_are_peft_s_own(name):
 @pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3"])
 def test_gated_layers_are_computed_whole_where_there_is_a_gradient(name, monkeypatch):
     """And layer by layer where there is none, as each may have been made ready to answer."""
-    lm = load("tiny:0")
-    lm = add_lora(
-        LanguageModel(random_model(name, dtype=torch.float64), lm.tokenizer, lm.template, "tiny:0"),
-        LoraSettings(rank=2),
-        seed=0,
-    )
+    lm = adapted_architecture(name)
     calls = []
     monkeypatch.setattr(fuse, "lora_mlp", lambda *given: calls.append(given) or lora_mlp(*given))
     ids = torch.tensor([PROMPTS[0]])
@@ -199,54 +199,46 @@ def test_gated_layers_are_computed_whole_where_there_is_a_gradient(name, monkeyp
     assert len(calls) == lm.model.config.num_hidden_layers
 
 
-class Sparse(nn.Module):
-    """Looks like a gated layer, and keeps nothing of a gate below one."""
+class Gated(nn.Module):
+    """A gated layer of a shape that the kernel knows."""
 
-    def __init__(self):
+    def __init__(self, act=nn.SiLU, *, bias=False):
         super().__init__()
-        self.gate_proj, self.up_proj = (nn.Linear(8, 16, bias=False) for _ in range(2))
-        self.down_proj, self.act_fn = nn.Linear(16, 8, bias=False), nn.SiLU()
+        self.gate_proj, self.up_proj = (nn.Linear(8, 16, bias=bias) for _ in range(2))
+        self.down_proj, self.act_fn = nn.Linear(16, 8, bias=bias), act()
+
+    def forward(self, x):
+        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Sparse(Gated):
+    """Keeps nothing of a gate below one."""
 
     def forward(self, x):
         gate = self.gate_proj(x)
         return self.down_proj(self.act_fn(gate.where(gate > 1, 0)) * self.up_proj(x))
 
 
-class Noisy(Sparse):
-    """A gated layer that drops some of what it gives while it trains."""
+class Noisy(Gated):
+    """Drops some of what it gives while it trains."""
 
     def __init__(self):
         super().__init__()
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, x):
-        return self.dropout(self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x)))
+        return self.dropout(super().forward(x))
 
 
-class Hard(Sparse):
-    """A gated layer with an activation that the kernel does not know."""
-
-    def __init__(self):
-        super().__init__()
-        self.act_fn = nn.Hardswish()
-
-    def forward(self, x):
-        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))
+OTHERS = {
+    "sparse": Sparse,
+    "noisy": Noisy,
+    "hard": partial(Gated, nn.Hardswish),
+    "biased": partial(Gated, bias=True),
+}
 
 
-class Biased(nn.Module):
-    """A gated layer with biases, which the kernel does not have."""
-
-    def __init__(self):
-        super().__init__()
-        self.gate_proj, self.up_proj = (nn.Linear(8, 16) for _ in range(2))
-        self.down_proj, self.act_fn = nn.Linear(16, 8), nn.SiLU()
-
-    def forward(self, x):
-        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))
-
-
-@pytest.mark.parametrize("kind", [Sparse, Noisy, Hard, Biased])
+@pytest.mark.parametrize("kind", OTHERS.values(), ids=OTHERS)
 def test_what_only_looks_like_a_gated_layer_stays_itself(kind, monkeypatch):
     torch.manual_seed(0)
     model = PeftModel(nn.Sequential(kind()), LoraConfig(r=2, target_modules="all-linear")).eval()

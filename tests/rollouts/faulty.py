@@ -1,17 +1,17 @@
 """A server's doorman who turns requests away, and counts what he lets through."""
 
-import json
 import time
 from collections import Counter
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from threading import Lock
 
 import httpx
+import serving
+from serving import Fault, body, status
 
 from gnomon.models.reference import EndpointRef
 
-FAULTS = ("429", "500", "late", "cut", "no json")
 PATIENCE = 30.0
 """Seconds that clients wait; a late reply, for which nobody was asked, comes after them."""
 JSON = {"Content-Type": "application/json"}
@@ -20,8 +20,7 @@ JSON = {"Content-Type": "application/json"}
 class Faulty(ThreadingHTTPServer):
     """In front of a server, before it: every fifth request meets a fault, another kind each time.
 
-    `delivered` counts whole replies by the digest of their request, `tokens` what the server counted for all
-    of them, `met` the faults.
+    `delivered` counts whole replies by the digest of their request, `met` the faults.
     """
 
     daemon_threads = True
@@ -29,8 +28,7 @@ class Faulty(ThreadingHTTPServer):
     def __init__(self, behind: EndpointRef) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.behind, self.lock = httpx.Client(base_url=behind.url, timeout=300.0), Lock()
-        self.seen, self.met = 0, Counter[str]()
-        self.delivered, self.tokens = Counter[str](), 0
+        self.seen, self.met, self.delivered = 0, Counter[str](), Counter[str]()
 
     @property
     def url(self) -> str:
@@ -39,49 +37,51 @@ class Faulty(ThreadingHTTPServer):
     def handle_error(self, *of: object) -> None:
         """A client that went away is no news."""
 
-    def next_fault(self) -> str | None:
+    def next_fault(self) -> Fault | None:
         with self.lock:
             self.seen += 1
             if self.seen % 5:
                 return None
-            fault = FAULTS[self.seen // 5 % len(FAULTS)]
-            self.met[fault] += 1
-            return fault
+            name = list(FAULTS)[self.seen // 5 % len(FAULTS)]
+            self.met[name] += 1
+            return FAULTS[name]
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(serving.Handler):
     server: Faulty
+    asked: bytes
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        fault = self.server.next_fault()
-        if fault == "429":
-            return self.send(429, b'{"error": {"message": "too many"}}', Retry_After="1")
-        if fault == "500":
-            return self.send(500, b"oh dear")
-        if fault == "no json":
-            return self.send(200, b"<html>busy</html>")
-        if fault == "late":
-            time.sleep(PATIENCE + 2)
-            self.close_connection = True
-            return None
-        reply = self.server.behind.post(self.path.removeprefix("/v1"), content=body, headers=JSON)
-        if fault == "cut":  # paid for, and lost on the way
-            self.close_connection = True
-            return self.send(reply.status_code, reply.content[:-20], Content_Length=str(len(reply.content)))
-        self.send(reply.status_code, reply.content)
+    def do_POST(self) -> None:  # noqa: N802  as http.server calls it
+        self.asked = self.rfile.read(int(self.headers["Content-Length"]))
+        if fault := self.server.next_fault():
+            fault(self)
+            return
+        reply = self.forwarded()
+        self.send(reply.status_code, reply.text)
         with self.server.lock:
-            self.server.delivered[sha256(body).hexdigest()] += 1
-            self.server.tokens += json.loads(reply.content)["usage"]["total_tokens"]
-        return None
+            self.server.delivered[sha256(self.asked).hexdigest()] += 1
 
-    def send(self, code: int, text: bytes, **headers: str) -> None:
-        self.send_response(code)
-        for name, value in ({"Content_Length": str(len(text))} | headers).items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(text)
+    def forwarded(self) -> httpx.Response:
+        """What the server behind says."""
+        return self.server.behind.post(self.path.removeprefix("/v1"), content=self.asked, headers=JSON)
 
-    def log_message(self, *of: object) -> None:
-        pass
+
+def late(handler: Handler) -> None:
+    time.sleep(PATIENCE + 2)
+    handler.close_connection = True
+
+
+def lost(handler: Handler) -> None:
+    """Paid for, and cut short on the way."""
+    reply = handler.forwarded()
+    handler.close_connection = True
+    handler.send(reply.status_code, reply.text[:-20], Content_Length=str(len(reply.content)))
+
+
+FAULTS: dict[str, Fault] = {
+    "429": status(429, "too many", Retry_After="1"),
+    "500": status(500),
+    "late": late,
+    "cut": lost,
+    "no json": body("<html>busy</html>"),
+}

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -15,6 +14,7 @@ from vllm_server import serving
 from ai_labels.run import write_pairs
 from gnomon.config import DEFAULT_MODEL
 from gnomon.models.load import load
+from gnomon.store import KeptRows
 
 pytestmark = pytest.mark.slow
 
@@ -55,16 +55,10 @@ def test_each_of_2000_requests_is_paid_for_once_whatever_happens(tmp_path):
     # a reply for each; two only where the first was under way when the command was killed
     assert len(delivered) == PAIRS * ORDERS
     assert delivered.total() - PAIRS * ORDERS <= AT_A_TIME * len(KILLED_AT)
-    replies = [json.loads(line)["id"] for file in out.glob("*letters*") for line in whole(file)]
+    replies = [row["id"] for row in KeptRows(out / "letters-labeller.jsonl").rows]
     assert len(replies) == len(set(replies)) == PAIRS * ORDERS
     assert told["modes"]["choice"]["accuracy"]["n"] == PAIRS
     for summary in (told, again):
         summary["modes"]["choice"].pop("seconds")
     assert again == told
     assert proxy.delivered == delivered
-
-
-def whole(file: Path) -> list[str]:
-    """The lines of a file, less those that a kill cut short."""
-    lines = file.read_text().split("\n")
-    return [line for line in lines if line.endswith("}") and line.startswith("{")]
