@@ -22,11 +22,11 @@ GATED = ("gate_proj", "up_proj", "down_proj")
 def fused(model: Any) -> Any:
     """The model itself, its plain LoRA layers computed by fused kernels; peft still owns the weights."""
     for module in model.modules():
-        if _plain_lora(module):
+        if plain_lora(module):
             module.forward = partial(_fused_forward, module, module.forward)
     acts: dict[type, Activation | None] = {}
     for module in model.modules():
-        if all(_plain_lora(getattr(module, name, None)) for name in GATED):
+        if all(plain_lora(getattr(module, name, None)) for name in GATED):
             if type(module) not in acts:
                 acts[type(module)] = _activation(module)
             if (act := acts[type(module)]) is not None:
@@ -34,7 +34,8 @@ def fused(model: Any) -> Any:
     return model
 
 
-def _plain_lora(module: Any) -> bool:
+def plain_lora(module: Any) -> bool:
+    """Whether it is a linear layer with adapters, and the layer below them nothing but that."""
     return isinstance(module, LoraLinear) and type(module.get_base_layer()) is nn.Linear
 
 

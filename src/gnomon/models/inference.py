@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
 from gnomon.kernels.head import Head
 from gnomon.kernels.packed import added, linear
-from gnomon.models.fuse import only_adapter
+from gnomon.models.fuse import only_adapter, plain_lora
 from gnomon.models.heads import body, output_head, without_dropout
 from gnomon.models.shards import whole
 
@@ -49,12 +48,12 @@ def ready_head(model: Any) -> Head:
     return replace(head, weight=head.weight.detach(), bias=bias, added=added(head.weight))
 
 
-def _forward(module: nn.Module) -> Callable[..., Tensor] | None:
+def _forward(module: Any) -> Callable[..., Tensor] | None:
     """What the layer computes, faster; None where it is no plain linear layer, or has adapters of a kind that
     it alone computes."""
     if type(module) is nn.Linear:
         return linear(module.weight, module.bias)
-    if isinstance(module, LoraLinear) and type(module.get_base_layer()) is nn.Linear:
+    if plain_lora(module):
         adapter = only_adapter(module)
         if adapter is not None:
             base = module.get_base_layer()
