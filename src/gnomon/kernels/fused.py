@@ -22,8 +22,9 @@ from gnomon.kernels.rare import RareWords
 ROWS = 1024
 """Rows read together: the more there are, the fewer times the head's weights are read."""
 
-HELD, HELD_ON_DEVICE = 1 << 20, 1 << 26
-"""Logits held at a time: on a processor 4 MiB of them and 2 of their products, which its cache keeps."""
+HELD, HELD_ON_DEVICE = 1 << 21, 1 << 26
+"""Logits held at a time: on a processor 8 MiB of them and 4 of their products, which its cache keeps. Half as
+many would be 1,024 words of so many rows, a product that oneDNN leaves to one thread of two."""
 
 WHOLE = 256
 """Words in multiples of which a matrix product is fastest."""
@@ -221,9 +222,10 @@ class _Tile:
         return None if cap is None else 1 - (logits * (self.temperature / cap)) ** 2
 
     def _logits(self, words: slice) -> Tensor:
-        """Of some words, over the temperature; in a tensor of their own."""
+        """Of some words, over the temperature; in a tensor of their own. Unless they are capped, all of a row
+        are less what is near its target's: a log-prob is a distance between two of them."""
         products = less(self.hidden, self.head.weight[words], self.near)
-        logits = finished(products, words, self.head, self.near)
+        logits = finished(products, words, self.head, None if self.head.softcap is None else self.near)
         return logits if self.temperature == 1 else logits / self.temperature
 
     def _near(self) -> Tensor | None:

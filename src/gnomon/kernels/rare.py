@@ -52,7 +52,8 @@ class RareWords:
         self._spare -= float(added[rare - 1])
         # the most likely of the rare words stands for all of them
         words = words[rare - 1 :]
-        few, weights = pulls.index_select(1, words), weight.index_select(0, words)
+        # `index_select` takes columns with one thread
+        few, weights = pulls.gather(1, words.expand(len(pulls), -1)), weight.index_select(0, words)
         few[:, 0] = own.squeeze(1) - few[:, 1:].sum(dim=1)
         shares[:, words[1:]] = 0
         weights[:1] = (shares / shares.sum().clamp_min(tiny)).to(weight.dtype) @ weight
