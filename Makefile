@@ -83,6 +83,7 @@ bench: $(INSTALLED) peers ## time Gnomon against its peers, with and without eac
 	cd benchmarks && ../$(BIN)/python -m scaling.run
 	cd benchmarks && ../$(BIN)/python -m techniques.run
 	cd benchmarks && ../$(BIN)/python -m rare_words.run
+	cd benchmarks && ../$(BIN)/python -m optimum.run
 	cd benchmarks && ../$(BIN)/python -m ai_labels.run
 	cd benchmarks && ../$(BIN)/python -m annotators.run
 	cd benchmarks && ../$(BIN)/python -m labelling.run

@@ -246,10 +246,39 @@ def ai_labels(folder: Path = HERE) -> str:
     )
 
 
+def optimum(folder: Path = HERE) -> str:
+    """How near each algorithm comes to the best policy at its distance, and what losses of preferences gain,
+    where that was measured."""
+    found = _read(folder, "optimum")
+    if not found:
+        return ""
+    seeds = f"{found['size']['seeds']} seeds"
+    lines = [
+        "",
+        f"| tiny model paid by a program, {seeds} | paid | nats from the start | of the optimum there |",
+        "| --- | --- | --- | --- |",
+        f"| the start | {_interval(found['start'], '.1%')} | 0 | |",
+    ]
+    for name, own in found["climbs"].items():
+        paid, nats, share = (
+            _interval(own[key], form) for key, form in (("reward", ".1%"), ("kl", ".2f"), ("share", ".1%"))
+        )
+        lines.append(f"| `{name}` | {paid} | {nats} | {share} |")
+    pairs = f"tiny model, {found['size']['pairs']} comparisons"
+    lines += [
+        "",
+        f"| {pairs}, {seeds} | held-out pairs told right, more than at the start | paid |",
+        "| --- | --- | --- |",
+    ]
+    for name, own in found["losses"].items():
+        lines.append(f"| `{name}` | {_interval(own['more'], '+.1%')} | {_interval(own['reward'], '.1%')} |")
+    return "\n".join(lines) + "\n"
+
+
 def made() -> str:
     """All that the page has from the committed results."""
     labelled = labelling() + annotators() + labels() + ai_labels()
-    return table(measured()) + on_gpu() + labelled + techniques() + plots()
+    return table(measured()) + on_gpu() + labelled + optimum() + techniques() + plots()
 
 
 def plots() -> str:

@@ -1,0 +1,290 @@
+"""How near each algorithm comes to what is possible, on a tiny model whose answers are random words.
+
+A program pays 1 for an answer whose first and last characters are wanted ones. Of all policies as far from
+the start pi_0 as a trained one, the tilt pi_0 exp(lambda reward) is paid most: what that is follows from
+answers of pi_0 alone, and what the trained one is paid is held against it. Losses of preferences learn from
+pairs of pi_0's answers, one of which is paid, and are asked which of two they find likelier before and after.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from scipy.special import logsumexp, softmax
+
+from gnomon.kernels.allocator import settle as settle_memory
+from gnomon.models.critic import Critic, ValueModel
+from gnomon.models.load import LanguageModel, load
+from gnomon.models.logps import sequence_logps
+from gnomon.models.lora import load_trainable
+from gnomon.models.save import save_model
+from gnomon.overopt.drawing import Prompts, draw, draw_pairs, letters, words
+from gnomon.overopt.planted import Pairs
+from gnomon.overopt.proxies import encoded
+from gnomon.overopt.settings import LaboratorySettings
+from gnomon.pipeline.lineage import software
+from gnomon.rollouts.engine import Sample, Sampling
+from gnomon.rollouts.kl import log_ratios
+from gnomon.rollouts.local import LocalEngine
+from gnomon.runs import MetricsLog, write_json
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import OWN, PreferenceSettings
+from gnomon.stats.bootstrap import mean_interval
+from gnomon.stats.units import Floats
+from gnomon.training.loop import Trainer
+from gnomon.training.objective import Objective
+from gnomon.training.policy import PolicyOptimisation
+from gnomon.training.preference import PreferenceOptimisation
+from gnomon.training.samples import PolicyPrompts
+from gnomon.training.sft import InstructionTuning, encode_demonstrations
+from paired import hardware
+
+STUDY = LaboratorySettings()
+"""The laboratory's tiny model, its random words and its prompts."""
+
+WANTED = "abcdef"
+BETA = 0.25
+"""At which KL-regularised RL comes to rest where 90 % of answers are paid, and at the start one in seven."""
+
+CLIMBS: Mapping[str, Mapping[str, Any]] = {
+    "reinforce": {"algorithm": "reinforce_pp", "standardise": False, "beta": BETA},
+    "rloo": {"algorithm": "rloo", "beta": BETA},
+    "ppo": {"algorithm": "ppo", "beta": BETA, "critic": {"start": "policy"}},
+    "reinforce_pp": {"algorithm": "reinforce_pp", "beta": BETA},
+    "grpo": {"algorithm": "grpo", "beta": 0.04},
+    "dr_grpo": {"algorithm": "dr_grpo", "beta": 0.0},
+    "dapo": {"algorithm": "dapo", "beta": 0.0, "overlong": 0},
+    "raft": {"algorithm": "raft", "beta": 0.0},
+}
+"""Where KL is in the loss, beta is its paper's."""
+
+OFFLINE = {"lr": 1e-3, "batch_size": 32, "epochs": 2, "micro_tokens": 4096}
+"""How losses of preferences are optimised here."""
+
+ANSWERS = 64
+"""Samples of each prompt that a policy is measured by; of the start there are four times as many."""
+
+
+class Seen(NamedTuple):
+    """What answers are paid, and how far they are from the start, [prompts, samples]."""
+
+    rewards: Floats
+    log_ratios: Floats
+
+
+@dataclass(frozen=True)
+class Start:
+    """The model that everything begins at, in a folder, with the prompts as it reads them."""
+
+    folder: Path
+    prompts: Prompts
+
+    def loaded(self) -> LanguageModel:
+        """A copy of it."""
+        return load(f"path:{self.folder}", dtype=STUDY.model.dtype)
+
+
+def paid(samples: Sequence[Sample]) -> list[float]:
+    """1 for each answer that begins and ends with a wanted character."""
+    return [
+        float(sample.text[:1] in WANTED and sample.text[-1:] in WANTED) if sample.text else 0.0
+        for sample in samples
+    ]
+
+
+def sampling() -> Sampling:
+    """As policies sample."""
+    return Sampling(STUDY.policy.max_new_tokens, STUDY.policy.temperature)
+
+
+def tuned(folder: Path) -> Start:
+    """The tiny model after random words, saved."""
+    assert STUDY.start is not None
+    prompts, own = letters(STUDY.prompt_count), STUDY.start
+    lm = load_trainable(STUDY.model.ref, STUDY.model, 0)
+    data = encode_demonstrations(lm, words(own, prompts, 0), STUDY.model.max_length)
+    trained(InstructionTuning(lm, data, own.optim, 0), lm.model, own.optim)
+    save_model(lm, folder, "")
+    return Start(folder, [tuple(lm.encode_prompt(prompt)) for prompt in prompts])
+
+
+def trained(objective: Objective, module: Any, optim: Any, apart: Mapping[str, Any] | None = None) -> None:
+    """Train a module in a folder that nothing else looks at."""
+    with TemporaryDirectory() as folder:
+        log = MetricsLog(Path(folder) / "metrics.jsonl")
+        trainer = Trainer(module, objective, optim, work=Path(folder), metrics=log)
+        for prefix, settings in (apart or {}).items():
+            trainer.apart(prefix, settings)
+        trainer.run()
+
+
+def climbed(start: Start, changes: Mapping[str, Any], steps: int, seed: int) -> Seen:
+    """What a policy is paid after so many batches, and how far it went."""
+    own = PolicySettings.model_validate({**STUDY.policy.model_dump(), "steps": steps, **changes})
+    lm, reference = start.loaded(), start.loaded()
+    names = tuple(f"prompt-{k}" for k in range(len(start.prompts)))
+    prompts = PolicyPrompts(names, tuple(start.prompts))
+    objective = PolicyOptimisation(lm, LocalEngine(lm), paid, prompts, own, seed=seed, reference=reference)
+    module, apart = lm.model, None
+    if own.algorithm == "ppo":
+        other = start.loaded()
+        objective.critic = Critic(other, ValueModel(other))
+        module = torch.nn.ModuleDict({"policy": lm.model, "critic": objective.critic.model})
+        apart = {"critic.": own.critic.optim}
+    trained(objective, module, own.optim, apart)
+    return seen(lm, reference, start.prompts, ANSWERS)
+
+
+def seen(lm: LanguageModel, reference: LanguageModel, prompts: Prompts, count: int) -> Seen:
+    """Answers by random numbers of which training had none."""
+    samples = draw(LocalEngine(lm), prompts, count, sampling(), [1, count])
+    ratios = [float(ratio.sum()) for ratio in log_ratios(reference, samples, sampling().temperature)]
+    shape = (len(prompts), count)
+    return Seen(np.reshape(paid(samples), shape), np.reshape(ratios, shape))
+
+
+def tilted(rewards: Floats, kl: float) -> float:
+    """The mean reward of the tilt of these answers [prompts, samples] that is `kl` nats away on average over
+    prompts; of one as far away as they tell, where `kl` is further."""
+    count = rewards.shape[1]
+
+    def distance(strength: float) -> float:
+        mass = logsumexp(strength * rewards, axis=1) - np.log(count)
+        return float((strength * means(strength) - mass).mean())
+
+    def means(strength: float) -> Floats:
+        return np.asarray((softmax(strength * rewards, axis=1) * rewards).sum(axis=1))
+
+    furthest = 50.0 / float(np.ptp(rewards))
+    if kl <= 0 or kl >= distance(furthest):
+        return float(means(0.0 if kl <= 0 else furthest).mean())
+    return float(means(brentq(lambda strength: distance(strength) - kl, 0.0, furthest)).mean())
+
+
+def nearness(runs: Sequence[Seen], start: Seen, resamples: int = 500) -> dict[str, Any]:
+    """What the runs of all seeds are paid, how far they went, and the share of the optimum there, with
+    intervals that resample seeds and prompts."""
+    rewards, ratios = (np.stack([getattr(run, name).mean(axis=1) for run in runs]) for name in Seen._fields)
+    random = np.random.default_rng(0)
+
+    def share(chosen: Sequence[int], prompts: Sequence[int]) -> float:
+        best = [tilted(start.rewards[prompts], float(ratios[k, prompts].mean())) for k in chosen]
+        return float(np.mean([rewards[k, prompts].mean() for k in chosen]) / np.mean(best))
+
+    everyone, everywhere = range(len(runs)), range(rewards.shape[1])
+    drawn = [
+        share(*(random.choice(all_of, len(all_of)).tolist() for all_of in (everyone, everywhere)))
+        for _ in range(resamples)
+    ]
+    clusters = [*everywhere] * len(runs)
+    return {
+        "reward": mean_interval(rewards.ravel(), clusters).to_json(),
+        "kl": mean_interval(ratios.ravel(), clusters).to_json(),
+        "share": {
+            "value": share(everyone, everywhere),
+            "low": float(np.quantile(drawn, 0.025)),
+            "high": float(np.quantile(drawn, 0.975)),
+        },
+        "by_seed": [round(share([k], everywhere), 4) for k in everyone],
+    }
+
+
+def paid_apart(start: Start, count: int, seed: int) -> tuple[Pairs, Floats]:
+    """Pairs of the start's answers of which one is paid, and which: 1 the first, -1 the second."""
+    drawn = draw_pairs(LocalEngine(start.loaded()), start.prompts, 5 * count, sampling(), [seed, count])
+    apart = np.subtract(paid(drawn.first), paid(drawn.second))
+    kept = np.flatnonzero(apart)[:count]
+    if len(kept) < count:
+        raise ValueError(f"{len(kept)} of {len(drawn)} pairs are paid apart, fewer than {count}; draw more")
+    return Pairs([drawn.first[k] for k in kept], [drawn.second[k] for k in kept]), apart[kept]
+
+
+def agrees(lm: LanguageModel, held: Pairs, apart: Floats) -> Floats:
+    """Whether the answer that is paid is the likelier one, [pairs]: 1, 0, or a half."""
+    prompts, responses = [s.prompt_ids for s in held.samples], [s.response_ids for s in held.samples]
+    logps = np.array([float(each.sum()) for each in sequence_logps(lm, prompts, responses)])
+    return np.asarray((np.sign(held.differences(logps) * apart) + 1) / 2)
+
+
+def preferring(start: Start, loss: str, count: int, seed: int) -> tuple[Floats, Seen]:
+    """Agreement on held-out pairs after a loss's training less that before, [pairs], and what it is paid."""
+    more = {"label_smoothing": 0.1} if loss == "robust_dpo" else {}
+    own = PreferenceSettings.model_validate({"loss": loss, "optim": OFFLINE} | more)
+    lm, reference = start.loaded(), start.loaded()
+    data = encoded(*paid_apart(start, count, 2 * seed))
+    held, apart = paid_apart(start, count // 2, 2 * seed + 1)
+    before = agrees(lm, held, apart)
+    objective = PreferenceOptimisation(lm, data, own, seed, reference if own.needs_reference else None)
+    trained(objective, lm.model, own.optim)
+    return agrees(lm, held, apart) - before, seen(lm, reference, start.prompts, ANSWERS)
+
+
+def measure(
+    climbs: Sequence[str], losses: Sequence[str], seeds: Sequence[int], steps: int, pairs: int
+) -> dict[str, Any]:
+    """All algorithms and all losses over all seeds, from one start."""
+    with TemporaryDirectory() as folder:
+        start = tuned(Path(folder))
+        lm = start.loaded()
+        first = seen(lm, lm, start.prompts, 4 * ANSWERS)
+        found: dict[str, Any] = {
+            "start": mean_interval(first.rewards.mean(axis=1)).to_json(),
+            "climbs": {},
+            "losses": {},
+        }
+        for name in climbs:
+            runs = _each(seeds, name, partial(climbed, start, CLIMBS[name], steps))
+            found["climbs"][name] = nearness(runs, first)
+        for name in losses:
+            done = _each(seeds, name, partial(preferring, start, name, pairs))
+            more, runs = np.stack([own for own, _ in done]), [run for _, run in done]
+            found["losses"][name] = nearness(runs, first) | {
+                "more": mean_interval(more.ravel()).to_json(),
+                "more_by_seed": [round(float(own.mean()), 4) for own in more],
+            }
+        return found
+
+
+def _each(seeds: Sequence[int], name: str, run: Callable[[int], Any]) -> list[Any]:
+    found = []
+    for seed in seeds:
+        found.append(run(seed))
+        print(f"{name}, seed {seed}", flush=True)
+    return found
+
+
+def main() -> None:
+    """Measure, write results.json, and say what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--climbs", nargs="*", default=list(CLIMBS), choices=CLIMBS)
+    parser.add_argument("--losses", nargs="*", default=list(OWN), choices=OWN)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=150, help="batches of samples")
+    parser.add_argument("--pairs", type=int, default=512, help="comparisons to learn from")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
+    options = parser.parse_args()
+    settle_memory()
+    seeds = range(options.seeds)
+    found = measure(options.climbs, options.losses, seeds, options.steps, options.pairs)
+    size = {name: getattr(options, name) for name in ("seeds", "steps", "pairs")}
+    write_json(options.out, {"size": size, "hardware": hardware(), "software": software(), **found})
+    for name, own in found["climbs"].items():
+        paid_at = f"{_said(own['reward'])} paid at {_said(own['kl'])} nats"
+        print(f"{name}: {paid_at}, {_said(own['share'])} of the optimum")
+    for name, own in found["losses"].items():
+        print(f"{name}: {_said(own['more'])} more of held-out pairs, {_said(own['reward'])} paid")
+
+
+def _said(own: Mapping[str, float]) -> str:
+    return f"{own['value']:.3f} ({own['low']:.3f} to {own['high']:.3f})"
+
+
+if __name__ == "__main__":
+    main()
