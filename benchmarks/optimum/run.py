@@ -33,7 +33,7 @@ from gnomon.pipeline.lineage import software
 from gnomon.rollouts.engine import Sample, Sampling
 from gnomon.rollouts.kl import log_ratios
 from gnomon.rollouts.local import LocalEngine
-from gnomon.runs import MetricsLog, write_json
+from gnomon.runs import MetricsLog, read_json, write_json
 from gnomon.settings.policy import PolicySettings
 from gnomon.settings.preference import OWN, PreferenceSettings
 from gnomon.stats.bootstrap import mean_interval
@@ -57,6 +57,7 @@ CLIMBS: Mapping[str, Mapping[str, Any]] = {
     "reinforce": {"algorithm": "reinforce_pp", "standardise": False, "beta": BETA},
     "rloo": {"algorithm": "rloo", "beta": BETA},
     "ppo": {"algorithm": "ppo", "beta": BETA, "critic": {"start": "policy"}},
+    "ppo_lam_1": {"algorithm": "ppo", "beta": BETA, "critic": {"start": "policy"}, "lam": 1.0},
     "reinforce_pp": {"algorithm": "reinforce_pp", "beta": BETA},
     "grpo": {"algorithm": "grpo", "beta": 0.04},
     "dr_grpo": {"algorithm": "dr_grpo", "beta": 0.0},
@@ -274,6 +275,10 @@ def main() -> None:
     seeds = range(options.seeds)
     found = measure(options.climbs, options.losses, seeds, options.steps, options.pairs)
     size = {name: getattr(options, name) for name in ("seeds", "steps", "pairs")}
+    before = read_json(options.out) if options.out.exists() else {}
+    if before.get("size") == size:  # what was not asked for this time stays
+        for part in ("climbs", "losses"):
+            found[part] = before[part] | found[part]
     write_json(options.out, {"size": size, "hardware": hardware(), "software": software(), **found})
     for name, own in found["climbs"].items():
         paid_at = f"{_said(own['reward'])} paid at {_said(own['kl'])} nats"

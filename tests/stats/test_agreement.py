@@ -3,7 +3,7 @@ import pytest
 from simulated import assert_covers
 
 from gnomon.errors import DataError
-from gnomon.stats.agreement import agreement_within, cohen_kappa
+from gnomon.stats.agreement import agreement_by_prompt, agreement_within, cohen_kappa
 
 
 def test_what_prompts_differ_by_does_not_count():
@@ -20,6 +20,31 @@ def test_it_is_the_correlation_where_there_is_one_prompt():
 
 def test_scores_that_do_not_differ_within_any_prompt_have_none():
     assert agreement_within([1, 1, 5, 5], [1, 2, 3, 4], samples=2) is None
+
+
+def test_of_each_prompt_it_is_the_correlation_of_its_samples():
+    """1, 2, 6 beside 1, 3, 2: deviations of -2, -1, 3 and -1, 1, 0 give 1 over the root of 14 times 2."""
+    first, second = np.array([[1.0, 2.0, 6.0], [0.0, 6.0, 3.0]]), np.array([[1.0, 3.0, 2.0], [6.0, 0.0, 3.0]])
+    assert agreement_by_prompt(first, second) == pytest.approx([1 / np.sqrt(28), -1.0])
+
+
+def test_a_prompt_whose_samples_are_not_told_apart_has_none():
+    level = np.array([[0.1, 0.1, 0.1], [1.0, 2.0, 3.0]])
+    found = agreement_by_prompt(level, level)
+    assert np.isnan(found[0])
+    assert found[1] == pytest.approx(1.0)
+
+
+def test_what_a_prompt_is_worth_and_the_units_change_no_prompt_s_agreement():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 5, 7))
+    moved = agreement_by_prompt(2 * first + rng.normal(size=(5, 1)), 3 * second + rng.normal(size=(5, 1)))
+    assert moved == pytest.approx(agreement_by_prompt(first, second))
+
+
+def test_scores_of_other_shapes_are_refused():
+    with pytest.raises(DataError, match=r"\[prompts, samples\] both"):
+        agreement_by_prompt(np.zeros((2, 3)), np.zeros((1, 3)))
 
 
 def labels(yes_yes, yes_no, no_yes, no_no):

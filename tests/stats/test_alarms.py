@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import t as student
 
 from gnomon.errors import DataError
-from gnomon.stats.alarms import FEWEST, RULES, Alarm, Point, alarms, follows, judged, pooled
-from gnomon.stats.following import following
+from gnomon.stats.agreement import agreement_by_prompt
+from gnomon.stats.alarms import FEWEST, RULES, Alarm, Point, alarms, judged, pooled, rests
 
 LOOKS = 10
 FAST = 2_000
@@ -169,46 +169,43 @@ def test_what_does_not_vary_is_told_from_its_margin_alone():
     assert alarms([point(0, length=[20] * 9), point(1, length=[29] * 9)], looks=2) == []
 
 
-def followed(agreement, proxy, second, slope=0.5):
-    """Points at which both scores and their agreement are these, nearly the same for every prompt."""
+def parted(agreement, proxy):
+    """Points at which the score that is optimised and the agreement are these, nearly so for every prompt;
+    the second score stays where it is."""
     wiggle = np.linspace(-1, 1, 12) * 0.02
-    heights = zip(agreement, proxy, second, strict=True)
-    return [
-        point(k, agreement=a + wiggle, proxy=p - wiggle, second=s + wiggle**2, slope=np.full(12, slope))
-        for k, (a, p, s) in enumerate(heights)
-    ]
+    heights = enumerate(zip(agreement, proxy, strict=True))
+    return [point(k, agreement=a + wiggle, proxy=p - wiggle, second=wiggle**2) for k, (a, p) in heights]
 
 
-RISING, FALLING = (0, 1, 2, 3), (0.6, 0.5, 0.3, 0.2)
+RISING, FALLING = (0, 1, 2, 3), (0.6, 0.5, 0.4, 0.35)
 
 
 @pytest.mark.parametrize(
-    ("agreement", "proxy", "second", "slope", "peak"),
+    ("agreement", "proxy", "peak"),
     [
-        (FALLING, RISING, (0, 0.7, 1.3, 1.6), 0.5, True),  # 0.9 for the last two, and 1.0 they were worth
-        (FALLING, RISING, (0, 0.6, 1.2, 1.7), 0.5, False),
-        (FALLING, RISING, (0, 0.7, 1.3, 1.6), 0.4, False),
-        (FALLING, (0, 1, 1, 1.1), (0, 0.6, 0.6, 0.5), 0.5, True),
-        (FALLING, (0, 1, 0.9, 0.9), (0, 0.6, 0.6, 0.5), 0.5, False),  # nothing gained, so nothing to follow
-        ((0.6, 0.5, 0.45, 0.42), RISING, (0, 0.6, 1.2, 1.5), 0.5, False),  # more than two thirds is left
-        (FALLING, RISING, (0, -1, -2, -3), -0.5, False),  # they never went together
+        (FALLING, RISING, True),
+        (FALLING, (0, 1, 2, 2), False),  # nothing is gained any more
+        (FALLING, (0, 1, 2, 1.9), False),
+        (FALLING, (0, -1, -2, -1.9), True),  # it rises again
+        ((0.6, 0.5, 0.48, 0.47), RISING, False),  # more than three quarters are left
     ],
 )
-def test_a_peak_is_where_models_part_and_the_second_follows_no_more(agreement, proxy, second, slope, peak):
-    names = [alarm.name for alarm in alarms(followed(agreement, proxy, second, slope), looks=4)]
+def test_a_peak_is_where_models_part_while_the_first_score_still_rises(agreement, proxy, peak):
+    names = [alarm.name for alarm in alarms(parted(agreement, proxy), looks=4)]
     assert ("peak" in names) == peak
 
 
-def test_without_slopes_nothing_says_that_the_second_score_follows_no_more():
-    points = followed(FALLING, RISING, (0, 0, 0, 0))
-    assert not follows(points)
-    assert not follows(points[:2])
-    assert follows([Point(p.step, {n: v for n, v in p.figures.items() if n != "slope"}) for p in points])
+def test_without_the_score_nothing_says_that_it_rises():
+    points = parted(FALLING, RISING)
+    assert not rests(points)
+    bare = Point(9, {"agreement": points[-1].figures["agreement"]})
+    assert rests([*points, bare])
+    assert rests([bare, *points[:1]])
 
 
 def test_an_alarm_that_stands_apart_has_half_of_a_look_s_part():
     """And all of it where it is alone."""
-    points = followed(FALLING, RISING, (0, 0, 0, 0))
+    points = parted(FALLING, RISING)
     (found,) = [
         alarm for alarm in alarms(points, looks=6, rate=0.1, resamples=200_000) if alarm.name == "peak"
     ]
@@ -318,15 +315,14 @@ def test_a_run_that_turns_is_told_after_its_turn():
     assert all(isinstance(it, Alarm) and it.name == "turn" and it.step > 4 for it in found)
 
 
-def parting(rng, correlations, second, *, prompts=24, samples=8):
-    """Points whose scores have these correlations within prompts; the first rises, the second as told."""
+def parting(rng, correlations, heights, *, prompts=24, samples=8):
+    """Points whose scores have these correlations within prompts, the first of these heights."""
     points = []
-    for k, (rho, height) in enumerate(zip(correlations, second, strict=True)):
+    for k, (rho, height) in enumerate(zip(correlations, heights, strict=True)):
         one, own = rng.normal(size=(2, prompts, samples))
-        other = rho * one + sqrt(1 - rho**2) * own + height
-        told = following(one + k, other)
-        scores = {"proxy": one.mean(axis=1) + k, "second": other.mean(axis=1)}
-        points.append(point(k, **scores, agreement=told.agreement, slope=told.slope))
+        other = rho * one + sqrt(1 - rho**2) * own
+        proxy = one.mean(axis=1) + height
+        points.append(point(k, proxy=proxy, agreement=agreement_by_prompt(one, other)))
     return points
 
 
@@ -338,19 +334,18 @@ def named(points, name, **more):
     )
 
 
-def test_while_two_thirds_of_the_agreement_are_left_one_run_in_twenty_has_a_peak_at_most():
-    """The second score does not follow at all, so that all hangs on the agreement."""
+def test_while_three_quarters_of_the_agreement_are_left_one_run_in_twenty_has_a_peak_at_most():
+    """The first score rises all the way, so that all hangs on the agreement."""
     rng = np.random.default_rng(7)
-    rho = [0.6, *[0.4] * (LOOKS - 1)]
-    runs = [named(parting(rng, rho, [0] * LOOKS), "peak", resamples=500) for _ in range(120)]
+    rho = [0.6, *[0.45] * (LOOKS - 1)]
+    runs = [named(parting(rng, rho, range(LOOKS)), "peak", resamples=500) for _ in range(120)]
     assert sum(runs) <= 0.05 * len(runs)
 
 
-def test_a_peak_is_found_where_models_part():
+def test_a_peak_is_found_where_models_part_and_not_where_nothing_is_gained():
     rng = np.random.default_rng(8)
     rho = np.linspace(0.7, 0.0, LOOKS)
-    level = np.minimum(np.arange(LOOKS), 5)
-    runs = [named(parting(rng, rho, level), "peak", resamples=500) for _ in range(40)]
+    runs = [named(parting(rng, rho, range(LOOKS)), "peak", resamples=500) for _ in range(40)]
     assert sum(runs) >= 0.95 * len(runs)
-    following_on = [named(parting(rng, rho, range(LOOKS)), "peak", resamples=500) for _ in range(20)]
-    assert sum(following_on) == 0
+    level = [named(parting(rng, rho, [0] * LOOKS), "peak", resamples=500) for _ in range(40)]
+    assert sum(level) <= 0.1 * len(level)

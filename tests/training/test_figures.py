@@ -29,7 +29,6 @@ def test_figures_of_each_prompt_are_means_of_its_samples():
     assert found["kl"] == {"a": 0.75, "b": 0.5}
     assert found["distinct"] == {"a": 0.5, "b": 1.0}  # 56 65 56 56; 78 89
     assert found["agreement"] == pytest.approx({"a": 1.0, "b": 1.0})
-    assert found["slope"] == pytest.approx({"a": 0.8, "b": 0.8})  # covariances of 1/2, variances of 1 and 1/4
 
 
 def test_a_prompt_whose_samples_are_scored_alike_tells_of_no_agreement():
@@ -42,7 +41,7 @@ def test_a_prompt_that_comes_twice_is_one():
 
 def test_what_there_is_not_is_left_out():
     found = by_prompt(rollouts(spreads=(None,) * 4, second=None), 2)
-    assert {"second", "spread", "agreement", "slope"}.isdisjoint(found)
+    assert {"second", "spread", "agreement"}.isdisjoint(found)
     assert {"reward/second", "reward/spread", "checks"}.isdisjoint(
         logged(rollouts(spreads=(None,) * 4, second=None))
     )

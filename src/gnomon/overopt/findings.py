@@ -9,8 +9,8 @@ import numpy as np
 
 from gnomon.errors import DataError
 from gnomon.settings.guards import GuardSettings
+from gnomon.stats.agreement import agreement_by_prompt
 from gnomon.stats.alarms import Point
-from gnomon.stats.following import following
 from gnomon.stats.forecast import Forecast, Seen, Witness, foretell, witness
 from gnomon.stats.overopt import Course, Form, Turn, fit_courses, turn
 from gnomon.stats.units import Floats
@@ -142,12 +142,11 @@ def alarmed(climb: Climb, found: Turn, second: Floats) -> dict[str, Any]:
     lookout = Lookout(len(climb.steps), GuardSettings(), climb.seed, POINTS)
     gold, each = climb.course("gold"), dict[str, Any]()
     for k, step in enumerate(climb.steps):
-        followed = following(climb.seen[k].proxy, second[k])
         scores = {
             "proxy": climb.means["proxy"][k],
             "second": second[k].mean(axis=1),
             "spread": climb.means["spread"][k],
-            **followed._asdict(),
+            "agreement": agreement_by_prompt(climb.seen[k].proxy, second[k]),
         }
         lookout.see(
             Point(step, {name: _by_prompt(values) for name, values in scores.items() if values.any()})

@@ -8,7 +8,7 @@ import numpy as np
 from gnomon.errors import DataError
 from gnomon.stats.bootstrap import Estimate
 from gnomon.stats.clustered import linear_interval
-from gnomon.stats.units import positions, worth_of
+from gnomon.stats.units import Floats, positions, worth_of
 
 
 def agreement_within(first: Sequence[float], second: Sequence[float], samples: int) -> float | None:
@@ -21,6 +21,28 @@ def agreement_within(first: Sequence[float], second: Sequence[float], samples: i
     one, other = (x - x.mean(axis=1, keepdims=True) for x in (one, other))
     spread = float((one**2).sum() * (other**2).sum())
     return float((one * other).sum()) / spread**0.5 if spread > 0 else None
+
+
+def agreement_by_prompt(first: Floats, second: Floats) -> Floats:
+    """Pearson's correlation of two scores over each prompt's samples: [prompts, samples] both -> [prompts].
+
+    NaN where one of the two tells no samples of the prompt apart. DataError where the shapes differ.
+    """
+    if first.shape != second.shape or first.ndim != 2:
+        raise DataError(
+            f"agreement: scores of shape {first.shape} and {second.shape}; [prompts, samples] both"
+        )
+    one, other = (values - values.mean(axis=1, keepdims=True) for values in (first, second))
+    together, own, others = (
+        np.asarray((a * b).mean(axis=1)) for a, b in ((one, other), (one, one), (other, other))
+    )
+    told = (own > _rounding(first)) & (others > _rounding(second))
+    return np.where(told, together / np.sqrt(np.where(told, own * others, 1.0)), np.nan)
+
+
+def _rounding(scores: Floats) -> float:
+    """A variance that rounding alone may leave."""
+    return 1e-14 * float((scores**2).mean())
 
 
 def cohen_kappa(

@@ -25,8 +25,8 @@ class Point:
     Figures are `proxy` (the score that is optimised), `second` (that of a model which nothing is optimised
     against), `spread` (standard deviation of an ensemble's members), `length` (tokens), `ends` (share that
     end their turn), `distinct` (share of two-token runs that are distinct), `entropy` (nats a token), `kl`
-    (nats a sequence), `agreement` and `slope` (of `second` and `proxy` among a prompt's samples, as
-    `stats.following` has them); any may be missing. What a prompt is called says what is paired with what.
+    (nats a sequence), `agreement` (of `second` and `proxy`, as `agreement_by_prompt` has it); any may be
+    missing. What a prompt is called says what is paired with what.
     """
 
     step: int
@@ -62,32 +62,23 @@ class Rule:
     apart: bool = False
 
 
-BACK = 2
-"""Looks over which it is asked whether the second score still follows the first."""
 RISEN = 0.01
-"""The chance at which a score that has not risen is taken to have: where all is learnt, none follows."""
+"""The chance at which a score that has not risen is taken to have: where all is learnt, none rises."""
 
 
-def follows(points: Sequence[Point]) -> bool:
-    """Whether nothing says that the second score has ceased to follow the one that is optimised.
-
-    It has where, since `BACK` looks ago, the first rose, at the level `RISEN`, and the second by less than
-    such a rise was worth among the samples of the first point.
-    """
-    start, then, now = points[0], points[max(0, len(points) - 1 - BACK)], points[-1]
-    if not {"proxy", "second", "slope"} <= set(start.figures) & set(then.figures) & set(now.figures):
+def rests(points: Sequence[Point]) -> bool:
+    """Whether nothing says, at the level `RISEN`, that the score that is optimised has risen since the point
+    before: of answers that have become alike models prefer now this one, now that, and it rises no more."""
+    then, now = points[-2:]
+    if "proxy" not in then.figures or "proxy" not in now.figures:
         return True
-    worth = start.mean("slope")
-    if worth <= 0 or _Test("", Sign("proxy", 1), then, now).p > RISEN:
-        return True
-    rise, other = (now.mean(figure) - then.mean(figure) for figure in ("proxy", "second"))
-    return other >= worth * rise
+    return _Test("", Sign("proxy", 1), then, now).p > RISEN
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "turn": Rule((Sign("proxy", 1), Sign("second", -1)), anywhere=True),
-        "peak": Rule((Sign("agreement", -1, factor=2 / 3),), unless=follows, apart=True),
+        "peak": Rule((Sign("agreement", -1, factor=3 / 4),), unless=rests, apart=True),
         "spread": Rule((Sign("spread", 1, factor=1.5),)),
         "longer": Rule((Sign("length", 1, factor=1.5),)),
         "shorter": Rule((Sign("length", -1, factor=1 / 1.5),)),
@@ -97,8 +88,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     }
 )
 """What each alarm is. A turn is over-optimisation itself: the proxy rose and the second score fell since the
-same moment. A peak comes before it: both models no longer prefer the same answers, and the second score no
-longer follows the proxy. All but a turn have a margin, as some of each comes with any learning."""
+same moment. A peak comes before it: both models prefer the same answers far less than they did, and the proxy
+still rises. All but a turn have a margin, as some of each comes with any learning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from gnomon.rewards.combine import Terms, bounded
 from gnomon.rewards.told import unreadable
 from gnomon.rollouts.engine import Sample
 from gnomon.settings.policy import PolicySettings
-from gnomon.stats.agreement import agreement_within
+from gnomon.stats.agreement import agreement_by_prompt, agreement_within
 from gnomon.stats.diversity import distinct
-from gnomon.stats.following import following
 from gnomon.stats.units import Floats
 from gnomon.stats.within import mean_at
 from gnomon.training.samples import Rollouts
@@ -62,25 +61,23 @@ def by_prompt(rollouts: Rollouts, n: int) -> dict[str, dict[str, float]]:
         "entropy": [-sum(sample.logps) / len(sample.logps) for sample in samples],
     }
     prompts = [rollouts.ids[k] for k in range(0, len(samples), n)]
-    followed: dict[str, dict[str, float]] = {}
+    agreed: dict[str, dict[str, float]] = {}
     if rollouts.second is not None:
         columns["second"] = rollouts.second
-        followed = _followed(rollouts.scores.tolist(), rollouts.second, prompts)
+        agreed = {"agreement": _agreement(rollouts.scores.tolist(), rollouts.second, prompts)}
     if len(rollouts.spreads) == len(samples):
         columns["spread"] = rollouts.spreads
-    found = {name: _means(prompts, _groups(column, n)) for name, column in columns.items()} | followed
+    found = {name: _means(prompts, _groups(column, n)) for name, column in columns.items()} | agreed
     told = _variety(samples, n)
     some = [prompt for prompt, share in zip(prompts, told, strict=True) if share is not None]
     return found | {"distinct": _means(some, [[share] for share in told if share is not None])}
 
 
-def _followed(
-    proxy: Sequence[float], second: Sequence[float], prompts: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """How the second score follows the first among each prompt's samples, where these are told apart."""
-    told = following(*(np.reshape(np.asarray(x, dtype=float), (len(prompts), -1)) for x in (proxy, second)))
-    found = {name: _means(prompts, values[:, None].tolist()) for name, values in told._asdict().items()}
-    return {name: {p: value for p, value in own.items() if isfinite(value)} for name, own in found.items()}
+def _agreement(proxy: Sequence[float], second: Sequence[float], prompts: Sequence[str]) -> dict[str, float]:
+    """Of both scores among each prompt's samples, where these are told apart."""
+    one, other = (np.reshape(np.asarray(x, dtype=float), (len(prompts), -1)) for x in (proxy, second))
+    found = _means(prompts, agreement_by_prompt(one, other)[:, None].tolist())
+    return {prompt: value for prompt, value in found.items() if isfinite(value)}
 
 
 def _watched(rollouts: Rollouts, n: int) -> dict[str, float]:
