@@ -62,7 +62,7 @@ class Rule:
     apart: bool = False
 
 
-RISEN = 0.01
+RISEN = 0.003
 """The chance at which a score that has not risen is taken to have: where all is learnt, none rises."""
 
 
