@@ -36,6 +36,7 @@ PYTHONS = {
     "vllm": HERE.parent / ".venv-vllm" / "bin" / "python",
 }
 SETTLED = {
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",

@@ -1,8 +1,8 @@
 """What each technique saves: the same work with it and without it, in turn, in one process.
 
-Training is loss and gradient of one step of instruction tuning, sampling is answers to built-in prompts,
-sentences are answers that end with their first; all of a model with adapters. What is switched off is
-computed the plain way; the results stay the same.
+Training is loss and gradient of one step of instruction tuning, scoring is log-probs of its rows, sampling is
+answers to built-in prompts, sentences are answers that end with their first; all of a model with adapters.
+What is switched off is computed the plain way; the results stay the same.
 """
 
 import argparse
@@ -27,8 +27,9 @@ from gnomon.kernels import fused, head
 from gnomon.kernels.allocator import settle as settle_memory
 from gnomon.kernels.norm import plain_rms_norm
 from gnomon.kernels.rare import RareWords
-from gnomon.models import attention, fuse, inference, lora, settle
+from gnomon.models import attention, fuse, inference, lanes, lora, settle
 from gnomon.models.load import LanguageModel, load
+from gnomon.models.logps import sequence_logps
 from gnomon.pipeline.lineage import software
 from gnomon.rollouts import decoding
 from gnomon.rollouts.engine import Sampling
@@ -114,7 +115,7 @@ TECHNIQUES = {
         "training", lambda: patch.object(RareWords, "likely", every_word)
     ),
     "micro-batches of like length": Technique(
-        "training", lambda: patch.object(sft, "by_length", as_they_come)
+        "training", lambda: patch.object(sft, "cut", lambda _, *rows: as_they_come(*rows))
     ),
     "adapters fused into their layers": Technique(
         "training", lambda: patch.object(fuse, "only_adapter", lambda layer: None)
@@ -126,6 +127,8 @@ TECHNIQUES = {
     "norms that keep their input alone": Technique(
         "training", lambda: patch.object(settle, "rms_norm", plain_rms_norm)
     ),
+    "passes side by side, in training": Technique("training", lambda: patch.object(lanes, "LANES", 1)),
+    "passes side by side, in scoring": Technique("scoring", lambda: patch.object(lanes, "LANES", 1)),
     "a part of the vocabulary at a time, in sampling": Technique(
         "sampling", lambda: patch.object(head, "PART", 1 << 30)
     ),
@@ -148,15 +151,22 @@ def works(lm: LanguageModel, data: Data) -> dict[str, Callable[[], float]]:
     objective = sft.InstructionTuning(lm, rows, OptimSettings(batch_size=len(rows.rows), epochs=1), SEED)
     prompts = [lm.encode_prompt(row.conversation) for row in data.evaluation[:SENTENCES]]
 
+    trained = [weight for weight in lm.model.parameters() if weight.requires_grad]
+    answers = [row.ids for row in rows.rows]
+
+    def differentiated(micro: Micro) -> float:
+        loss, _ = objective.loss(micro)
+        torch.autograd.grad(loss, trained)
+        return loss.item()
+
     def training() -> float:
         lm.model.train()
-        total = 0.0
-        for micro in objective.prepare(0).micros:
-            loss, _ = objective.loss(micro)
-            loss.backward()
-            total += loss.item()
-        lm.model.zero_grad(set_to_none=True)
-        return total
+        micros = objective.prepare(0).micros
+        return sum(lanes.side_by_side(differentiated, micros, lanes.lanes(lm.model)))
+
+    def scoring() -> float:
+        found = sequence_logps(lm, [ids[:1] for ids in answers], [ids[1:] for ids in answers])
+        return float(sum(logps.sum() for logps in found))
 
     def sampling() -> float:
         samples = LocalEngine(lm).sample(prompts[:PROMPTS], Sampling(NEW_TOKENS), range(PROMPTS))
@@ -166,7 +176,7 @@ def works(lm: LanguageModel, data: Data) -> dict[str, Callable[[], float]]:
         samples = LocalEngine(lm).sample(prompts, Sampling(NEW_TOKENS), range(len(prompts)), (".",))
         return float(sum(len(sample.text.split(".")[0]) for sample in samples))
 
-    return {"training": training, "sampling": sampling, "sentences": sentences}
+    return {"training": training, "scoring": scoring, "sampling": sampling, "sentences": sentences}
 
 
 def measure(model: str, rounds: int, names: Sequence[str]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ NAMES = (
     "attention as whole products",
     "queries held against what they see alone",
     "norms that keep their input alone",
+    "passes side by side, in training",
+    "passes side by side, in scoring",
     "a part of the vocabulary at a time, in sampling",
     "weights laid out once",
     "a cache that grows in place",

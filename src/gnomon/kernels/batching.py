@@ -1,5 +1,7 @@
 """Rows grouped by length, so that padding is little and a batch fits memory; and the padding itself."""
 
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import torch
@@ -26,6 +28,15 @@ def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
             groups.append([i])
             real = lengths[i]
     return groups
+
+
+def alongside(lengths: Sequence[int], tokens: int, lanes: int) -> list[list[int]]:
+    """`by_length` for so many lanes: a multiple of them, where there are rows enough, and the largest group
+    as small as it can be."""
+    wanted = lanes * math.ceil(len(by_length(lengths, tokens)) / lanes)
+    sizes = range(max(lengths, default=0), tokens)  # of none of these there may be few enough groups
+    least = bisect_left(sizes, -wanted, key=lambda size: -len(by_length(lengths, size)))
+    return by_length(lengths, sizes[least] if least < len(sizes) else tokens)
 
 
 def pad_right(

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from gnomon.kernels.attention import added_to_scores
-from gnomon.kernels.batching import by_length
 from gnomon.kernels.branches import LONGEST, Branches, Group, lay_out, sharing, visible
 from gnomon.models import attention
 from gnomon.models.heads import body, hidden_states, without_dropout
+from gnomon.models.lanes import cut
 from gnomon.models.load import LanguageModel
 
 log = logging.getLogger(__name__)
@@ -30,9 +30,9 @@ def groups_of(lm: LanguageModel, rows: Sequence[Sequence[int]], micro_tokens: in
 
 
 def batches(lm: LanguageModel, rows: Sequence[Sequence[int]], micro_tokens: int) -> Iterator[Branches]:
-    """All rows in batches of at most `micro_tokens` padded tokens (a longer row: alone)."""
+    """All rows in batches; those computed at a time have at most `micro_tokens` padded tokens."""
     groups = groups_of(lm, rows, micro_tokens)
-    for picked in by_length([group.length for group in groups], micro_tokens):
+    for picked in cut(lm.model, [group.length for group in groups], micro_tokens):
         yield lay_out(rows, [groups[k] for k in picked], lm.pad_id, lm.device)
 
 

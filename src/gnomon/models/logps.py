@@ -1,18 +1,20 @@
 """Log-probs of given text under a model, without gradient: prompts once, head only where asked."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from gnomon.kernels.branches import Branches
 from gnomon.kernels.fused import head_pass
 from gnomon.kernels.head import head_logits
 from gnomon.kernels.sampling import sample_states
 from gnomon.models.branches import batches, branch_states
-from gnomon.models.heads import output_head, without_dropout
+from gnomon.models.heads import output_head
 from gnomon.models.load import LanguageModel
-from gnomon.models.shards import evenly
+from gnomon.models.passes import read_each
 
 MICRO_TOKENS = 4096
 
@@ -94,15 +96,17 @@ def of_responses(
     """For each row what is read from the states [tokens, width] that its response's tokens [tokens] follow
     from, in tensors of one value a token."""
     rows = [[*prompt, *response] for prompt, response in zip(prompts, responses, strict=True)]
-    results: dict[int, tuple[Tensor, ...]] = {}
-    with evenly(lm.model, batches(lm, rows, MICRO_TOKENS)) as own:
-        for batch in own:
-            with without_dropout(lm.model):
-                states = branch_states(lm.model, batch)
-            before, labels = batch.after([len(prompt) for prompt in prompts])
-            counts = [len(responses[i]) for i in batch.places]
-            parts = [torch.split(values.cpu(), counts) for values in read(states[before], labels)]
-            results.update(zip(batch.places, zip(*parts, strict=True), strict=True))
+    starts = [len(prompt) for prompt in prompts]
+
+    def read_batch(batch: Branches) -> list[tuple[int, tuple[Tensor, ...]]]:
+        before, labels = batch.after(starts)
+        known = read(branch_states(lm.model, batch)[before], labels)
+        counts = [len(responses[i]) for i in batch.places]
+        parts = [torch.split(values.cpu(), counts) for values in known]
+        return list(zip(batch.places, zip(*parts, strict=True), strict=True))
+
+    found = read_each(lm.model, batches(lm, rows, MICRO_TOKENS), read_batch)
+    results = dict(chain.from_iterable(found))
     return [results[i] for i in range(len(rows))]
 
 
@@ -111,10 +115,12 @@ def choice_logps(lm: LanguageModel, prompts: Sequence[Sequence[int]], choices: S
     """Log-probs [prompts, choices] of each candidate as the next token."""
     head = output_head(lm.model)
     wanted = torch.tensor(list(choices), device=lm.device)
+
+    def read(batch: Branches) -> tuple[list[int], Tensor]:
+        last = branch_states(lm.model, batch)[batch.ends()]
+        return list(batch.places), torch.log_softmax(head_logits(last, head), dim=-1)[:, wanted].cpu()
+
     result = torch.empty(len(prompts), len(choices))
-    with evenly(lm.model, batches(lm, prompts, MICRO_TOKENS)) as own:
-        for batch in own:
-            with without_dropout(lm.model):
-                last = branch_states(lm.model, batch)[batch.ends()]
-            result[list(batch.places)] = torch.log_softmax(head_logits(last, head), dim=-1)[:, wanted].cpu()
+    for places, logps in read_each(lm.model, batches(lm, prompts, MICRO_TOKENS), read):
+        result[places] = logps
     return result

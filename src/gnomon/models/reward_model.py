@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import NamedTuple
@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from gnomon.distributed import leads
 from gnomon.errors import ModelError
+from gnomon.kernels.branches import Branches
 from gnomon.kernels.head import wide
 from gnomon.models.branches import batches, branch_states
-from gnomon.models.heads import hidden_states, without_dropout
+from gnomon.models.heads import hidden_states
 from gnomon.models.load import LanguageModel, load
+from gnomon.models.passes import read_each
 from gnomon.models.save import save_model
-from gnomon.models.shards import evenly
 
 HEAD_FILE = "score_head.safetensors"
 
@@ -141,21 +142,19 @@ class Scorer:
             return 0.5 * math.erfc(-margin / math.sqrt(2 * (first.variance + second.variance)))
         return 0.5 + 0.5 * math.tanh(float(self.model.scale) * margin / 2)
 
-    @torch.no_grad()
     def _said(self, model: RewardModel, rows: Sequence[Sequence[int]]) -> list[tuple[list[float], float]]:
         """What one body's heads give each row, and their mean variance."""
-        result: list[tuple[list[float], float]] = [([], 0.0)] * len(rows)
-        with evenly(model, batches(self.lm, rows, self.micro_tokens)) as own:
-            for batch in own:
-                with without_dropout(model):
-                    final = branch_states(model.body, batch)[batch.ends()]
-                tokens = torch.tensor([len(places) for places in batch.places.values()], device=final.device)
-                means, variances = model.calibrated(model.outputs(final), tokens)
-                spread = torch.zeros_like(means) if variances is None else variances
-                told = zip(batch.places, means.tolist(), spread.mean(dim=1).tolist(), strict=True)
-                for i, members, variance in told:
-                    result[i] = (members, variance)
-        return result
+
+        def read(batch: Branches) -> list[tuple[int, tuple[list[float], float]]]:
+            final = branch_states(model.body, batch)[batch.ends()]
+            tokens = torch.tensor([len(places) for places in batch.places.values()], device=final.device)
+            means, variances = model.calibrated(model.outputs(final), tokens)
+            spread = torch.zeros_like(means) if variances is None else variances
+            told = zip(means.tolist(), spread.mean(dim=1).tolist(), strict=True)
+            return list(zip(batch.places, told, strict=True))
+
+        result = dict(chain.from_iterable(read_each(model, batches(self.lm, rows, self.micro_tokens), read)))
+        return [result[i] for i in range(len(rows))]
 
 
 def save_scorer(scorer: Scorer, folder: Path, card: str) -> None:

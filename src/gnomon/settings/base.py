@@ -29,7 +29,7 @@ class StepSettings(AdamSettings):
     """One optimiser for every objective, and what its steps are made of."""
 
     batch_size: int = Field(16, ge=1, description="sequences (or pairs) in one optimiser step")
-    micro_tokens: int = Field(2048, ge=1, description="padded tokens in one forward pass")
+    micro_tokens: int = Field(2048, ge=1, description="padded tokens computed at a time")
     checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints")
 
 

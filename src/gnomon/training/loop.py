@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gnomon.distributed import add_up, agreed, check_alike, gather, leads, rank, share_out, size
 from gnomon.errors import DivergenceError
 from gnomon.kernels.allocator import release
+from gnomon.models.lanes import lanes, side_by_side
 from gnomon.models.shards import evenly, is_part, part_of, sharded_layers
 from gnomon.runs import MetricsLog
 from gnomon.settings.base import AdamSettings, StepSettings
@@ -152,14 +153,11 @@ class Trainer:
 
     def _differentiate(self, micros: Sequence[Micro]) -> dict[str, float]:
         """The gradient of the step, and its figures: the sums over all micro-batches of all processes."""
-        passes: list[Figures] = []
         own = share_out([micro.tokens for micro in micros], size())[rank()]
+        count = lanes(self.module)
         with evenly(self.module, own) as places:
-            for i in _drawing(places):
-                self._make_room(micros[i].tokens)
-                loss, values = self.objective.loss(micros[i])
-                loss.backward()  # type: ignore[no-untyped-call]
-                passes.append({"loss": loss.detach(), **values})
+            drawing = (micros[i] for i in _drawing(places))
+            passes = self._one_by_one(drawing) if count == 1 else self._side_by_side(list(drawing), count)
         figures = [{name: float(value) for name, value in values.items()} for values in passes]
         for i, figure in zip(own, figures, strict=True):  # not before: the others come to as many passes
             if not math.isfinite(figure["loss"]):
@@ -167,6 +165,33 @@ class Trainer:
         shares = gather((figures, [p.grad is not None for p in self.whole]))
         self._add_up_gradients([used for _, used in shares])
         return _sums(figure for share, _ in shares for figure in share)
+
+    def _one_by_one(self, micros: Iterable[Micro]) -> list[Figures]:
+        """Figures of each pass, its gradient added to those before."""
+        passes: list[Figures] = []
+        for micro in micros:
+            self._make_room(micro.tokens)
+            loss, values = self.objective.loss(micro)
+            loss.backward()  # type: ignore[no-untyped-call]
+            passes.append({"loss": loss.detach(), **values})
+        return passes
+
+    def _side_by_side(self, micros: Sequence[Micro], count: int) -> list[Figures]:
+        """The same of so many passes at a time; gradients are added in the order of the micro-batches, so the
+        step is to the bit that of one pass after another."""
+
+        def differentiated(micro: Micro) -> tuple[Figures, tuple[Tensor | None, ...]]:
+            loss, values = self.objective.loss(micro)
+            return {"loss": loss.detach(), **values}, torch.autograd.grad(loss, self.whole, allow_unused=True)
+
+        self._make_room(max((micro.tokens for micro in micros), default=0))
+        passes: list[Figures] = []
+        for figures, gradients in side_by_side(differentiated, micros, count):
+            passes.append(figures)
+            for parameter, gradient in zip(self.whole, gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        return passes
 
     def _make_room(self, tokens: int) -> None:
         """Before a pass larger than all before it: what those left free has no room for its tensors."""

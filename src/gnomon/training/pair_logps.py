@@ -10,8 +10,9 @@ from gnomon.kernels.fused import token_logps
 from gnomon.losses.length_aware import desensitised
 from gnomon.models.branches import branch_states
 from gnomon.models.heads import output_head, without_dropout
+from gnomon.models.lanes import lanes
 from gnomon.models.load import LanguageModel
-from gnomon.models.shards import evenly
+from gnomon.models.passes import read_each
 from gnomon.training.objective import Micro
 from gnomon.training.pairs import PairBatch, Pairs, pair_micros
 
@@ -38,6 +39,7 @@ def summed(answers: Sequence[Tensor], tail_weight: float = 1.0) -> Tensor:
 @torch.no_grad()
 def read_logps(
     lm: LanguageModel,
+    policy: LanguageModel,
     pairs: Pairs,
     chosen: Sequence[int],
     micro_tokens: int,
@@ -45,13 +47,15 @@ def read_logps(
 ) -> Tensor:
     """`summed` log-probs [chosen, 2] of those of the pairs, on the CPU; every process reads its share.
 
-    They are cut as they are trained, so that policy and reference round alike to begin with.
+    They are cut and computed as the policy trains, so that it and its reference round alike to begin with.
     """
-    micros = pair_micros(lm, pairs, chosen, micro_tokens)
+    micros = pair_micros(policy, pairs, chosen, micro_tokens)
+
+    def both(micro: Micro) -> Tensor:
+        return summed(answer_logps(lm, micro.tensors), tail_weight).cpu()
 
     def read(own: list[Micro]) -> list[Tensor]:
-        with evenly(lm.model, own) as passes:
-            return [summed(answer_logps(lm, micro.tensors), tail_weight).cpu() for micro in passes]
+        return read_each(lm.model, own, both, lanes(policy.model))
 
     known = spread_over(micros, lambda micro: micro.tokens, read)
     found = {

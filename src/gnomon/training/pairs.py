@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gnomon.errors import DataError
-from gnomon.kernels.batching import by_length
 from gnomon.kernels.branches import Branches, Group, lay_out, moved
 from gnomon.models.branches import groups_of
+from gnomon.models.lanes import cut
 from gnomon.models.load import LanguageModel
 from gnomon.records import Comparison, EncodedRow
 from gnomon.training.objective import Micro
@@ -122,10 +122,13 @@ def pair_micros(
     """A step's pairs, those `chosen` of all, in micro-batches of like length; a pair is never parted."""
     total = sum(pairs[i].weight for i in chosen)
     laid = {i: groups_of(lm, (pairs[i].first.ids, pairs[i].second.ids), micro_tokens) for i in chosen}
-    return [_micro(lm, pairs, {i: laid[i] for i in own}, total) for own in alike(laid, chosen, micro_tokens)]
+    parts = alike(lm, laid, chosen, micro_tokens)
+    return [_micro(lm, pairs, {i: laid[i] for i in own}, total) for own in parts]
 
 
-def alike(laid: Mapping[int, Sequence[Group]], chosen: Sequence[int], micro_tokens: int) -> list[list[int]]:
+def alike(
+    lm: LanguageModel, laid: Mapping[int, Sequence[Group]], chosen: Sequence[int], micro_tokens: int
+) -> list[list[int]]:
     """Those `chosen` of what is laid out, in parts of as many rows each and like length.
 
     What is longer than `micro_tokens` is alone in its part.
@@ -134,7 +137,7 @@ def alike(laid: Mapping[int, Sequence[Group]], chosen: Sequence[int], micro_toke
     for rows in sorted({len(groups) for groups in laid.values()}):
         own = [i for i in chosen if len(laid[i]) == rows]
         lengths = [max(group.length for group in laid[i]) for i in own]
-        parts += [[own[k] for k in picks] for picks in by_length(lengths, max(1, micro_tokens // rows))]
+        parts += [[own[k] for k in picks] for picks in cut(lm.model, lengths, max(1, micro_tokens // rows))]
     return parts
 
 

@@ -116,7 +116,7 @@ class PreferenceOptimisation:
 
     def _read(self, lm: LanguageModel, pairs: Pairs, chosen: Sequence[int]) -> Tensor:
         tail_weight = self.settings.common["tail_weight"]
-        return read_logps(lm, pairs, chosen, self.settings.optim.micro_tokens, tail_weight)
+        return read_logps(lm, self.lm, pairs, chosen, self.settings.optim.micro_tokens, tail_weight)
 
     def _ask_reference(self, pairs: Pairs, chosen: Sequence[int], known: Tensor) -> None:
         # all of a step or none, as epochs go: cut as it is trained, so that both round alike to begin with

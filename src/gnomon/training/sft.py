@@ -9,14 +9,14 @@ from torch import Tensor
 
 from gnomon.data.collate import Batch, Epochs, collate
 from gnomon.errors import DataError
-from gnomon.kernels.batching import by_length
 from gnomon.kernels.branches import LONGEST, Branches, Group, lay_out, packing
 from gnomon.kernels.fused import head_pass, weighted_nll
 from gnomon.kernels.head import labelled
 from gnomon.models.branches import branch_states, shares
-from gnomon.models.heads import hidden_states, output_head, without_dropout
+from gnomon.models.heads import hidden_states, output_head
+from gnomon.models.lanes import cut
 from gnomon.models.load import LanguageModel
-from gnomon.models.shards import evenly
+from gnomon.models.passes import read_each
 from gnomon.records import Demonstration, EncodedRow
 from gnomon.settings.base import OptimSettings
 from gnomon.training.objective import Figures, Micro, StepWork
@@ -102,7 +102,7 @@ class InstructionTuning:
         chosen = self.order.at(step)
         labels = sum(sum(self.data.rows[i].response_mask[1:]) for i in chosen)
         groups = packing([self.lengths[i] for i in chosen], self.longest)
-        picks = by_length([group.length for group in groups], self.settings.micro_tokens)
+        picks = cut(self.lm.model, [group.length for group in groups], self.settings.micro_tokens)
         micros = [self._micro(chosen, [groups[k] for k in picked], labels) for picked in picks]
         return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
@@ -130,18 +130,16 @@ class InstructionTuning:
         return Micro(ids, batch, sum(self.lengths[i] for i in within))
 
 
-@torch.no_grad()
 def held_out_loss(lm: LanguageModel, data: EncodedRows, micro_tokens: int) -> float:
     """Mean cross-entropy over the response tokens of rows not trained on, in nats a token."""
     head = output_head(lm.model)
-    total = count = 0.0
-    with evenly(lm.model, by_length([len(row.ids) for row in data.rows], micro_tokens)) as groups:
-        for group in groups:
-            batch: Batch = collate([data.rows[i] for i in group], lm.pad_id, lm.device)
-            with without_dropout(lm.model):
-                hidden = hidden_states(lm.model, batch.input_ids, batch.attention_mask)
-            rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
-            logps = head_pass(rows, head, targets).logps
-            total -= float(logps.sum())
-            count += len(logps)
-    return total / count
+
+    def read(group: Sequence[int]) -> Tensor:
+        batch: Batch = collate([data.rows[i] for i in group], lm.pad_id, lm.device)
+        hidden = hidden_states(lm.model, batch.input_ids, batch.attention_mask)
+        rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
+        return head_pass(rows, head, targets).logps
+
+    groups = cut(lm.model, [len(row.ids) for row in data.rows], micro_tokens)
+    logps = read_each(lm.model, groups, read)
+    return -sum(float(own.sum()) for own in logps) / sum(map(len, logps))

@@ -173,9 +173,8 @@ def unit_micros(
     total = sum(units[i].weight for i in chosen)
     weight = total / len(chosen)
     laid = {i: groups_of(lm, units[i].answers, micro_tokens) for i in chosen}
-    micros = [
-        _micro(lm, units, {i: laid[i] for i in own}, total) for own in alike(laid, chosen, micro_tokens)
-    ]
+    parts = alike(lm, laid, chosen, micro_tokens)
+    micros = [_micro(lm, units, {i: laid[i] for i in own}, total) for own in parts]
     return [
         replace(micro, tensors=micro.tensors._replace(body=body, weight=weight))
         for body in range(bodies)

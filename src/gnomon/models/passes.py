@@ -1,0 +1,24 @@
+"""Passes through a model from which nothing is learnt."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from gnomon.models.heads import without_dropout
+from gnomon.models.lanes import lanes, side_by_side
+from gnomon.models.shards import evenly
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@torch.no_grad()
+def read_each(
+    model: nn.Module, passes: Iterable[T], read: Callable[[T], R], count: int | None = None
+) -> list[R]:
+    """What is read from each pass, in order: without gradients and without dropout, `count` passes at a time,
+    by default as many as the model has lanes. All processes must come to it together."""
+    with evenly(model, passes) as own, without_dropout(model):
+        return list(side_by_side(read, own, lanes(model) if count is None else count))
