@@ -48,7 +48,19 @@ def test_suites_are_asked_for_by_name(tmp_path):
         with pytest.raises(ConfigError, match=message):
             suites_of([text])
     with pytest.raises(ConfigError, match="asked for twice"):
-        suites_of(["knowledge", "all"])
+        suites_of(["knowledge", "knowledge"])
+
+
+def test_beside_all_a_suite_is_asked_as_it_is_named(tmp_path):
+    file = tmp_path / "questions.jsonl"
+    file.write_text(
+        '{"id": "q", "question": "2 + 2?", "choices": ["4", "5"], "answer": 0, "family": "sums"}\n'
+    )
+    hhh = tmp_path / "hhh.jsonl"
+    hhh.write_text('{"prompt": "p", "corrects": ["a"], "incorrects": ["b"]}\n')
+    suites = suites_of([f"hhh={hhh}", "all", f"knowledge={file}"])
+    assert [suite.name for suite in suites] == [*BUILTIN, "hhh"]
+    assert [len(suite.tasks) for suite in suites if suite.name == "knowledge"] == [1]
 
 
 def test_rows_of_another_suite_are_refused(tmp_path):

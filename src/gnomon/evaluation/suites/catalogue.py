@@ -34,18 +34,18 @@ ALL = "all"
 
 
 def suites_of(asked: Sequence[str]) -> list[Suite]:
-    """The suites that are asked for as `NAME`, `NAME=FILE` or `all` (those that come with data).
+    """The suites that are asked for as `NAME`, `NAME=FILE` or `all` (those that come with data and are not
+    asked for by name).
 
     ConfigError for an unknown name, a file that is missing or needed, a suite that is asked for twice.
     """
-    found: list[Suite] = []
-    for text in asked:
-        found += [make(None) for make in BUILTIN.values()] if text == ALL else [_suite(text)]
     named: dict[str, Suite] = {}
-    for suite in found:
+    for suite in (_suite(text) for text in asked if text != ALL):
         if suite.name in named:
             raise ConfigError(f"suite {suite.name} is asked for twice; name it once, with or without a file")
         named[suite.name] = suite
+    if ALL in asked:
+        named = {name: named.pop(name, None) or make(None) for name, make in BUILTIN.items()} | named
     return list(named.values())
 
 
