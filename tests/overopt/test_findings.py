@@ -94,6 +94,22 @@ def test_gold_is_implied_and_promised_in_its_own_unit():
     assert implied(best_climb(0, "crowd", best_rows())) is None
 
 
+def test_who_follows_a_forecast_stops_and_goes_back_to_the_peak():
+    """A point after the peak the stop comes; gold was highest a point before, as both scores imply."""
+    own = found(RISE_AND_FALL, shared=0.4)["forecast"]
+    assert own["stop"] == pytest.approx(2.1)
+    assert own["missed"] == pytest.approx(1 / 6, abs=0.03)
+    assert own["back"] == pytest.approx(1.8)
+    assert own["missed_back"] == pytest.approx(0, abs=1e-9)
+
+
+def test_who_is_told_nothing_goes_on_to_the_end():
+    own = found(RISE)["forecast"]
+    assert own["stop"] is None
+    assert own["back"] == pytest.approx(3.6)
+    assert own["missed_back"] == own["missed"]
+
+
 def test_a_second_model_that_is_the_proxy_foretells_nothing():
     rows, held = climbed(RISE_AND_FALL)
     held["second"] = held["proxy"]
@@ -133,7 +149,7 @@ def fired(**lost):
 def row(**own):
     usual = {"method": "rl", "proxy": "crowd", "guarded": False, "over_optimised": True, "lost": 0.5}
     usual |= {"alarm": fired(peak=0.05, turn=0.3), "alarm_freed": fired(turn=0.0)}
-    usual |= {"forecast": {"peak": 2.0, "error": 0.2, "early": True, "missed": 0.02}}
+    usual |= {"forecast": {"peak": 2.0, "error": 0.2, "early": True, "missed": 0.02, "missed_back": 0.01}}
     return usual | own
 
 
@@ -144,10 +160,13 @@ def test_a_verdict_counts_what_was_to_be_seen():
             row(
                 over_optimised=False,
                 alarm=fired(),
-                forecast={"peak": None, "missed": 0.0},
+                forecast={"peak": None, "missed": 0.0, "missed_back": 0.0},
             ),
             row(proxy="exact", alarm=fired(turn=0.2)),
-            row(proxy="other", forecast={"peak": 1.0, "error": 0.4, "early": False, "missed": 0.1}),
+            row(
+                proxy="other",
+                forecast={"peak": 1.0, "error": 0.4, "early": False, "missed": 0.1, "missed_back": 0.03},
+            ),
             row(guarded=True, over_optimised=False, lost=0.04),
             row(method="best_of_n"),
         ],
@@ -164,4 +183,5 @@ def test_a_verdict_counts_what_was_to_be_seen():
         "error": 0.2,
         "near": 2,
         "missed": 0.02,
+        "missed_back": 0.01,
     }

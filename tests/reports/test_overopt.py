@@ -46,7 +46,14 @@ def summary():
         "end": 2.0,
         "over_optimised": True,
         "alarm": {"fired": ["turn"], "step": 10, "distance": 2.0, "lost": 0.07},
-        "forecast": {"peak": 1.1, "made_at": 0.6, "early": True, "error": 0.1, "missed": 0.02},
+        "forecast": {
+            "peak": 1.1,
+            "made_at": 0.6,
+            "early": True,
+            "error": 0.1,
+            "missed": 0.02,
+            "missed_back": 0.01,
+        },
     }
     plain = {key: climb[key] for key in ("seed", "proxy", "guarded", "gained", "peak", "lost", "end")}
     return {
@@ -60,7 +67,15 @@ def summary():
             "guarded": {"close": 0, "of": 1},
             "alarms": {"in_time": 1, "freed": 1, "each": {"peak": 1, "turn": 0}, "of": 1},
             "false_alarms": {"fired": 0, "of": 3},
-            "forecasts": {"made": 1, "early": 1, "of": 1, "error": 0.1, "near": 1, "missed": 0.02},
+            "forecasts": {
+                "made": 1,
+                "early": 1,
+                "of": 1,
+                "error": 0.1,
+                "near": 1,
+                "missed": 0.02,
+                "missed_back": 0.01,
+            },
         },
         "costs": {"seconds": 12.0},
     }

@@ -172,14 +172,16 @@ def _worth(gold: Floats, found: Turn) -> dict[str, float]:
 def forecasted(climb: Climb, found: Turn, known: Witness) -> dict[str, Any]:
     """The first forecast that had the peak in sight, and where following all of them would have stopped.
 
-    `error` is relative to where gold was highest, `early` whether it was made before that; `missed` is the
-    share of what gold gained at most that stopping there does without.
+    `error` is relative to where gold was highest, `early` whether it was made before that. `missed` is the
+    share of what gold gained at most that the policy at the `stop` does without, `missed_back` the one gone
+    back to: of those up to the stop that of the highest implied gold; without a stop it is the last.
     """
     told = [foretell(climb.seen[: k + 1], known, seed=climb.seed) for k in range(1, len(climb.seen))]
     stop = next((k + 1 for k, one in enumerate(told) if _reached(one, climb.distances[k + 1])), None)
     first = next((k for k, one in enumerate(told) if _told(one, climb.distances[k + 1])), None)
     gold = climb.course("gold")
     at = len(gold) - 1 if stop is None else stop
+    back = at if stop is None else int(np.argmax(_gained(climb, known)[: stop + 1]))
     said: dict[str, Any] = {
         "by_proxy": known.by_proxy,
         "by_gold": known.by_gold,
@@ -187,6 +189,8 @@ def forecasted(climb: Climb, found: Turn, known: Witness) -> dict[str, Any]:
         "together": known.together,
         "stop": None if stop is None else float(climb.distances[stop]),
         "missed": 1 - float(gold[at]) / found.gained if found.gained > 0 else 0.0,
+        "back": float(climb.distances[back]),
+        "missed_back": 1 - float(gold[back]) / found.gained if found.gained > 0 else 0.0,
     }
     if first is None:
         return said | {"peak": None}
@@ -206,8 +210,12 @@ def implied(climb: Climb) -> Floats | None:
     known = "" if climb.held is None else witnessed(climb)
     if climb.held is None or isinstance(known, str):
         return None
-    gained = known.implied(climb.course("proxy"), climb.course("second"))
-    return np.asarray(gained * float(climb.held["gold"].std()))
+    return np.asarray(_gained(climb, known) * float(climb.held["gold"].std()))
+
+
+def _gained(climb: Climb, known: Witness) -> Floats:
+    """What gold has gained as both scores imply, [points], in standard deviations of its differences."""
+    return known.implied(climb.course("proxy"), climb.course("second"))
 
 
 def promised(climb: Climb) -> Floats | None:

@@ -150,6 +150,10 @@ def _summary(
     }
 
 
+MISSED = ("missed", "missed_back")
+"""What following a forecast does without, staying where it is followed or going back to what it points at."""
+
+
 def verdict(found: Sequence[Mapping[str, Any]], first: str) -> dict[str, Any]:
     """How often what was to be seen was seen, over seeds: of the first proxy climbed without guards and with
     them, of alarms and forecasts of all climbs by RL that over-optimised, and of alarms of the others."""
@@ -158,7 +162,7 @@ def verdict(found: Sequence[Mapping[str, Any]], first: str) -> dict[str, Any]:
     guarded = [row for row in rl if row["guarded"]]
     over = [row for row in rl if row["over_optimised"]]
     told = [row["forecast"] for row in over if row["forecast"].get("peak") is not None]
-    missed = [row["forecast"]["missed"] for row in over if "missed" in row["forecast"]]
+    followed = [row["forecast"] for row in over if "missed" in row["forecast"]]
     clean = [row for row in rl if not row["over_optimised"]]
     alarms = {kind: sum(_in_time(row.get(kind)) for row in over) for kind in ("alarm", "alarm_freed")}
     each = {name: sum(_in_time(row["alarm"]["each"].get(name)) for row in over) for name in ("peak", "turn")}
@@ -173,7 +177,7 @@ def verdict(found: Sequence[Mapping[str, Any]], first: str) -> dict[str, Any]:
             "of": len(over),
             "error": median(one["error"] for one in told) if told else None,
             "near": sum(one["error"] <= NEAR for one in told),
-            "missed": median(missed) if missed else None,
+            **{name: median(one[name] for one in followed) if followed else None for name in MISSED},
         },
     }
 
