@@ -79,8 +79,8 @@ def sentences(verdict: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"Without gold, the peak was foretold in {told['made']} of them, in {told['early']} before it, "
             f"off by {told['error']:.0%} of its distance in the median. Where forecasts were followed the "
-            f"policy went without {told['missed']:.1%} of gold's highest gain, one that went back to where they "
-            f"put the peak without {told['missed_back']:.1%}."
+            f"policy went without {told['missed']:.1%} of gold's highest gain, and one that went back to the "
+            f"peak they told without {told['missed_back']:.1%}."
         )
 
 
