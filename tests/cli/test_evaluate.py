@@ -25,6 +25,15 @@ def test_people_get_a_table(gnomon):
     assert "answers: runs/eval" in done.out
 
 
+def test_suites_leave_what_was_answered_without_them_where_it_is(gnomon, tmp_path):
+    assert gnomon("eval", "tiny:0", "--limit", "2").code == 0
+    told = (tmp_path / "runs" / "eval" / "summary.json").read_bytes()
+    done = gnomon("eval", "tiny:0", "--suite", "knowledge", "--limit", "2", "--max-new-tokens", "4")
+    assert "answers: runs/suites" in done.out
+    assert (tmp_path / "runs" / "suites" / "rows.jsonl").exists()
+    assert (tmp_path / "runs" / "eval" / "summary.json").read_bytes() == told
+
+
 def test_models_are_examined_by_suites_and_asked_once(gnomon, tmp_path):
     asked = ("eval", "one=tiny:0", "other=tiny:1", "--suite", "knowledge", "--suite", "refusals")
     asked += ("--limit", "4", "--max-new-tokens", "4", "--out", "e", "--json")
