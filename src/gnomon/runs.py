@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -246,3 +246,13 @@ class RunFolder:
                 shutil.copyfile(self.config, kept)
         write_text(self.config, text)
         return kept
+
+
+@contextmanager
+def held(place: Path) -> Iterator[None]:
+    """Hold a folder for this process alone, as its run does; a file, or what is not there, is held by nobody.
+
+    ConfigError where another process holds it.
+    """
+    with RunFolder(place).open() if place.is_dir() else nullcontext():
+        yield

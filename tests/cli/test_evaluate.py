@@ -3,6 +3,7 @@ import re
 
 import pytest
 from pages import Page
+from sample_run import write_sample_run
 
 from gnomon.cli.evaluate import by_name
 from gnomon.errors import ConfigError
@@ -23,6 +24,15 @@ def test_people_get_a_table(gnomon):
     done = gnomon("eval", "tiny:0", "--limit", "2")
     assert "Ends its turn" in done.out
     assert "answers: runs/eval" in done.out
+
+
+def test_suites_leave_what_was_answered_without_them_where_it_is(gnomon, tmp_path):
+    assert gnomon("eval", "tiny:0", "--limit", "2").code == 0
+    told = (tmp_path / "runs" / "eval" / "summary.json").read_bytes()
+    done = gnomon("eval", "tiny:0", "--suite", "knowledge", "--limit", "2", "--max-new-tokens", "4")
+    assert "answers: runs/suites" in done.out
+    assert (tmp_path / "runs" / "suites" / "rows.jsonl").exists()
+    assert (tmp_path / "runs" / "eval" / "summary.json").read_bytes() == told
 
 
 def test_models_are_examined_by_suites_and_asked_once(gnomon, tmp_path):
@@ -62,6 +72,19 @@ def test_a_folder_that_another_writes_to_is_left_alone(gnomon, tmp_path):
         done = gnomon("eval", "tiny:0", "--suite", "knowledge", "--limit", "2", "--out", "e")
         assert (done.code, "e is in use by process" in done.err) == (2, True), done.err
         assert [path.name for path in (tmp_path / "e").iterdir()] == [".lock"]
+
+
+def test_a_report_is_not_written_among_what_another_writes(gnomon, tmp_path):
+    write_sample_run(tmp_path / "run")
+    with RunFolder(tmp_path / "run").open():
+        done = gnomon("report", "run")
+    assert (done.code, "run is in use by process" in done.err) == (2, True), done.err
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert gnomon("report", "run").code == 0
+    assert (tmp_path / "run" / "report.html").exists()
+    done = gnomon("report", "nowhere")
+    assert (done.code, "nowhere has no summary.json" in done.err) == (3, True), done.err
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_suite_takes_its_prompts_from_its_own_file(gnomon):

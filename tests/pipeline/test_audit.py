@@ -4,10 +4,11 @@ import pytest
 from labellers import THREE, labeller, pairs, right
 
 from gnomon.constitution.feedback import row_of
-from gnomon.errors import DataError
+from gnomon.errors import ConfigError, DataError
 from gnomon.pipeline.audit import audit_of
 from gnomon.pipeline.rows import write_lines, write_records
 from gnomon.records import Conversation, Critique
+from gnomon.runs import RunFolder
 
 
 @pytest.fixture
@@ -29,6 +30,17 @@ def test_a_folder_is_audited_for_what_it_holds(labels, tmp_path):
     write_records(tmp_path / "critiques.jsonl", [CRITIQUE])
     write_lines(tmp_path / "answers.jsonl", [ANSWER])
     assert audit_of(tmp_path).keys() == {"labels", "revisions", "answers", "warnings"}
+
+
+def test_a_folder_that_another_writes_to_is_not_audited_but_its_files_are(labels, tmp_path):
+    write_lines(tmp_path / "labels.jsonl", labels)
+    with RunFolder(tmp_path).open():
+        with pytest.raises(ConfigError, match="is in use by process"):
+            audit_of(tmp_path)
+        assert not (tmp_path / "audit.json").exists()
+        assert audit_of(tmp_path / "labels.jsonl")["labels"]["comparisons"] == 20
+    audit_of(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.json", "labels.jsonl"]
 
 
 def test_a_file_is_told_by_its_rows(labels, tmp_path):

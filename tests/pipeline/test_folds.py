@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from gnomon.errors import DataError
@@ -55,6 +57,23 @@ def test_what_is_learnt_by_heart_is_worth_nothing():
     assert met == [
         {row.id for row, own in zip(TWINS, places, strict=True) if own != fold} for fold in range(3)
     ]
+
+
+@pytest.mark.parametrize("undecided", ["all", "a fold's"])
+def test_folds_that_measure_nothing_are_refused_before_any_is_learnt(undecided):
+    places = folds_of(PAIRS, 3, 0)
+    ties = [
+        replace(row, label=Label(0.5, "person")) if undecided == "all" or own == 1 else row
+        for row, own in zip(PAIRS, places, strict=True)
+    ]
+
+    def learn(rows, fold):
+        pytest.fail(f"fold {fold} was learnt")
+
+    count = 3 if undecided == "all" else 1
+    told = f"reward.folds is 3, and in {count} of them all comparisons are ties, .*; set it lower"
+    with pytest.raises(DataError, match=told):
+        cross_validated(ties, 3, 0, learn)
 
 
 def test_a_reward_model_says_how_good_it_is_on_what_trains(tmp_path):

@@ -9,7 +9,9 @@ from heard import Heard
 from gnomon.data.sources import read_data
 from gnomon.errors import DataError
 from gnomon.pipeline.alone import train
+from gnomon.pipeline.plan import plan
 from gnomon.pipeline.reporter import SilentReporter
+from gnomon.pipeline.road import run
 from gnomon.pipeline.stage import StageContext
 from gnomon.pipeline.stages import Start, tune
 from gnomon.recipe import load_recipe
@@ -67,10 +69,14 @@ class Steps(SilentReporter):
         self.taken += 1
 
 
+PROMPTS = ["Do owls sleep?", "How is clay fired?", "Why is tango slow?", "Who makes tins?", "Is fog wet?"]
+LONG = 200
+
+
 def pairs(file, prompts, long=()):
     """A recipe of these comparisons alone; answers to some prompts are `long`."""
     rows = [
-        {"prompt": prompt, "chosen": f"Yes. {i}", "rejected": "x" * 200 if prompt in long else "No."}
+        {"prompt": prompt, "chosen": f"Yes. {i}", "rejected": "x" * LONG if prompt in long else "No."}
         for i, prompt in enumerate(prompts)
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -88,11 +94,52 @@ def test_what_no_held_out_comparison_would_measure_is_not_trained(kind, tmp_path
 
 def test_no_policy_is_trained_on_pairs_where_those_held_out_are_too_long_to_measure_it(tmp_path):
     file, told = tmp_path / "pairs.jsonl", Steps()
-    prompts = ["Do owls sleep?", "How is clay fired?", "Why is tango slow?", "Who makes tins?", "Is fog wet?"]
-    recipe = pairs(file, prompts)
-    held_out = {row.prompt.text for row in read_data(recipe.data, recipe.seed).test}
-    assert 0 < len(held_out) < len(prompts)
-    pairs(file, prompts, long=held_out)
+    recipe = pairs(file, PROMPTS)
+    pairs(file, PROMPTS, long=held_out_of(recipe))
     with pytest.raises(DataError, match=r"measured on \({'longer than 100 tokens': 1}\)"):
         train("preference", recipe, tmp_path / "run", told)
     assert told.taken == 0
+
+
+def held_out_of(recipe):
+    found = {row.prompt.text for row in read_data(recipe.data, recipe.seed).test}
+    assert 0 < len(found) < len(PROMPTS)
+    return found
+
+
+def road(folder, *learns, prompts=PROMPTS, long=()):
+    """A recipe of a few demonstrations and of these comparisons, for one of what learns from them."""
+    pairs(folder / "pairs.jsonl", prompts, long)
+    shown = [{"prompt": f"What is {word}?", "response": "It is."} for word in ("rust", "chess", "a lentil")]
+    (folder / "shown.jsonl").write_text("".join(json.dumps(row) + "\n" for row in shown), encoding="utf-8")
+    rows = [f"data.comparisons=[{folder}/pairs.jsonl]", f"data.demonstrations=[{folder}/shown.jsonl]"]
+    none = [f"data.{kind}=[]" for kind in ("prompts", "red_team", "evaluation")]
+    without = ["constitution=null", "policy=null", "model.max_length=100"]
+    return load_recipe(RECIPE, [*rows, *none, *without, *learns])
+
+
+PREFERENCE = ("reward=null", "preference={}")
+
+
+def test_a_plan_refuses_what_the_run_would_in_the_same_words(tmp_path):
+    for learns in ((), PREFERENCE):
+        recipe = road(tmp_path, *learns, prompts=PROMPTS[:2])
+        with pytest.raises(DataError, match=r"measured on \(none is held out\), so nothing is trained"):
+            plan(recipe)
+    long = held_out_of(road(tmp_path))
+    with pytest.raises(DataError, match=r"measured on \({'longer than 100 tokens': 1}\), so nothing is"):
+        plan(road(tmp_path, *PREFERENCE, long=long))
+
+
+def test_a_plan_goes_on_where_the_run_does(tmp_path):
+    """Reward models score held-out answers however long they are; nothing learns where no section does."""
+
+    def planned(*learns, long=()):
+        return {cost.stage: cost.tokens for cost in plan(road(tmp_path, *learns, long=long)).stages}
+
+    held_out = held_out_of(road(tmp_path))
+    brief, long = planned()["reward"], planned(long=held_out)["reward"]
+    assert long - brief == len(held_out) * (LONG - len("No."))
+    report = run(road(tmp_path, long=held_out), tmp_path / "run", SilentReporter(), until="reward")["reward"]
+    assert report["accuracy"]["n"] == len(held_out)
+    assert planned("reward=null", long=PROMPTS).keys().isdisjoint({"reward", "reward_second"})

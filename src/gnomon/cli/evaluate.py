@@ -48,7 +48,7 @@ def evaluate(
     if suite and prompts != BUILTIN:
         raise ConfigError("--suite answering=FILE asks prompts of a file; leave --prompts out")
     named = by_name(models, engine_ref if suite else model_ref)
-    place = folder or Path("runs") / "eval"
+    place = folder or Path("runs") / ("suites" if suite else "eval")
     settle()
     summary = (
         _examined(named, suite, limit, max_new_tokens or DEFAULTS.suite_tokens, place)

@@ -16,7 +16,7 @@ from gnomon.pipeline.feedback import ROWS
 from gnomon.records import Critique, from_json
 from gnomon.reports.folder import AUDIT, CRITIQUES
 from gnomon.reports.render import render_report
-from gnomon.runs import RunFolder, write_json
+from gnomon.runs import RunFolder, held, write_json
 
 ANSWERS = "answers.jsonl"
 
@@ -27,19 +27,21 @@ def audit_of(place: Path, source: str | None = None) -> dict[str, Any]:
     `source` is the constitution whose weights are shown; else it is the one the folder's settings name, as
     long as it is still the one the labels were made under. The audit of a folder is written to audit.json in
     it, and its report, where it has one, is rendered again. DataError where there is nothing to audit, or a
-    row cannot be read.
+    row cannot be read; ConfigError where another process holds the folder.
     """
-    labels, critiques, answers = _held(place)
-    if not labels and not critiques and not answers:
-        raise DataError(
-            f"{place} holds no labels of gnomon constitution compare, no critiques and no answers to audit"
-        )
-    constitution = _constitution(place, source)
-    report = audited(labels, critiques, answers, constitution, named=source is not None)
-    if place.is_dir():
-        write_json(place / AUDIT, report)
-        if (place / "report.html").exists():
-            render_report(place)
+    with held(place):
+        labels, critiques, answers = _rows(place)
+        if not labels and not critiques and not answers:
+            raise DataError(
+                f"{place} holds no labels of gnomon constitution compare, no critiques and no answers to "
+                "audit"
+            )
+        constitution = _constitution(place, source)
+        report = audited(labels, critiques, answers, constitution, named=source is not None)
+        if place.is_dir():
+            write_json(place / AUDIT, report)
+            if (place / "report.html").exists():
+                render_report(place)
     return report
 
 
@@ -66,7 +68,7 @@ def audited(
     return parts | {"warnings": [told for part in parts.values() for told in part.get("warnings", ())]}
 
 
-def _held(place: Path) -> tuple[list[Any], list[Critique], list[Any]]:
+def _rows(place: Path) -> tuple[list[Any], list[Critique], list[Any]]:
     """The labels, critiques and answers of a folder, or of a file that has one kind of them."""
     files = [place / name for name in (ROWS, CRITIQUES, ANSWERS)] if place.is_dir() else [place]
     if not place.exists():

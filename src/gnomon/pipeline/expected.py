@@ -4,6 +4,7 @@ Timing this machine, as `plan` does, costs a minute or two and a second model in
 shows its own pace; all it lacks is how much each stage still to come weighs beside those that are over.
 """
 
+import sys
 from collections.abc import Sequence
 
 from gnomon.config import Recipe
@@ -33,7 +34,8 @@ def expected(recipe: Recipe, data: Data) -> dict[str, float]:
 
 
 def roughly(data: Data, longest: int) -> Counted:
-    """Rows counted in tokens by the length of their text; those over `longest` tokens are left out."""
+    """Rows counted in tokens by the length of their text; those over `longest` tokens are left out, but for
+    held-out comparisons."""
     sft = [row for row in data.sft if _tokens(row.conversation) <= longest]
     return Counted(
         demonstrations=len(sft),
@@ -42,7 +44,7 @@ def roughly(data: Data, longest: int) -> Counted:
         reward=_pairs(data.reward, longest),
         reward_labels=_answers(data.reward, longest),
         second=_pairs(data.second, longest),
-        test=_pairs(data.test, longest),
+        test=_pairs(data.test, sys.maxsize),
         policy=_prompts(data.policy),
         red_team=_prompts(data.red_team),
         evaluation=_prompts(data.evaluation),

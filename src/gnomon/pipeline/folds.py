@@ -27,14 +27,28 @@ def folds_of(rows: Sequence[Comparison], folds: int, seed: int) -> list[int]:
     return [int(order[name]) % folds for name in names]
 
 
+def refuse_undecided(rows: Sequence[Comparison], places: Sequence[int], folds: int) -> None:
+    """DataError where a fold holds ties alone, as `places` has the fold of each row: nothing there says how
+    good a model is."""
+    decided = {own for row, own in zip(rows, places, strict=True) if not row.is_tie}
+    if len(decided) < folds:
+        raise DataError(
+            f"reward.folds is {folds}, and in {folds - len(decided)} of them all comparisons are ties, which "
+            "say of no model how good it is, so nothing is trained; set it lower, 0 for none, or give more "
+            "comparisons that prefer an answer"
+        )
+
+
 def cross_validated(
     rows: Sequence[Comparison], folds: int, seed: int, learn: Callable[[list[Comparison], int], Scorer]
 ) -> dict[str, Any]:
     """Figures over all rows, each fold scored by what `learn` made of the others.
 
-    Scores of different models are compared in the correlation with length alone.
+    Scores of different models are compared in the correlation with length alone. DataError, before anything
+    is learnt, where there are too few prompts, or a fold's comparisons are all ties.
     """
     places = folds_of(rows, folds, seed)
+    refuse_undecided(rows, places, folds)
     first, second, chances = ([0.0] * len(rows) for _ in range(3))
     for fold in range(folds):
         scorer = learn([row for row, own in zip(rows, places, strict=True) if own != fold], fold)

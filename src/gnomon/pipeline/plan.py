@@ -1,6 +1,7 @@
 """What a recipe will take before it starts: its own rows counted, its own model timed on this machine."""
 
 import math
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,14 +22,16 @@ from gnomon.pipeline.labellers import (
     wants_feedback_judge,
     wants_judge,
 )
+from gnomon.pipeline.preference import measurable
 from gnomon.pipeline.probe import Rates, measure
 from gnomon.pipeline.project import read_rows
+from gnomon.pipeline.scoring import refuse_unmeasured
 from gnomon.pipeline.snapshots import SNAPSHOT, snapshot_suites
 from gnomon.pipeline.suites import suites
 from gnomon.records import Comparison, EncodedRow, Prompt
 from gnomon.settings.policy import PolicySettings
 from gnomon.settings.preference import PreferenceSettings
-from gnomon.training.pairs import EncodedPair, encode_comparisons
+from gnomon.training.pairs import EncodedPair, encode_comparisons, usable_comparisons
 from gnomon.training.sft import encode_demonstrations
 
 CRITIQUE_TOKENS = 330
@@ -122,15 +125,22 @@ class Counted:
 
 
 def plan(recipe: Recipe) -> Plan:
-    """Time, tokens, memory and disk of each stage, from the recipe's rows and half a minute of probing."""
+    """Time, tokens, memory and disk of each stage, from the recipe's rows and half a minute of probing.
+
+    DataError, before that, where rows are such that the run would not go on.
+    """
     data = read_rows(recipe.data, recipe.seed)
     started = time.monotonic()
     alone = recipe.model.model_copy(update={"sharding": "none"})  # one process is measured, on its device
     lm = load_trainable(recipe.model.ref, alone, recipe.seed)
     load = time.monotonic() - started
     sft = encode_demonstrations(lm, data.sft, recipe.model.max_length).rows
-    rates = measure(lm, recipe, sft, load)
-    return Plan(stage_costs(recipe, count(lm, data, sft, recipe.model.max_length), rates))
+    if recipe.reward is not None:
+        refuse_unmeasured(data.test)
+    if recipe.preference is not None:
+        measurable(lm, data.test, recipe.model.max_length)
+    counted = count(lm, data, sft, recipe)
+    return Plan(stage_costs(recipe, counted, measure(lm, recipe, sft, load)))
 
 
 def stage_costs(recipe: Recipe, counted: Counted, rates: Rates) -> tuple[Cost, ...]:
@@ -150,28 +160,34 @@ def stage_costs(recipe: Recipe, counted: Counted, rates: Rates) -> tuple[Cost, .
     return (*costs, *_answers(recipe, counted, rates), *examined)
 
 
-def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], max_length: int) -> Counted:
-    """Tokens of every row the road reads, `sft` encoded already; those over `max_length` it leaves out."""
+def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], recipe: Recipe) -> Counted:
+    """Tokens of every row the road reads, `sft` encoded already; those over `model.max_length` it leaves out,
+    but for held-out comparisons, which reward models score whole.
 
-    def encoded(rows: Sequence[Comparison]) -> Sequence[EncodedPair]:
-        return encode_comparisons(lm, rows, max_length).pairs if rows else ()
+    DataError where comparisons are learnt from and none can be.
+    """
+    max_length = recipe.model.max_length
 
-    def pairs(rows: Sequence[EncodedPair]) -> int:
-        laid = (groups_of(lm, (pair.first.ids, pair.second.ids), max_length) for pair in rows)
+    def encoded(rows: Sequence[Comparison], *, learnt: bool) -> Sequence[EncodedPair]:
+        return (encode_comparisons if learnt and rows else usable_comparisons)(lm, rows, max_length).pairs
+
+    def pairs(rows: Sequence[EncodedPair], longest: int = max_length) -> int:
+        laid = (groups_of(lm, (pair.first.ids, pair.second.ids), longest) for pair in rows)
         return sum(group.length for groups in laid for group in groups)
 
     def prompts(rows: Sequence[Prompt]) -> tuple[int, ...]:
         return tuple(len(lm.encode_prompt(row.conversation)) for row in rows)
 
-    reward = encoded(data.reward)
+    scored, whole = recipe.reward is not None, sys.maxsize
+    reward = encoded(data.reward, learnt=scored or recipe.preference is not None)
     return Counted(
         demonstrations=len(sft),
         sft_tokens=sum(len(row.ids) for row in sft),
         sft_labels=sum(sum(row.response_mask) for row in sft),
         reward=pairs(reward),
         reward_labels=sum(sum(row.response_mask) for pair in reward for row in (pair.first, pair.second)),
-        second=pairs(encoded(data.second)),
-        test=pairs(encoded(data.test)),
+        second=pairs(encoded(data.second, learnt=scored)),
+        test=pairs(usable_comparisons(lm, data.test, whole).pairs, whole),
         policy=prompts(data.policy),
         red_team=prompts(data.red_team),
         evaluation=prompts(data.evaluation),
