@@ -3,7 +3,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from gnomon.config import LoraSettings
 from gnomon.models import lanes as own
@@ -59,6 +59,18 @@ def test_one_lane_for_a_model_that_draws(any_size):
     assert lanes(GPT2LMHeadModel(GPT2Config(**sizes, **still)).requires_grad_(False)) == 2
 
 
+@pytest.mark.parametrize("rope_type", ["dynamic", "longrope"])
+def test_one_lane_for_a_model_that_turns_by_its_longest_row(any_size, rope_type):
+    """What the frequencies are is said by one pass and read by the other."""
+    own = {"rope_type": rope_type, "rope_theta": 1e4, "factor": 2.0}
+    if rope_type == "longrope":
+        own |= {"short_factor": [1.0] * 2, "long_factor": [2.0] * 2, "original_max_position_embeddings": 16}
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    for rope, wanted in ((own, 1), ({"rope_type": "default", "rope_theta": 1e4}, 2)):
+        config = LlamaConfig(**sizes, vocab_size=16, max_position_embeddings=32, rope_parameters=rope)
+        assert lanes(LlamaForCausalLM(config).requires_grad_(False)) == wanted
+
+
 def test_what_is_found_comes_in_order():
     def slower_at_first(number):
         time.sleep(0.03 / number)
@@ -70,6 +82,20 @@ def test_what_is_found_comes_in_order():
 def test_each_lane_has_its_share_of_the_threads():
     assert list(side_by_side(lambda _: torch.get_num_threads(), range(3), 2)) == [1, 1, 1]
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("wanted", [[], [2]])
+def test_a_pass_that_is_the_only_one_has_all_threads(wanted):
+    assert list(side_by_side(lambda _: torch.get_num_threads(), wanted, 2)) == wanted
+
+
+def test_few_passes_are_taken_ahead():
+    taken = []
+    found = side_by_side(abs, (taken.append(number) or number for number in range(100)), 2)
+    assert next(found) == 0
+    assert len(taken) <= 5
+    found.close()
+    assert len(taken) <= 5
 
 
 @pytest.mark.parametrize("differentiable", [True, False])
