@@ -88,7 +88,8 @@ def _sum_of(weight: Tensor, dtype: torch.dtype) -> Tensor:
     go at every micro-batch, 671 MB at 262,144 words, leaves holes in memory that nothing fits into."""
     if weight.dtype == dtype:
         return torch.zeros_like(weight)
-    held: Tensor | None = _SUMS.pop(weight, None)  # taken out: a pass beside this one has its own
+    # taken out: a pass beside this one has its own
+    held: Tensor | None = _SUMS.pop(weight, None)  # type: ignore[no-untyped-call]
     return torch.zeros_like(weight, dtype=dtype, requires_grad=False) if held is None else held.zero_()
 
 
