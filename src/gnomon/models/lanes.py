@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import groupby, islice
 from typing import TypeVar
 
 import torch
@@ -52,17 +52,26 @@ def cut(model: nn.Module, lengths: Sequence[int], tokens: int) -> list[list[int]
     return by_length(lengths, tokens) if count == 1 else alongside(lengths, max(1, tokens // count), count)
 
 
-def side_by_side(work: Callable[[T], R], passes: Iterable[T], count: int) -> Iterator[R]:
-    """What `work` gives for each, in order, of so many at a time; one that is all there is has all threads.
-    Few are taken ahead of what is asked for."""
-    rest = iter(passes)
-    ahead = list(islice(rest, 2 * count))
-    if min(count, len(ahead)) < 2:
-        yield from map(work, chain(ahead, rest))
+def side_by_side(
+    work: Callable[[T], R],
+    passes: Iterable[T],
+    count: int,
+    alone: Callable[[T], bool] = lambda one: False,
+) -> Iterator[R]:
+    """What `work` gives for each, in order, of so many at a time. One that is to be `alone`, or that has none
+    beside it, has all threads. Few are taken ahead of what is asked for."""
+    for apart, part in groupby(passes, alone):
+        yield from _beside(work, part, 1 if apart else count)
+
+
+def _beside(work: Callable[[T], R], passes: Iterator[T], count: int) -> Iterator[R]:
+    if count == 1:
+        yield from map(work, passes)
         return
+    ahead = list(islice(passes, 2 * count))
     with _sharing(min(count, len(ahead))) as pool:
         begun = deque(pool.submit(work, one) for one in ahead)
-        for one in rest:
+        for one in passes:
             yield begun.popleft().result()
             begun.append(pool.submit(work, one))
         while begun:

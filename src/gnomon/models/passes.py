@@ -16,9 +16,14 @@ R = TypeVar("R")
 
 @torch.no_grad()
 def read_each(
-    model: nn.Module, passes: Iterable[T], read: Callable[[T], R], count: int | None = None
+    model: nn.Module,
+    passes: Iterable[T],
+    read: Callable[[T], R],
+    count: int | None = None,
+    alone: Callable[[T], bool] = lambda one: False,
 ) -> list[R]:
     """What is read from each pass, in order: without gradients and without dropout, `count` passes at a time,
-    by default as many as the model has lanes. All processes must come to it together."""
+    by default as many as the model has lanes, those that are to be `alone` by themselves. All processes must
+    come to it together."""
     with evenly(model, passes) as own, without_dropout(model):
-        return list(side_by_side(read, own, lanes(model) if count is None else count))
+        return list(side_by_side(read, own, lanes(model) if count is None else count, alone))
