@@ -7,6 +7,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from gnomon.config import LoraSettings
 from gnomon.models import lanes as own
+from gnomon.models import logps
 from gnomon.models.lanes import cut, lanes, side_by_side
 from gnomon.models.load import load
 from gnomon.models.logps import choice_logps, sequence_logps
@@ -143,3 +144,24 @@ def test_log_probs_are_those_of_one_lane(any_size):
     with patch.object(own, "LANES", 1):
         wanted = sequence_logps(lm, prompts, answers), choice_logps(lm, prompts, [3, 4])
     torch.testing.assert_close(found, wanted)
+
+
+def test_a_row_that_needs_the_room_of_two_is_read_alone(any_size, monkeypatch):
+    monkeypatch.setattr(logps, "MICRO_TOKENS", 40)
+    lm, states, seen = adapted(rank=1), logps.branch_states, []
+
+    def watched(model, batch):
+        seen.append((batch.input_ids.numel() > 20, torch.get_num_threads()))
+        return states(model, batch)
+
+    monkeypatch.setattr(logps, "branch_states", watched)
+    prompts = [[k + 1] * length for k, length in enumerate((5, 6, 7, 8, 9, 30, 31))]
+    found = sequence_logps(lm, prompts, [[2, 3]] * len(prompts))
+    assert [len(each) for each in found] == [2] * len(prompts)
+    assert set(seen) == {(False, 1), (True, 2)}
+
+
+def test_nothing_is_read_of_no_rows(any_size):
+    lm = adapted(rank=1)
+    assert sequence_logps(lm, [], []) == []
+    assert choice_logps(lm, [], [3]).shape == (0, 1)
