@@ -222,10 +222,10 @@ class Tiny:
         """With every part that logs something."""
         limit = {"source": "model", "name": "NAME", "weight": 1, "at_most": 0}
         own = {"algorithm": "ppo", "kl": {"target": 1}, "scale_rewards": True}
-        policy, objective = self.policy(**own, rewards=[limit])
+        _, objective = self.policy(**own, rewards=[limit])
         lm = load("tiny:0", dtype="float32")
         objective.critic = Critic(lm, ValueModel(lm, 2))
-        return torch.nn.ModuleDict({"policy": policy, "critic": objective.critic.model}), objective
+        return objective.module, objective
 
 
 PARTS = {"ppo": {"policy", "ppo"}, "dapo": {"policy", "dapo"}}

@@ -9,7 +9,6 @@ their clean labels. Intervals resample these, over all seeds.
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,13 @@ from gnomon.pipeline.labels import labelled
 from gnomon.pipeline.lineage import software
 from gnomon.pipeline.votes import Judged, Vote, lay_out
 from gnomon.records import Comparison
-from gnomon.runs import MetricsLog, write_json
+from gnomon.runs import write_json
 from gnomon.stats.bootstrap import mean_interval, paired_difference
 from gnomon.stats.crowd import Habits, Shown, assign, hire, vote
 from gnomon.stats.labels import AGGREGATES
-from gnomon.training.loop import Trainer
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.reward import RewardModelling, score_comparisons
+from learnt import train
 from paired import hardware
 
 CROWD = 13
@@ -76,9 +75,7 @@ def trained(model: ModelSettings, rows: Sequence[Comparison], settings: RewardSe
     scorer = Scorer(lm, RewardModel(lm))
     encoded = encode_comparisons(lm, rows, model.max_length)
     objective = RewardModelling(scorer, encoded, settings, seed)
-    with TemporaryDirectory() as folder:
-        log = MetricsLog(Path(folder) / "metrics.jsonl")
-        Trainer(scorer.model, objective, settings.optim, work=Path(folder), metrics=log).run()
+    train(objective, scorer.model, settings.optim)
     return scorer
 
 

@@ -8,46 +8,45 @@ pairs of pi_0's answers, one of which is paid, and are asked which of two they f
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from scipy.optimize import brentq
 from scipy.special import logsumexp, softmax
 
 from gnomon.kernels.allocator import settle as settle_memory
 from gnomon.models.critic import Critic, ValueModel
-from gnomon.models.load import LanguageModel, load
+from gnomon.models.load import LanguageModel
 from gnomon.models.logps import sequence_logps
-from gnomon.models.lora import load_trainable
-from gnomon.models.save import save_model
-from gnomon.overopt.drawing import Prompts, draw, draw_pairs, letters, words
+from gnomon.overopt.drawing import draw, draw_pairs, letters
 from gnomon.overopt.planted import Pairs
 from gnomon.overopt.proxies import encoded
 from gnomon.overopt.settings import LaboratorySettings
 from gnomon.pipeline.lineage import software
-from gnomon.rollouts.engine import Sample, Sampling
+from gnomon.pipeline.overopt import Study, start_stage
+from gnomon.pipeline.reporter import SilentReporter
+from gnomon.pipeline.stage import execute
+from gnomon.pipeline.stages import Start
+from gnomon.rollouts.engine import Sample
 from gnomon.rollouts.kl import log_ratios
 from gnomon.rollouts.local import LocalEngine
-from gnomon.runs import MetricsLog, read_json, write_json
+from gnomon.runs import RunFolder, read_json, write_json
 from gnomon.settings.policy import PolicySettings
 from gnomon.settings.preference import OWN, PreferenceSettings
 from gnomon.stats.bootstrap import mean_interval
 from gnomon.stats.units import Floats
-from gnomon.training.loop import Trainer
-from gnomon.training.objective import Objective
+from gnomon.store import Store
 from gnomon.training.pairs import EncodedPairs
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.preference import PreferenceOptimisation
 from gnomon.training.samples import PolicyPrompts
-from gnomon.training.sft import InstructionTuning, encode_demonstrations
+from learnt import train
 from paired import hardware
 
-STUDY = LaboratorySettings()
+SETTINGS = LaboratorySettings()
 """The laboratory's tiny model, its random words and its prompts."""
 
 WANTED = "abcdef"
@@ -81,18 +80,6 @@ class Seen(NamedTuple):
     log_ratios: Floats
 
 
-@dataclass(frozen=True)
-class Start:
-    """The model that everything begins at, in a folder, with the prompts as it reads them."""
-
-    folder: Path
-    prompts: Prompts
-
-    def loaded(self) -> LanguageModel:
-        """A copy of it."""
-        return load(f"path:{self.folder}", dtype=STUDY.model.dtype)
-
-
 def paid(samples: Sequence[Sample]) -> list[float]:
     """1 for each answer that begins and ends with a wanted character."""
     return [
@@ -101,53 +88,32 @@ def paid(samples: Sequence[Sample]) -> list[float]:
     ]
 
 
-def sampling() -> Sampling:
-    """As policies sample."""
-    return Sampling(STUDY.policy.max_new_tokens, STUDY.policy.temperature)
+def tuned(folder: Path) -> Study:
+    """The laboratory's study, whose model has been tuned to random words."""
+    prompts = letters(SETTINGS.prompt_count)
+    made = execute(start_stage(SETTINGS, prompts), Store(folder), RunFolder(folder), SilentReporter())
+    return Study(SETTINGS, prompts, Start.of(made), 0)
 
 
-def tuned(folder: Path) -> Start:
-    """The tiny model after random words, saved."""
-    assert STUDY.start is not None
-    prompts, own = letters(STUDY.prompt_count), STUDY.start
-    lm = load_trainable(STUDY.model.ref, STUDY.model, 0)
-    data = encode_demonstrations(lm, words(own, prompts, 0), STUDY.model.max_length)
-    trained(InstructionTuning(lm, data, own.optim, 0), lm.model, own.optim)
-    save_model(lm, folder, "")
-    return Start(folder, [tuple(lm.encode_prompt(prompt)) for prompt in prompts])
-
-
-def trained(objective: Objective, module: Any, optim: Any, apart: Mapping[str, Any] | None = None) -> None:
-    """Train a module in a folder that nothing else looks at."""
-    with TemporaryDirectory() as folder:
-        log = MetricsLog(Path(folder) / "metrics.jsonl")
-        trainer = Trainer(module, objective, optim, work=Path(folder), metrics=log)
-        for prefix, settings in (apart or {}).items():
-            trainer.apart(prefix, settings)
-        trainer.run()
-
-
-def climbed(start: Start, changes: Mapping[str, Any], steps: int, seed: int) -> Seen:
+def climbed(study: Study, changes: Mapping[str, Any], steps: int, seed: int) -> Seen:
     """What a policy is paid after so many batches, and how far it went."""
-    own = PolicySettings.model_validate({**STUDY.policy.model_dump(), "steps": steps, **changes})
-    lm, reference = start.loaded(), start.loaded()
-    names = tuple(f"prompt-{k}" for k in range(len(start.prompts)))
-    prompts = PolicyPrompts(names, tuple(start.prompts))
+    own = PolicySettings.model_validate({**SETTINGS.policy.model_dump(), "steps": steps, **changes})
+    lm, reference = study.loaded(), study.loaded()
+    rows = study.encoded(lm)
+    prompts = PolicyPrompts(tuple(f"prompt-{k}" for k in range(len(rows))), tuple(rows))
     objective = PolicyOptimisation(lm, LocalEngine(lm), paid, prompts, own, seed=seed, reference=reference)
-    module, apart = lm.model, None
     if own.algorithm == "ppo":
-        other = start.loaded()
+        other = study.loaded()
         objective.critic = Critic(other, ValueModel(other))
-        module = torch.nn.ModuleDict({"policy": lm.model, "critic": objective.critic.model})
-        apart = {"critic.": own.critic.optim}
-    trained(objective, module, own.optim, apart)
-    return seen(lm, reference, start.prompts, ANSWERS)
+    train(objective, objective.module, own.optim, objective.apart)
+    return seen(study, lm, reference, ANSWERS)
 
 
-def seen(lm: LanguageModel, reference: LanguageModel, prompts: Prompts, count: int) -> Seen:
+def seen(study: Study, lm: LanguageModel, reference: LanguageModel, count: int) -> Seen:
     """Answers by random numbers of which training had none."""
-    samples = draw(LocalEngine(lm), prompts, count, sampling(), [1, count])
-    ratios = [float(ratio.sum()) for ratio in log_ratios(reference, samples, sampling().temperature)]
+    prompts = study.encoded(lm)
+    samples = draw(LocalEngine(lm), prompts, count, study.sampling, [1, count])
+    ratios = [float(ratio.sum()) for ratio in log_ratios(reference, samples, study.sampling.temperature)]
     shape = (len(prompts), count)
     return Seen(np.reshape(paid(samples), shape), np.reshape(ratios, shape))
 
@@ -198,9 +164,10 @@ def nearness(runs: Sequence[Seen], start: Seen, resamples: int = 500) -> dict[st
     }
 
 
-def paid_apart(start: Start, count: int, seed: int) -> tuple[Pairs, Floats]:
+def paid_apart(study: Study, count: int, seed: int) -> tuple[Pairs, Floats]:
     """Pairs of the start's answers of which one is paid, and which: 1 the first, -1 the second."""
-    drawn = draw_pairs(LocalEngine(start.loaded()), start.prompts, 5 * count, sampling(), [seed, count])
+    lm = study.loaded()
+    drawn = draw_pairs(LocalEngine(lm), study.encoded(lm), 5 * count, study.sampling, [seed, count])
     apart = np.subtract(paid(drawn.first), paid(drawn.second))
     kept = np.flatnonzero(apart)[:count]
     if len(kept) < count:
@@ -224,22 +191,22 @@ class Lesson(NamedTuple):
     before: Floats
 
 
-def lesson(start: Start, count: int, seed: int) -> Lesson:
+def lesson(study: Study, count: int, seed: int) -> Lesson:
     """So many pairs to learn from, and half as many that are held out."""
-    held, apart = paid_apart(start, count // 2, 2 * seed + 1)
-    data = encoded(*paid_apart(start, count, 2 * seed))
-    return Lesson(data, held, apart, agrees(start.loaded(), held, apart))
+    held, apart = paid_apart(study, count // 2, 2 * seed + 1)
+    data = encoded(*paid_apart(study, count, 2 * seed))
+    return Lesson(data, held, apart, agrees(study.loaded(), held, apart))
 
 
-def preferring(start: Start, loss: str, lessons: Mapping[int, Lesson], seed: int) -> tuple[Floats, Seen]:
+def preferring(study: Study, loss: str, lessons: Mapping[int, Lesson], seed: int) -> tuple[Floats, Seen]:
     """Agreement on held-out pairs after a loss's training less that before, [pairs], and what it is paid."""
     more = {"label_smoothing": 0.1} if loss == "robust_dpo" else {}
     own = PreferenceSettings.model_validate({"loss": loss, "optim": OFFLINE} | more)
-    lm, reference, taught = start.loaded(), start.loaded(), lessons[seed]
+    lm, reference, taught = study.loaded(), study.loaded(), lessons[seed]
     objective = PreferenceOptimisation(lm, taught.data, own, seed, reference if own.needs_reference else None)
-    trained(objective, lm.model, own.optim)
+    train(objective, lm.model, own.optim)
     gained = agrees(lm, taught.held, taught.apart) - taught.before
-    return gained, seen(lm, reference, start.prompts, ANSWERS)
+    return gained, seen(study, lm, reference, ANSWERS)
 
 
 def measure(
@@ -247,20 +214,20 @@ def measure(
 ) -> dict[str, Any]:
     """All algorithms and all losses over all seeds, from one start."""
     with TemporaryDirectory() as folder:
-        start = tuned(Path(folder))
-        lm = start.loaded()
-        first = seen(lm, lm, start.prompts, 4 * ANSWERS)
+        study = tuned(Path(folder))
+        lm = study.loaded()
+        first = seen(study, lm, lm, 4 * ANSWERS)
         found: dict[str, Any] = {
             "start": mean_interval(first.rewards.mean(axis=1)).to_json(),
             "climbs": {},
             "losses": {},
         }
         for name in climbs:
-            runs = _each(seeds, name, partial(climbed, start, CLIMBS[name], steps))
+            runs = _each(seeds, name, partial(climbed, study, CLIMBS[name], steps))
             found["climbs"][name] = nearness(runs, first)
-        lessons = {seed: lesson(start, pairs, seed) for seed in seeds if losses}
+        lessons = {seed: lesson(study, pairs, seed) for seed in seeds if losses}
         for name in losses:
-            done = _each(seeds, name, partial(preferring, start, name, lessons))
+            done = _each(seeds, name, partial(preferring, study, name, lessons))
             more, runs = np.stack([own for own, _ in done]), [run for _, run in done]
             found["losses"][name] = nearness(runs, first) | {
                 "more": mean_interval(more.ravel()).to_json(),

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.kernels.batching import by_length
+from gnomon.kernels.batching import alongside, by_length
 
 
 def test_worked_example():
@@ -25,3 +25,17 @@ def test_every_row_is_in_one_group_that_fits(lengths, tokens):
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
     for group in groups:
         assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= tokens
+
+
+def test_between_too_few_groups_and_too_many_the_largest_is_parted():
+    # of six equal rows two at a time make three groups, one at a time six
+    assert alongside([10] * 6, tokens=25, lanes=2) == [[0], [1], [2, 3], [4, 5]]
+
+
+@given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 100), st.integers(2, 4))
+def test_lanes_have_as_many_groups_each_where_there_are_rows_enough(lengths, tokens, lanes):
+    groups = alongside(lengths, tokens, lanes)
+    assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= tokens
+    assert len(groups) % lanes == 0 or len(groups) == len(lengths)

@@ -3,6 +3,7 @@
 import gc
 from dataclasses import replace
 from functools import partial
+from unittest.mock import patch
 
 import psutil
 import pytest
@@ -162,6 +163,23 @@ def test_two_gradients_of_a_head_do_not_share_memory(problem, dtype):
     before = first.clone()
     assert_close(head_pass(hidden, head, targets, 2 * weights).grad_weight, 2 * before, rtol=1e-2, atol=1e-2)
     assert_close(first, before, rtol=0, atol=0)
+
+
+def test_a_pass_beside_another_adds_up_by_itself(problem):
+    """One begins after the other has begun, and ends before."""
+    hidden, head, targets, weights = problem(torch.bfloat16, trains=True)
+    wanted = head_pass(hidden, head, targets, weights).grad_weight
+    gradients, beside = fused._Tile.gradients, []
+
+    def between(tile, *own):
+        if not beside:
+            beside.append(tile)
+            head_pass(hidden, head, targets, weights)
+        return gradients(tile, *own)
+
+    with patch.object(fused._Tile, "gradients", between):
+        found = head_pass(hidden, head, targets, weights).grad_weight
+    assert torch.equal(found, wanted)
 
 
 def test_a_head_that_is_gone_leaves_no_sum_behind(problem):

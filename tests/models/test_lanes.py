@@ -3,10 +3,11 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from gnomon.config import LoraSettings
 from gnomon.models import lanes as own
+from gnomon.models import logps
 from gnomon.models.lanes import cut, lanes, side_by_side
 from gnomon.models.load import load
 from gnomon.models.logps import choice_logps, sequence_logps
@@ -59,6 +60,18 @@ def test_one_lane_for_a_model_that_draws(any_size):
     assert lanes(GPT2LMHeadModel(GPT2Config(**sizes, **still)).requires_grad_(False)) == 2
 
 
+@pytest.mark.parametrize("rope_type", ["dynamic", "longrope"])
+def test_one_lane_for_a_model_that_turns_by_its_longest_row(any_size, rope_type):
+    """What the frequencies are is said by one pass and read by the other."""
+    own = {"rope_type": rope_type, "rope_theta": 1e4, "factor": 2.0}
+    if rope_type == "longrope":
+        own |= {"short_factor": [1.0] * 2, "long_factor": [2.0] * 2, "original_max_position_embeddings": 16}
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    for rope, wanted in ((own, 1), ({"rope_type": "default", "rope_theta": 1e4}, 2)):
+        config = LlamaConfig(**sizes, vocab_size=16, max_position_embeddings=32, rope_parameters=rope)
+        assert lanes(LlamaForCausalLM(config).requires_grad_(False)) == wanted
+
+
 def test_what_is_found_comes_in_order():
     def slower_at_first(number):
         time.sleep(0.03 / number)
@@ -70,6 +83,20 @@ def test_what_is_found_comes_in_order():
 def test_each_lane_has_its_share_of_the_threads():
     assert list(side_by_side(lambda _: torch.get_num_threads(), range(3), 2)) == [1, 1, 1]
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("wanted", [[], [2]])
+def test_a_pass_that_is_the_only_one_has_all_threads(wanted):
+    assert list(side_by_side(lambda _: torch.get_num_threads(), wanted, 2)) == wanted
+
+
+def test_few_passes_are_taken_ahead():
+    taken = []
+    found = side_by_side(abs, (taken.append(number) or number for number in range(100)), 2)
+    assert next(found) == 0
+    assert len(taken) <= 5
+    found.close()
+    assert len(taken) <= 5
 
 
 @pytest.mark.parametrize("differentiable", [True, False])
@@ -117,3 +144,24 @@ def test_log_probs_are_those_of_one_lane(any_size):
     with patch.object(own, "LANES", 1):
         wanted = sequence_logps(lm, prompts, answers), choice_logps(lm, prompts, [3, 4])
     torch.testing.assert_close(found, wanted)
+
+
+def test_a_row_that_needs_the_room_of_two_is_read_alone(any_size, monkeypatch):
+    monkeypatch.setattr(logps, "MICRO_TOKENS", 40)
+    lm, states, seen = adapted(rank=1), logps.branch_states, []
+
+    def watched(model, batch):
+        seen.append((batch.input_ids.numel() > 20, torch.get_num_threads()))
+        return states(model, batch)
+
+    monkeypatch.setattr(logps, "branch_states", watched)
+    prompts = [[k + 1] * length for k, length in enumerate((5, 6, 7, 8, 9, 30, 31))]
+    found = sequence_logps(lm, prompts, [[2, 3]] * len(prompts))
+    assert [len(each) for each in found] == [2] * len(prompts)
+    assert set(seen) == {(False, 1), (True, 2)}
+
+
+def test_nothing_is_read_of_no_rows(any_size):
+    lm = adapted(rank=1)
+    assert sequence_logps(lm, [], []) == []
+    assert choice_logps(lm, [], [3]).shape == (0, 1)

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from objectives import ADAPTERS, Built, build, low, tiny
-from torch import nn
 
 from gnomon.models.critic import Critic, ValueModel
 from gnomon.models.load import LanguageModel
@@ -36,9 +35,7 @@ def with_critic(
     with torch.no_grad():
         model.value.weight.normal_(std=0.1, generator=torch.Generator().manual_seed(3))
     built.objective.critic = Critic(lm, model)
-    module = nn.ModuleDict({"policy": built.module, "critic": model})
-    apart = {"critic.": built.objective.settings.critic.optim}
-    return Built(module, built.objective, built.settings, apart)
+    return Built(built.objective.module, built.objective, built.settings, built.objective.apart)
 
 
 def full(dtype: str = "float32", *, optim: dict[str, Any] | None = None, **policy: Any) -> Built:

@@ -36,7 +36,12 @@ def alongside(lengths: Sequence[int], tokens: int, lanes: int) -> list[list[int]
     wanted = lanes * math.ceil(len(by_length(lengths, tokens)) / lanes)
     sizes = range(max(lengths, default=0), tokens)  # of none of these there may be few enough groups
     least = bisect_left(sizes, -wanted, key=lambda size: -len(by_length(lengths, size)))
-    return by_length(lengths, sizes[least] if least < len(sizes) else tokens)
+    groups = by_length(lengths, sizes[least] if least < len(sizes) else tokens)
+    while len(groups) % lanes and len(groups) < len(lengths):
+        largest = max((own for own in groups if len(own) > 1), key=lambda own: lengths[own[-1]] * len(own))
+        k, half = groups.index(largest), len(largest) // 2
+        groups[k : k + 1] = [largest[:half], largest[half:]]
+    return groups
 
 
 def pad_right(

@@ -111,6 +111,11 @@ class Branches:
     places: Mapping[int, Sequence[int]]
     shared: bool
 
+    @property
+    def size(self) -> int:
+        """Tokens of the batch, padding included."""
+        return self.input_ids.numel()
+
     def ends(self) -> Int[Tensor, "rows"]:
         """Where the last token of each row lies."""
         return self._tensor([places[-1] for places in self.places.values()])

@@ -73,11 +73,14 @@ def head_pass(
     if sums is None:
         return HeadPass(logps, entropies, grad_hidden, None, None)
     grad_bias = None if sums.bias is None or head.bias is None else sums.bias.to(head.bias.dtype)
-    return HeadPass(logps, entropies, grad_hidden, sums.weight.to(head.weight.dtype), grad_bias)
+    grad_weight = sums.weight.to(head.weight.dtype)
+    if grad_weight is not sums.weight:
+        _SUMS[head.weight] = sums.weight
+    return HeadPass(logps, entropies, grad_hidden, grad_weight, grad_bias)
 
 
 _SUMS = WeakTensorKeyDictionary()
-"""What gradients of each narrow head that trains are added up in."""
+"""What gradients of each narrow head that trains were added up in, and the next will be."""
 
 
 def _sum_of(weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -85,10 +88,9 @@ def _sum_of(weight: Tensor, dtype: torch.dtype) -> Tensor:
     go at every micro-batch, 671 MB at 262,144 words, leaves holes in memory that nothing fits into."""
     if weight.dtype == dtype:
         return torch.zeros_like(weight)
-    if weight not in _SUMS:
-        _SUMS[weight] = torch.empty_like(weight, dtype=dtype, requires_grad=False)
-    held: Tensor = _SUMS[weight].zero_()
-    return held
+    # taken out: a pass beside this one has its own
+    held: Tensor | None = _SUMS.pop(weight, None)  # type: ignore[no-untyped-call]
+    return torch.zeros_like(weight, dtype=dtype, requires_grad=False) if held is None else held.zero_()
 
 
 class _HeadSums(NamedTuple):

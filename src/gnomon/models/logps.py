@@ -11,10 +11,10 @@ from gnomon.kernels.branches import Branches
 from gnomon.kernels.fused import head_pass
 from gnomon.kernels.head import head_logits
 from gnomon.kernels.sampling import sample_states
-from gnomon.models.branches import batches, branch_states
+from gnomon.models.branches import branch_states
 from gnomon.models.heads import output_head
 from gnomon.models.load import LanguageModel
-from gnomon.models.passes import read_each
+from gnomon.models.passes import read_rows
 
 MICRO_TOKENS = 4096
 
@@ -105,7 +105,7 @@ def of_responses(
         parts = [torch.split(values.cpu(), counts) for values in known]
         return list(zip(batch.places, zip(*parts, strict=True), strict=True))
 
-    found = read_each(lm.model, batches(lm, rows, MICRO_TOKENS), read_batch)
+    found = read_rows(lm, rows, MICRO_TOKENS, read_batch)
     results = dict(chain.from_iterable(found))
     return [results[i] for i in range(len(rows))]
 
@@ -121,6 +121,6 @@ def choice_logps(lm: LanguageModel, prompts: Sequence[Sequence[int]], choices: S
         return list(batch.places), torch.log_softmax(head_logits(last, head), dim=-1)[:, wanted].cpu()
 
     result = torch.empty(len(prompts), len(choices))
-    for places, logps in read_each(lm.model, batches(lm, prompts, MICRO_TOKENS), read):
+    for places, logps in read_rows(lm, prompts, MICRO_TOKENS, read):
         result[places] = logps
     return result

@@ -17,10 +17,10 @@ from gnomon.distributed import leads
 from gnomon.errors import ModelError
 from gnomon.kernels.branches import Branches
 from gnomon.kernels.head import wide
-from gnomon.models.branches import batches, branch_states
+from gnomon.models.branches import branch_states
 from gnomon.models.heads import hidden_states
 from gnomon.models.load import LanguageModel, load
-from gnomon.models.passes import read_each
+from gnomon.models.passes import read_rows
 from gnomon.models.save import save_model
 
 HEAD_FILE = "score_head.safetensors"
@@ -153,7 +153,7 @@ class Scorer:
             told = zip(means.tolist(), spread.mean(dim=1).tolist(), strict=True)
             return list(zip(batch.places, told, strict=True))
 
-        result = dict(chain.from_iterable(read_each(model, batches(self.lm, rows, self.micro_tokens), read)))
+        result = dict(chain.from_iterable(read_rows(self.lm, rows, self.micro_tokens, read, model)))
         return [result[i] for i in range(len(rows))]
 
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from torch import nn
-
 from gnomon.config import Recipe
 from gnomon.errors import ConfigError, DataError
 from gnomon.models.critic import Critic, ValueModel
@@ -32,7 +30,7 @@ from gnomon.records import Demonstration, Prompt
 from gnomon.rewards.combine import ModelReward
 from gnomon.rollouts.local import LocalEngine
 from gnomon.runs import read_metrics, write_json
-from gnomon.settings.base import AdamSettings, OptimSettings
+from gnomon.settings.base import OptimSettings
 from gnomon.settings.policy import PolicySettings
 from gnomon.training.policy import PolicyOptimisation
 from gnomon.training.samples import PolicyPrompts
@@ -126,17 +124,11 @@ def _optimise(
     best: str | None,
 ) -> None:
     """Train, and write down the model, the best by the figure `best` where that is named, and what it did."""
-    lm = objective.lm
-    module: nn.Module = lm.model
-    apart: dict[str, AdamSettings] = {}
-    if critic is not None:
-        objective.critic = critic
-        module = nn.ModuleDict({"policy": lm.model, "critic": critic.model})
-        apart = {"critic.": settings.critic.optim}
+    lm, objective.critic = objective.lm, critic
     if objective.lookout is not None:
         objective.lookout.told = lambda text: context.warn(warning(text))
     evaluation = evaluation_of(objective, best)
-    result = trained_on(context, lm, objective, settings.optim, module, evaluation, apart)
+    result = trained_on(context, lm, objective, settings.optim, objective.module, evaluation, objective.apart)
     interpolate(lm, objective.reference, settings.liti)
     report = {
         "steps": result.steps,

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from gnomon.distributed import add_up, agreed, check_alike, gather, leads, rank, share_out, size
 from gnomon.errors import DivergenceError
 from gnomon.kernels.allocator import release
+from gnomon.models.heads import without_dropout
 from gnomon.models.lanes import lanes, side_by_side
 from gnomon.models.shards import evenly, is_part, part_of, sharded_layers
 from gnomon.runs import MetricsLog
 from gnomon.settings.base import AdamSettings, StepSettings
 from gnomon.training import checkpoint
-from gnomon.training.objective import Figures, Micro, Objective, StepWork
+from gnomon.training.objective import Figures, Micro, Objective, StepWork, beyond
 from gnomon.training.optim import adamw, clip, learning_rate
 from gnomon.training.parts import own_part, taken
 
@@ -177,8 +178,11 @@ class Trainer:
         return passes
 
     def _side_by_side(self, micros: Sequence[Micro], count: int) -> list[Figures]:
-        """The same of so many passes at a time; gradients are added in the order of the micro-batches, so the
-        step is to the bit that of one pass after another."""
+        """The same of so many passes at a time; what needs the room of two goes alone. Gradients are added in
+        the order of the micro-batches, so the step is to the bit that of one pass after another.
+
+        The module evaluates throughout, for nothing is drawn: or one pass would change another's mode.
+        """
 
         def differentiated(micro: Micro) -> tuple[Figures, tuple[Tensor | None, ...]]:
             loss, values = self.objective.loss(micro)
@@ -186,11 +190,13 @@ class Trainer:
 
         self._make_room(max((micro.tokens for micro in micros), default=0))
         passes: list[Figures] = []
-        for figures, gradients in side_by_side(differentiated, micros, count):
-            passes.append(figures)
-            for parameter, gradient in zip(self.whole, gradients, strict=True):
-                if gradient is not None:
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        alone = beyond(self.settings.micro_tokens // count)
+        with without_dropout(self.module):
+            for figures, gradients in side_by_side(differentiated, micros, count, alone):
+                passes.append(figures)
+                for parameter, gradient in zip(self.whole, gradients, strict=True):
+                    if gradient is not None:
+                        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return passes
 
     def _make_room(self, tokens: int) -> None:

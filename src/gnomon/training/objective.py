@@ -1,6 +1,6 @@
 """What is trained: where a step's batches come from, and the loss of one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,11 +13,18 @@ computed."""
 
 @dataclass(frozen=True)
 class Micro:
-    """One forward pass: its rows' ids (to say which rows went wrong), its tensors, its weight in the step."""
+    """One forward pass: its rows' ids (to say which rows went wrong), its tensors, its weight in the step;
+    `computed` are its tokens with their padding."""
 
     row_ids: tuple[str, ...]
     tensors: Any
     tokens: int
+    computed: int = 0
+
+
+def beyond(tokens: int) -> Callable[[Micro], bool]:
+    """Whether a pass computes more tokens than so many."""
+    return lambda micro: micro.computed > tokens
 
 
 @dataclass(frozen=True)

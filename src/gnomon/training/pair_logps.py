@@ -1,6 +1,7 @@
 """Log-probs of both answers of pairs, as losses of preferences read them."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from gnomon.models.heads import output_head, without_dropout
 from gnomon.models.lanes import lanes
 from gnomon.models.load import LanguageModel
 from gnomon.models.passes import read_each
-from gnomon.training.objective import Micro
+from gnomon.training.objective import Micro, beyond
 from gnomon.training.pairs import PairBatch, Pairs, pair_micros
 
 
@@ -38,8 +39,8 @@ def summed(answers: Sequence[Tensor], tail_weight: float = 1.0) -> Tensor:
 
 @torch.no_grad()
 def read_logps(
-    lm: LanguageModel,
     policy: LanguageModel,
+    answering: AbstractContextManager[LanguageModel],
     pairs: Pairs,
     chosen: Sequence[int],
     micro_tokens: int,
@@ -47,17 +48,19 @@ def read_logps(
 ) -> Tensor:
     """`summed` log-probs [chosen, 2] of those of the pairs, on the CPU; every process reads its share.
 
-    They are cut and computed as the policy trains, so that it and its reference round alike to begin with.
+    They are cut and computed as the policy trains, so that it and what is `answering` round alike to begin
+    with: of a policy that answers as its own reference nothing trains meanwhile.
     """
-    micros = pair_micros(policy, pairs, chosen, micro_tokens)
+    micros, count = pair_micros(policy, pairs, chosen, micro_tokens), lanes(policy.model)
+    with answering as lm:
 
-    def both(micro: Micro) -> Tensor:
-        return summed(answer_logps(lm, micro.tensors), tail_weight).cpu()
+        def both(micro: Micro) -> Tensor:
+            return summed(answer_logps(lm, micro.tensors), tail_weight).cpu()
 
-    def read(own: list[Micro]) -> list[Tensor]:
-        return read_each(lm.model, own, both, lanes(policy.model))
+        def read(own: list[Micro]) -> list[Tensor]:
+            return read_each(lm.model, own, both, count, beyond(micro_tokens // count))
 
-    known = spread_over(micros, lambda micro: micro.tokens, read)
+        known = spread_over(micros, lambda micro: micro.tokens, read)
     found = {
         i: row
         for micro, rows in zip(micros, known, strict=True)

@@ -157,4 +157,5 @@ def _micro(
         weights=torch.tensor([pair.weight / total for pair in chosen], device=lm.device),
         indices=tuple(laid),
     )
-    return Micro(tuple(pair.id for pair in chosen), batch, sum(len(row.ids) for row in rows))
+    ids = tuple(pair.id for pair in chosen)
+    return Micro(ids, batch, sum(len(row.ids) for row in rows), batch.rows.size)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnomon.distributed import agreed, spread, spread_over
 from gnomon.errors import ModelError
@@ -19,6 +19,7 @@ from gnomon.models.lora import check_reference, reference_of
 from gnomon.rewards.combine import Reward, Terms, Verified, shaped
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 from gnomon.rollouts.kl import log_ratios
+from gnomon.settings.base import AdamSettings
 from gnomon.settings.policy import PolicySettings
 from gnomon.stats.alarms import Point
 from gnomon.training.control import Controls
@@ -68,7 +69,7 @@ class PolicyOptimisation:
         self.lesson: Lesson | None = None
         """What is left to learn of the batch, between its updates."""
         self.critic: Critic | None = None
-        """The values of ppo; it trains beside the policy, as a part of the same module."""
+        """The values of ppo; it trains beside the policy, as a part of the same `module`."""
         self.watch: Reward | None = None
         """A second reward model whose scores of the samples are logged and looked at, and pay nothing."""
         self.aside: PolicyPrompts | None = None
@@ -79,6 +80,17 @@ class PolicyOptimisation:
         self.ptx: InstructionTuning | None = None
         """Demonstrations whose cross-entropy is mixed in with weight `ptx_coef`, against what RL unlearns on
         tasks the prompts do not ask for (PPO-ptx, arXiv:2203.02155, eq. 2)."""
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained: the policy, and the critic beside it."""
+        own: nn.Module = self.lm.model
+        return own if self.critic is None else nn.ModuleDict({"policy": own, "critic": self.critic.model})
+
+    @property
+    def apart(self) -> dict[str, AdamSettings]:
+        """By how names in the module begin, the settings of weights that have some of their own."""
+        return {} if self.critic is None else {"critic.": self.settings.critic.optim}
 
     def prepare(self, step: int) -> StepWork:
         """At the first update of a batch sample, score and weigh, or stop where a guard says so; then the

@@ -1,6 +1,7 @@
 """Preference optimisation: the policy learns from comparisons directly, without reward model and samples."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -97,11 +98,10 @@ class PreferenceOptimisation:
     def rewards(self, pairs: Sequence[EncodedPair]) -> tuple[list[float], list[float]]:
         """Implicit rewards of the first and of the second answers of pairs that need not be trained on."""
         tokens = torch.tensor([[sum(p.first.response_mask), sum(p.second.response_mask)] for p in pairs])
-        own = self._read(self.lm, pairs, range(len(pairs)))
+        own = self._read(nullcontext(self.lm), pairs, range(len(pairs)))
         known = torch.zeros_like(own)
         if self.settings.needs_reference:
-            with reference_of(self.lm, self.reference) as reference:
-                known = self._read(reference, pairs, range(len(pairs)))
+            known = self._read(reference_of(self.lm, self.reference), pairs, range(len(pairs)))
         first, second = implicit_rewards(_pair(own, known, tokens), self.settings)
         return first.tolist(), second.tolist()
 
@@ -114,16 +114,17 @@ class PreferenceOptimisation:
         self.ref_logps.copy_(state["ref_logps"])
         self.ref_mismatched.copy_(state["ref_mismatched"])
 
-    def _read(self, lm: LanguageModel, pairs: Pairs, chosen: Sequence[int]) -> Tensor:
+    def _read(
+        self, answering: AbstractContextManager[LanguageModel], pairs: Pairs, chosen: Sequence[int]
+    ) -> Tensor:
         tail_weight = self.settings.common["tail_weight"]
-        return read_logps(lm, self.lm, pairs, chosen, self.settings.optim.micro_tokens, tail_weight)
+        return read_logps(self.lm, answering, pairs, chosen, self.settings.optim.micro_tokens, tail_weight)
 
     def _ask_reference(self, pairs: Pairs, chosen: Sequence[int], known: Tensor) -> None:
         # all of a step or none, as epochs go: cut as it is trained, so that both round alike to begin with
         unknown = [i for i in chosen if known[i].isnan().any()]
         if unknown:
-            with reference_of(self.lm, self.reference) as reference:
-                known[unknown] = self._read(reference, pairs, unknown)
+            known[unknown] = self._read(reference_of(self.lm, self.reference), pairs, unknown)
 
     def _baseline(self, chosen: Sequence[int]) -> float:
         """KTO's reference point, by the step's prompts and other pairs' answers, before the update."""
@@ -131,7 +132,7 @@ class PreferenceOptimisation:
         if not own:
             return 0.0
         self._ask_reference(self.mismatched, own, self.ref_mismatched)
-        ratios = self._read(self.lm, self.mismatched, own) - self.ref_mismatched[own]
+        ratios = self._read(nullcontext(self.lm), self.mismatched, own) - self.ref_mismatched[own]
         return float(kto_baseline(ratios.flatten()))
 
     def _labels(self, batch: PairBatch) -> Tensor:

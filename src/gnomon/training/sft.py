@@ -127,7 +127,7 @@ class InstructionTuning:
         batch = TokenBatch(rows, *rows.trained([row.response_mask for row in own]), labels)
         within = [chosen[k] for k in rows.places]
         ids = tuple(self.data.ids[i] for i in within)
-        return Micro(ids, batch, sum(self.lengths[i] for i in within))
+        return Micro(ids, batch, sum(self.lengths[i] for i in within), rows.size)
 
 
 def held_out_loss(lm: LanguageModel, data: EncodedRows, micro_tokens: int) -> float:

@@ -208,7 +208,7 @@ def _micro(
         weight=1.0,
     )
     ids = tuple(name for i in laid for name in units[i].ids)
-    return Micro(ids, batch, sum(map(len, answers)))
+    return Micro(ids, batch, sum(map(len, answers)), batch.rows.size)
 
 
 def _orders(lm: LanguageModel, found: Sequence[tuple[int, int, Order]], total: float) -> Orders | None:

@@ -92,7 +92,7 @@ def micros_of(lm: LanguageModel, lesson: Lesson, settings: PolicySettings) -> It
             each = torch.cat([torch.full((len(lesson.advantages[i]),), by[i]) for i in own]).to(device)
             batch = RatioBatch(laid, *places, *known, reference, each, lesson.beta, tokens, targets)
         ids = tuple(lesson.ids[i] for i in own)
-        yield Micro(ids, batch, sum(len(lesson.rows[i]) for i in own))
+        yield Micro(ids, batch, sum(len(lesson.rows[i]) for i in own), laid.size)
 
 
 def _weights(lesson: Lesson, settings: PolicySettings, i: int, divisor: int) -> Tensor:

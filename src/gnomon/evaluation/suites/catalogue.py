@@ -45,8 +45,7 @@ def suites_of(asked: Sequence[str]) -> list[Suite]:
             raise ConfigError(f"suite {suite.name} is asked for twice; name it once, with or without a file")
         named[suite.name] = suite
     if ALL in asked:
-        named |= {name: make(None) for name, make in BUILTIN.items() if name not in named}
-        named = {name: named.pop(name) for name in BUILTIN} | named
+        named = {name: named.get(name) or make(None) for name, make in BUILTIN.items()} | named
     return list(named.values())
 
 
