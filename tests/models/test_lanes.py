@@ -42,9 +42,10 @@ def test_two_lanes_where_adapters_are_trained_or_nothing_is(any_size):
     assert lanes(lm.model.requires_grad_(False)) == 2
 
 
-def test_no_more_lanes_than_threads(any_size):
-    torch.set_num_threads(1)
-    assert lanes(adapted(rank=1).model) == 1
+@pytest.mark.parametrize(("threads", "count"), [(1, 1), (3, 1), (4, 2)])
+def test_lanes_share_all_threads(any_size, threads, count):
+    torch.set_num_threads(threads)
+    assert lanes(adapted(rank=1).model) == count
 
 
 def test_one_lane_for_a_model_trained_in_full(any_size):

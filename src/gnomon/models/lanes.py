@@ -42,7 +42,7 @@ def lanes(model: nn.Module) -> int:
     trained = sum(weight.numel() for weight in weights if weight.requires_grad)
     if count < WORTH or trained * SMALL > count or _draws(model) or _turns(model):
         return 1
-    return min(LANES, torch.get_num_threads())
+    return 1 if torch.get_num_threads() % LANES else LANES  # of three threads one would have nothing to do
 
 
 def cut(model: nn.Module, lengths: Sequence[int], tokens: int) -> list[list[int]]:
