@@ -48,7 +48,7 @@ class _Drops:
 
     def add(self, number: int, problem: BadRow) -> None:
         if self.on_bad_row == "stop":
-            advice = "drop it or pass --on-bad-row=skip"
+            advice = "drop it or set data.on_bad_row=skip"
             raise DataError(f"row {number} of {self.name}: {problem.detail}; {advice}") from problem
         self.counts[problem.reason] += 1
         self.examples[problem.reason] = (*self.examples.get(problem.reason, ()), number)[:EXAMPLES]
