@@ -145,7 +145,7 @@ def _compare(row: Row, id: str, fields: tuple[str, str], label: Label) -> Sequen
 
 
 def _parse_preference(row: Row, id: str) -> Sequence[Record]:
-    """Chosen and rejected below a prompt or turns of their own, or as conversations that share their beginning."""
+    """Chosen and rejected below a prompt or turns, or as conversations that share their beginning."""
     chosen, rejected = answer_of(row["chosen"]), answer_of(row["rejected"])
     shared = _shared(chosen, rejected)
     label = Label(1.0, stated_source(row) or "ai", annotator=annotator_of(row))
