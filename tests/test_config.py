@@ -83,6 +83,10 @@ def test_a_later_override_wins_and_overrides_win_over_the_file(tmp_path):
         ("polcy: {}", "unknown setting 'polcy'; did you mean 'policy'?"),
         ("policy: {stepz: 3}", "unknown setting 'policy.stepz'; did you mean 'steps'?"),
         ("model: {lora: {rnk: 3}}", "unknown setting 'model.lora.rnk'; did you mean 'rank'?"),
+        (
+            "policy: {rewards: [{sourc: form}]}",
+            "unknown setting 'policy.rewards.0.sourc'; did you mean 'source'?",
+        ),
         ("model: {lora: {zzz: 3}}", "known here: rank, alpha, dropout"),
         (
             "sft: {optim: {learning_rat: 1}}",
@@ -116,6 +120,20 @@ def test_a_value_out_of_range_is_refused_with_its_place(tmp_path, override, wher
     message = complaint(tmp_path, "", override)
     assert f"recipe.yaml: {where}: " in message
     assert f"(got {got})" in message
+
+
+def test_one_value_where_a_list_belongs_is_told_how_to_write(tmp_path):
+    told = complaint(tmp_path, "data: {comparisons: mine.jsonl}")
+    assert "data.comparisons: write a list, [mine.jsonl]" in told
+    assert "sft.optim.betas: write a list, [0.9]" in complaint(tmp_path, "", "sft.optim.betas=0.9")
+
+
+def test_a_value_where_a_section_belongs_is_told_what_is_in_it(tmp_path):
+    told = complaint(tmp_path, "sft: 3")
+    assert "sft is a section, not 3; known here: optim," in told
+    assert "model.lora is a section, not True; known here: rank," in complaint(
+        tmp_path, "", "model.lora=true"
+    )
 
 
 @pytest.mark.parametrize("name", ["top_p", "top_k"])

@@ -123,14 +123,18 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def describe(problem: ValidationError, kind: type[BaseModel]) -> str:
-    """The first thing wrong, with the known keys where one was misspelt."""
-    error = problem.errors()[0]
+    """The first thing wrong, a misspelt key before what it leaves missing, with the known keys."""
+    error = min(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "value_error":  # of ours, and it says what it got
         said = str(error["ctx"]["error"])
         return f"{where}: {said}" if where else said  # what is wrong with a whole has no place in it
     if error["type"] == "missing":
         return f"{where} is missing; give it"
+    if error["type"] == "tuple_type":
+        return f"{where}: write a list, [{error['input']}]"
+    if error["type"] == "model_type":
+        return f"{where} is a section, not {error['input']!r}; {_suggest((*error['loc'], ''), kind)}"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']} (got {error['input']!r})"
     return f"unknown setting {where!r}; {_suggest(error['loc'], kind)}"

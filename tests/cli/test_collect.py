@@ -65,7 +65,7 @@ def test_a_project_and_a_file_are_not_both_filled(gnomon):
     done = gnomon("collect", "--policy", "tiny:0", "--pairs", "1", "--project", "talk", "--out", "x.jsonl")
     assert (done.code, "give one of them" in done.err) == (2, True)
     done = gnomon("collect", "--policy", "tiny:0", "--pairs", "1", "--project", "talk")
-    assert (done.code, "create it with gnomon label init" in done.err) == (2, True)
+    assert (done.code, "or make one with gnomon label init" in done.err) == (2, True)
 
 
 def test_what_an_endpoint_answered_before_it_failed_is_in_the_project(gnomon, server, tmp_path):

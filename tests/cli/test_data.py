@@ -63,6 +63,16 @@ def test_later_turns_are_told(inspect):
     assert "2 later turns are left aside" in inspect([{"turns": ["a", "b", "c"]}]).stdout
 
 
+def test_keys_beside_a_prompt_that_nothing_reads_are_told(inspect):
+    row = {"prompt": "a", "response_a": "b", "response_b": "c", "preference": "a", "note": None}
+    assert json.loads(inspect([row], "--json").stdout)["unread"] == ["response_a", "response_b", "preference"]
+    shown = " ".join(inspect([row]).stdout.split())
+    assert "read as prompts alone: nothing reads 'response_a', 'response_b', 'preference'" in shown
+    own = {"prompt": "a", "id": "b", "system": "c", "checks": [], "input": "d", "source": "e"}
+    assert json.loads(inspect([own], "--json").stdout)["unread"] == []
+    assert json.loads(inspect([ROWS[0] | {"note": "b"}], "--json").stdout)["unread"] == []
+
+
 def test_it_stops_at_the_first_bad_row_when_told_to(inspect):
     assert isinstance(inspect(ROWS, "--on-bad-row", "stop").exception, DataError)
 

@@ -74,6 +74,26 @@ def test_what_cannot_be_done_is_told(made, tmp_path):
         assert (done.code, said in done.err) == (code, True), done.err
 
 
+def test_only_what_makes_or_serves_a_project_makes_a_database(made, tmp_path):
+    for arguments in (
+        ("stats", "talk"),
+        ("export", "talk"),
+        ("import", "talk", WRONG),
+        ("invite", "talk"),
+        ("forget", "a-1"),
+        ("backup", "b.db"),
+        ("simulate", "talk"),
+        ("webhook", "list", "talk"),
+    ):
+        done = made("label", *arguments, "--db", "lables.db")
+        assert done.code == 2, done.err
+        assert "there is no database lables.db; name it with --db or GNOMON_LABEL_DB" in done.err
+    asked = ("--policy", "tiny:0", "--pairs", "1", "--project", "talk", "--db", "lables.db")
+    assert "there is no database lables.db" in made("collect", *asked).err
+    assert not list(tmp_path.glob("lables.db*"))
+    assert made("label", "init", "other", "--db", "others.db").code == 0
+
+
 def test_others_write_while_a_file_is_looked_through_for_what_to_import(made, tmp_path, monkeypatch):
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     others, find = open_store(tmp_path / "labels.db"), items.items_of

@@ -56,6 +56,30 @@ def test_a_policy_that_a_function_pays_needs_no_reward_model(gnomon, tmp_path, m
     assert (done.code, "own_pay has no function long" in done.err) == (2, True)
 
 
+def test_checks_that_are_none_are_told_with_their_prompt_before_anything_is_made(gnomon, tmp_path):
+    row = {"id": "odd", "prompt": "Up?", "checks": [{"kind": "word"}]}
+    (tmp_path / "own.jsonl").write_text(json.dumps(row))
+    for asked in (
+        ("train", "policy", *SMALL, *STEPS, "--data", "own.jsonl", "policy.rewards=[]"),
+        ("eval", "tiny:0", "--prompts", "own.jsonl"),
+        ("compare", "tiny:0", "tiny:1", "--prompts", "own.jsonl"),
+    ):
+        done = gnomon(*asked)
+        assert done.code == 3
+        assert "prompt odd: check 1 of 1: 'word' is not a kind" in done.err
+        assert "started" not in done.err
+
+
+def test_a_stage_s_folder_is_not_its_model_and_says_where_that_is(gnomon):
+    assert gnomon("train", "reward", *SMALL, "--out", "r").code == 0
+    done = gnomon("train", "policy", *SMALL, *STEPS, "--reward", "r")
+    assert (done.code, "r holds no reward model" in done.err) == (2, True)
+    assert "name r/model" in done.err
+    done = gnomon("chat", "r", piped="hi\n")
+    assert (done.code, "model path:r: no config.json" in done.err) == (4, True)
+    assert "name r/model" in done.err
+
+
 def test_after_the_last_batch_nobody_is_asked_what_samples_are_worth(gnomon, tmp_path, monkeypatch):
     (tmp_path / "own_pay_once.py").write_text(
         "asked = []\n\n\ndef once(answers):\n"

@@ -73,6 +73,13 @@ def test_one_demonstration_in_every_spelling(dialect, row):
         ("preferences", "ai", {"prompt": talk(ASK), "chosen": [says(ONE)], "rejected": [says(TWO)]}),
         ("preferences", "ai", {"prompt": ASK, "chosen": talk(ASK, ONE), "rejected": talk(ASK, TWO)}),
         ("preferences", "ai", {"prompt": transcript(ASK, ""), "chosen": ONE, "rejected": TWO}),
+        ("preferences", "ai", {"messages": talk(ASK), "chosen": says(ONE), "rejected": says(TWO)}),
+        (
+            "preferences",
+            "ai",
+            share(("human", ASK))
+            | {"chosen": {"from": "gpt", "value": ONE}, "rejected": {"from": "gpt", "value": TWO}},
+        ),
         ("implicit_preferences", "ai", {"chosen": talk(ASK, ONE), "rejected": talk(ASK, TWO)}),
         ("hh", "person", {"chosen": transcript(ASK, ONE), "rejected": transcript(ASK, TWO)}),
         (

@@ -1,6 +1,7 @@
 import gzip
 import json
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -128,7 +129,11 @@ def test_a_file_that_cannot_be_read_says_why_and_what_to_do(tmp_path, content, s
 
 
 def test_missing_files_and_folders(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(
+        DataError, match=r"org/rows does not exist; .*; a data set of the hub is hub:org/rows"
+    ):
+        list(read_rows(Path("org/rows")))
+    with pytest.raises(DataError, match=r"does not exist; check the path \(it is relative to .*\)$"):
         read(tmp_path / "none.jsonl")
     with pytest.raises(DataError, match="is a folder"):
         read(tmp_path)

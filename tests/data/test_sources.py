@@ -128,6 +128,12 @@ def test_the_wrong_kind_of_row_is_refused_by_name(written):
         DataError, match=r"data.demonstrations takes demonstrations .* pairs:1 of .* comparison"
     ):
         read(demonstrations=[pairs])
+    judged = written("kto.jsonl", {"prompt": "a", "completion": "b", "label": True})
+    with pytest.raises(DataError, match=r"kto:1 of .* is a rating .*, from which no stage learns"):
+        read(comparisons=[judged])
+    alone = written("alone.jsonl", {"prompt": "a", "response_a": "b", "response_b": "c"})
+    with pytest.raises(DataError, match=r"alone:1 of .* is a prompt; gnomon data inspect names the keys"):
+        read(comparisons=[alone])
     with pytest.raises(DataError, match=r"data.evaluation takes prompts without an answer"):
         read(evaluation=[pairs])
 

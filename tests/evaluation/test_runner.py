@@ -90,6 +90,9 @@ def test_what_would_lose_a_row_is_refused(engine):
     with pytest.raises(DataError, match="'p0' comes 2 times"):
         answer_all({"sft": engine}, [PROMPTS[0], PROMPTS[0]])
 
+    with pytest.raises(DataError, match="prompt odd: check 1 of 1: 'word'"):
+        answer_all({"sft": engine}, [Prompt("odd", PROMPTS[0].conversation, checks=({"kind": "word"},))])
+
     class Forgetful(LocalEngine):
         def answer(self, conversations, sampling, seed=0, *, raw=False):
             return super().answer(conversations, sampling, seed, raw=raw)[1:]

@@ -55,7 +55,7 @@ def test_the_secret_stands_in_a_file_or_a_variable_and_is_never_shown(file, tmp_
             f"{GOOD}client_secret: hunter2\n",
             "unknown setting 'client_secret'; did you mean 'client_secret_file'",
         ),
-        ("client_id: gnomon\nclient_secret: hunter2\n", "issuer is missing; give it"),
+        ("client_id: gnomon\nclient_secret_file: hunter2\n", "issuer is missing; give it"),
         (GOOD.replace("https://login", "http://login"), "write https:// and a host"),
         (GOOD.replace("https://labels", "http://labels"), "write https:// and a host"),
         (GOOD.replace("https://login", "file://login"), "write https:// and a host"),

@@ -81,6 +81,12 @@ def test_a_folder_that_is_missing_or_holds_no_model_is_named(tmp_path):
             load(f"path:{folder}")
 
 
+def test_a_folder_of_models_says_where_they_are(tmp_path):
+    (tmp_path / "models" / "sft").mkdir(parents=True)
+    with pytest.raises(ModelError, match=rf"; name one of those in {tmp_path}/models"):
+        load(f"path:{tmp_path}")
+
+
 def test_a_folder_whose_files_are_damaged_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match=rf"model path:{tmp_path} cannot be loaded: "):
@@ -217,6 +223,7 @@ def test_adapters_whose_weights_are_damaged_or_missing_are_named(adapted):
         ("gguf:a/b", "gguf:a/b"),
         ("org/model", "hub:org/model"),
         ("{here}", "path:{here}"),
+        ("{here}/gone", "path:{here}/gone"),
     ],
 )
 def test_the_base_of_adapters_made_elsewhere_is_found(tmp_path, written, found):

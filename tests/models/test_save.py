@@ -2,9 +2,11 @@ import json
 
 import pytest
 import torch
+from peft import AutoPeftModelForCausalLM
 from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
+from gnomon.errors import ModelError
 from gnomon.models.load import load
 from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import add_lora, freeze_reference
@@ -31,6 +33,25 @@ def test_an_adapter_folder_holds_adapters_template_and_card(adapted, tmp_path):
     assert names == {"README.md", "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja"}
     assert (tmp_path / "out" / "README.md").read_text() == "# The card"
     assert (tmp_path / "out" / "chat_template.jinja").read_text() == adapted.tokenizer.chat_template
+
+
+def test_adapters_on_a_folder_name_it_whole_as_other_tools_read_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export_merged(load("tiny:0", dtype="float32"), tmp_path / "base", "# The card")
+    save_model(
+        add_lora(load("path:base", dtype="float32"), LoraSettings(rank=2), seed=0), tmp_path / "own", ""
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = json.loads((tmp_path / "own/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(tmp_path / "base")
+    assert AutoPeftModelForCausalLM.from_pretrained(tmp_path / "own").peft_config["default"].r == 2
+    load(f"path:{tmp_path / 'own'}", dtype="float32")
+    (tmp_path / "base").rename(tmp_path / "moved")
+    with pytest.raises(
+        ModelError, match=rf"adapters in {tmp_path}/own belong on the model in {tmp_path}/base, .*moved"
+    ):
+        load(f"path:{tmp_path / 'own'}", dtype="float32")
 
 
 def test_merged_weights_need_no_adapters_any_more(adapted, tmp_path):

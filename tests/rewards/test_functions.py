@@ -1,4 +1,5 @@
 import asyncio
+import sys
 import threading
 import time
 
@@ -74,13 +75,54 @@ def test_what_a_function_raises_is_told_with_the_prompt_it_was_about():
     assert isinstance(it.value.__cause__, ZeroDivisionError)
 
 
+def test_where_in_a_function_it_was_raised_is_told():
+    def inner(text):
+        return {}[text]
+
+    def function(answers):
+        return [inner(answer.text) for answer in answers]
+
+    line = inner.__code__.co_firstlineno + 1
+    with pytest.raises(DataError, match=rf"raised KeyError: 'a' \(test_functions\.py, line {line}\), for"):
+        reward(function)(samples("a"))
+
+
+def test_where_in_an_async_function_it_was_raised_is_told():
+    async def function(answers):
+        await asyncio.sleep(0)
+        raise RuntimeError("no")
+
+    line = function.__code__.co_firstlineno + 2
+    with pytest.raises(DataError, match=rf"raised RuntimeError: no \(test_functions\.py, line {line}\), for"):
+        reward(function)(samples("a"))
+
+
+def test_a_function_that_ends_the_program_is_told_as_one_that_raises():
+    with pytest.raises(DataError, match=r"raised SystemExit: 3 .* the prompts p0;"):
+        reward(lambda answers: sys.exit(3))(samples("a"))
+
+
+def test_a_function_that_takes_other_arguments_is_told_without_a_line_of_ours():
+    def function(prompts, completions):
+        return [0.0 for _ in completions]
+
+    with pytest.raises(DataError, match=r"raised TypeError: .* argument: 'completions', for answers"):
+        reward(function)(samples("a"))
+
+
+@pytest.mark.parametrize("given", [1.5, None])
+def test_one_number_for_all_is_no_list_and_is_told_as_it_came(given):
+    with pytest.raises(DataError, match=rf"gave {given}, which is no list of numbers, for .* p0, p1;"):
+        reward(lambda answers: given)(samples("a", "b"))
+
+
 def test_where_no_answer_fails_alone_all_of_the_call_are_named():
     def function(answers):
         if len(answers) > 1:
             raise RuntimeError("one at a time")
         return [0.0]
 
-    with pytest.raises(DataError, match=r"RuntimeError: one at a time, for answers to the prompts p0, p1;"):
+    with pytest.raises(DataError, match=r"RuntimeError: one at a time \(.*\), for .* p0, p1;"):
         reward(function)(samples("a", "b"))
 
 
@@ -91,8 +133,8 @@ def test_where_no_answer_fails_alone_all_of_the_call_are_named():
         ([float("-inf"), 1.0], "gave -inf, which no policy can be paid, for answers to the prompts p0;"),
         ([1.0, None], "gave None, which is no number, for answers to the prompts p1;"),
         ([1.0, "much"], "gave 'much', which is no number, for answers to the prompts p1;"),
-        ([1.0], "gave 1 numbers for 2 answers, for answers to the prompts p0, p1;"),
-        ([1.0, 2.0, 3.0], "gave 3 numbers for 2 answers"),
+        ([1.0], "gave 1 of 2 numbers, for answers to the prompts p0, p1;"),
+        ([1.0, 2.0, 3.0], "gave 3 of 2 numbers"),
     ],
 )
 def test_what_is_no_number_for_each_answer_is_refused(given, said):
@@ -103,7 +145,7 @@ def test_what_is_no_number_for_each_answer_is_refused(given, said):
 def test_a_function_that_takes_too_long_is_given_up():
     release = threading.Event()
     started = time.monotonic()
-    with pytest.raises(DataError, match=r"gave nothing within 0.05 seconds, for answers to the prompts p0;"):
+    with pytest.raises(DataError, match=r"gave nothing within 0.05 seconds, for .* p0;.*longer timeout"):
         reward(lambda answers: release.wait(30) and [0.0], timeout=0.05)(samples("a"))
     release.set()
     assert time.monotonic() - started < 10

@@ -17,6 +17,7 @@ from gnomon.data.splits import named_clusters, opening, take
 from gnomon.errors import ConfigError
 from gnomon.evaluation.compare import SideBySide
 from gnomon.evaluation.compare import compare as side_by_side
+from gnomon.evaluation.prompts import checked
 from gnomon.evaluation.runner import AnswerRow, answer_all
 from gnomon.markup import visible
 from gnomon.records import Prompt
@@ -40,7 +41,7 @@ def compare(
     name = f"{first} (raw)" if raw_first else first
     if name == second:
         raise ConfigError(f"both models are {first}; name two, or ask the first one raw with --raw-first")
-    suite = Reader().read("evaluation", Prompt, (prompts,))
+    suite = checked(Reader().read("evaluation", Prompt, (prompts,)))
     asked = take(suite, limit, 0, lambda prompt: prompt.family)
     ids, texts = [row.id for row in asked], [opening(row.conversation) for row in asked]
     clusters = dict(zip(ids, named_clusters(ids, texts), strict=True))

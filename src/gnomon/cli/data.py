@@ -74,6 +74,7 @@ def summary_of(loaded: Loaded, file: str) -> dict[str, Any]:
         "assumed_source": loaded.assumed_source,
         "annotators": dict(Counter(_annotators(loaded.records)).most_common()),
         "later_turns": loaded.later_turns,
+        "unread": list(loaded.unread),
         "words": {name: _quantiles(values) for name, values in _lengths(loaded.records).items() if values},
         "chosen_is_longer": _chosen_is_longer(loaded.records),
     }
@@ -159,6 +160,9 @@ def _show(summary: dict[str, Any], records: Sequence[Record], console: Console) 
     console.print(f"{summary['usable_rows']} of {summary['rows']} rows are usable")
     if summary["later_turns"]:
         console.print(f"{summary['later_turns']} later turns are left aside: only the first is a prompt")
+    if summary["unread"]:
+        keys = ", ".join(map(repr, summary["unread"]))
+        console.print(Text(f"read as prompts alone: nothing reads {keys}; if they hold answers, rename them"))
     if summary["sources"]:
         judged = ", ".join(f"{source} {count}" for source, count in summary["sources"].items())
         guess = (

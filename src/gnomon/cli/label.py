@@ -62,7 +62,7 @@ def init(
 ) -> None:
     """Make a project, and the database if there is none."""
     text = _guidelines(guidelines) if guidelines else None
-    with opened(db) as store:
+    with opened(db, make=True) as store:
         from gnomon.labelling.store import projects  # noqa: PLC0415  an extra
 
         with store.write() as tx:
@@ -103,7 +103,7 @@ def serve(  # noqa: PLR0913  each is an option
         if demo:
             folder = until_then.enter_context(tempfile.TemporaryDirectory(prefix="gnomon-demo-"))
             db = str(Path(folder) / "demo.db")
-        store = until_then.enter_context(opened(db))
+        store = until_then.enter_context(opened(db, make=True))
         from gnomon.labelling import demo as demonstration  # noqa: PLC0415  an extra
         from gnomon.labelling.courier import Courier, Pace  # noqa: PLC0415
         from gnomon.labelling.reach import Reach  # noqa: PLC0415
@@ -323,9 +323,14 @@ def needing_extra(extra: str = "label") -> Iterator[None]:
 
 
 @contextmanager
-def opened(db: str) -> Iterator["Store"]:
-    """The database, opened and closed again."""
+def opened(db: str, *, make: bool = False) -> Iterator["Store"]:
+    """The database, opened and closed again; ConfigError where a file is not there and not to be made."""
     with needing_extra():
         from gnomon.labelling.store.database import open_store  # noqa: PLC0415  an extra
+    if not (make or "://" in db or Path(db).exists()):
+        raise ConfigError(
+            f"there is no database {db}; name it with --db or GNOMON_LABEL_DB, or make one with "
+            "gnomon label init"
+        )
     with closing(open_store(db)) as store:
         yield store

@@ -145,7 +145,7 @@ def _compare(row: Row, id: str, fields: tuple[str, str], label: Label) -> Sequen
 
 
 def _parse_preference(row: Row, id: str) -> Sequence[Record]:
-    """Chosen and rejected below a prompt of their own, or as conversations that share their beginning."""
+    """Chosen and rejected below a prompt or turns, or as conversations that share their beginning."""
     chosen, rejected = answer_of(row["chosen"]), answer_of(row["rejected"])
     shared = _shared(chosen, rejected)
     label = Label(1.0, stated_source(row) or "ai", annotator=annotator_of(row))
@@ -153,6 +153,8 @@ def _parse_preference(row: Row, id: str) -> Sequence[Record]:
         prompt = conversation_of(row, chosen[:shared])
     elif key_of(row, PROMPT):
         prompt = prompt_of(row)
+    elif field := key_of(row, TURNS):
+        prompt = conversation_of(row, turns_of_messages(row[field]))
     else:
         raise BadRow("prompts differ", "'chosen' and 'rejected' do not begin with the same prompt")
     record = Comparison(id, prompt, chosen[shared:], rejected[shared:], label)
@@ -290,6 +292,13 @@ def _fits_sides(kind: type) -> Callable[[Row], bool]:
     )
 
 
+def _fits_preference(row: Row) -> bool:
+    """A prompt and two sides, or a conversation and two messages that would follow it."""
+    sides = has("chosen", "rejected")(row)
+    followed = bool(key_of(row, TURNS)) and isinstance(row.get("chosen"), Mapping)
+    return sides and (has(PROMPT)(row) or followed)
+
+
 def _fits_prompt(row: Row) -> bool:
     key = key_of(row, PROMPT)
     said = key is not None and (isinstance(row[key], str) or is_list_of(row[key], Mapping))
@@ -358,7 +367,7 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect(
         "preferences",
         "prompt, chosen, rejected (texts or messages)",
-        has(PROMPT, "chosen", "rejected"),
+        _fits_preference,
         _parse_preference,
         names_judge=_says_who,
     ),

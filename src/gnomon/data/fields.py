@@ -97,7 +97,9 @@ def prompt_of(row: Row) -> Conversation:
 
 
 def answer_of(value: Any) -> tuple[Message, ...]:
-    """An answer's turns, from a list of messages or one text."""
+    """An answer's turns, from a list of messages, one message or one text."""
+    if isinstance(value, Mapping):
+        return turns_of_messages([value])
     if is_list_of(value, Mapping):
         return turns_of_messages(value)
     return (Message("assistant", text_of(value)),)

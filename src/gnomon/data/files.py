@@ -80,8 +80,10 @@ def _open(path: Path) -> Stream:
             magic = file.read(2)
         return gzip.open(path, "rb") if magic == b"\x1f\x8b" else path.open("rb")
     except FileNotFoundError as problem:
+        named = len(path.parts) == 2 and not path.suffix and not path.parent.exists()
+        hub = f"; a data set of the hub is {HUB}{path}" if named else ""
         raise DataError(
-            f"{path} does not exist; check the path (it is relative to {Path.cwd()})"
+            f"{path} does not exist; check the path (it is relative to {Path.cwd()}){hub}"
         ) from problem
     except PermissionError as problem:
         raise DataError(f"{path} may not be read; change its permissions") from problem

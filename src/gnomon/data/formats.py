@@ -1,14 +1,14 @@
 """One loader for rows of every published shape: it detects the dialect and gives records."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
 from gnomon.data.dialects import DIALECTS, Dialect, later_turns
-from gnomon.data.fields import Row
+from gnomon.data.fields import FAMILY, INPUT, PROMPT, SYSTEM, Row
 from gnomon.data.files import BadRow, file_name, file_stem, read_rows
 from gnomon.errors import ConfigError, DataError
 from gnomon.records import Comparison, Ranking, Rating, Record, Source
@@ -19,6 +19,8 @@ SAMPLE = 50
 EXAMPLES = 5
 """Row numbers kept for each reason."""
 ID_KEYS = ("id", "prompt_id", "question_id", "key", "idx")
+OF_A_PROMPT = {*ID_KEYS, *PROMPT, *INPUT, *SYSTEM, *FAMILY, "checks", "tools", "functions", "source"}
+"""What is read of a row that is a prompt alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,9 @@ class Loaded:
 
     `rows` counts every row; `dropped` counts the unusable ones by reason, `examples` has their first
     numbers. `assumed_source` counts judged rows where neither the file, its shape nor the caller said
-    who judged (they count as `ai`); `later_turns` the turns of prompts that no record carries.
+    who judged (they count as `ai`); `later_turns` the turns of prompts that no record carries. Where
+    rows are prompts alone, `unread` names the keys of the first ones that hold something nothing reads: it
+    may be the answers.
     """
 
     records: tuple[Record, ...]
@@ -37,6 +41,7 @@ class Loaded:
     examples: Mapping[str, tuple[int, ...]]
     assumed_source: int = 0
     later_turns: int = 0
+    unread: tuple[str, ...] = ()
 
 
 @dataclass
@@ -48,7 +53,7 @@ class _Drops:
 
     def add(self, number: int, problem: BadRow) -> None:
         if self.on_bad_row == "stop":
-            advice = "drop it or pass --on-bad-row=skip"
+            advice = "drop it or set data.on_bad_row=skip"
             raise DataError(f"row {number} of {self.name}: {problem.detail}; {advice}") from problem
         self.counts[problem.reason] += 1
         self.examples[problem.reason] = (*self.examples.get(problem.reason, ()), number)[:EXAMPLES]
@@ -81,7 +86,13 @@ def load(
         assumed += not (source or spoken.names_judge(row))
         later += later_turns(row)
     count = used + drops.counts.total()
-    return Loaded(tuple(records), spoken.name, count, drops.counts, drops.examples, assumed, later)
+    unread = _unread(row for _, row in head) if spoken.name == "prompts" else ()
+    return Loaded(tuple(records), spoken.name, count, drops.counts, drops.examples, assumed, later, unread)
+
+
+def _unread(prompts: Iterable[Row]) -> tuple[str, ...]:
+    held = (key for row in prompts for key, value in row.items() if value not in (None, ""))
+    return tuple(dict.fromkeys(key for key in held if key not in OF_A_PROMPT))
 
 
 def parse(dialect: Dialect, row: Row, id: str) -> Sequence[Record]:

@@ -11,7 +11,7 @@ from gnomon.data.files import HUB, file_stem
 from gnomon.data.formats import Loaded, OnBad, load
 from gnomon.data.practice.generate import practice
 from gnomon.errors import ConfigError, DataError
-from gnomon.records import Comparison, Demonstration, Prompt, Ranking, Record, to_json
+from gnomon.records import Comparison, Demonstration, Prompt, Ranking, Rating, Record, to_json
 from gnomon.store import content_id, file_digest
 
 BUILTIN = "builtin"
@@ -28,6 +28,13 @@ HOLDS = {
     Comparison: "comparisons (prompts with two answers, one of them better)",
     Prompt: "prompts without an answer",
 }
+
+INSTEAD: dict[type[Record], str] = {
+    Rating: " (one answer judged by itself), from which no stage learns; make comparisons of such rows",
+    Demonstration: " (a prompt with its answer)",
+    Prompt: "; gnomon data inspect names the keys that were not read",
+}
+"""What is said of a record that stands where another belongs."""
 
 Row = Demonstration | Comparison | Prompt
 R = TypeVar("R", Demonstration, Comparison, Prompt)
@@ -164,7 +171,8 @@ def _of(kind: type[R], record: Record, label: str, setting: str) -> R:
     if isinstance(record, kind):
         return record
     found = type(record).__name__.lower()
-    raise DataError(f"data.{setting} takes {HOLDS[kind]}, but {record.id} of {label} is a {found}")
+    advice = INSTEAD.get(type(record), "")
+    raise DataError(f"data.{setting} takes {HOLDS[kind]}, but {record.id} of {label} is a {found}{advice}")
 
 
 def _with_family(record: R, stem: str) -> R:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 from gnomon.errors import DataError
+from gnomon.evaluation.prompts import checked
 from gnomon.judges import counting, text
 from gnomon.judges.refusal import refuses
-from gnomon.judges.verifiable import run_checks, validate_checks
+from gnomon.judges.verifiable import run_checks
 from gnomon.records import Prompt
 from gnomon.rollouts.engine import Engine, Sample, Sampling
 
@@ -109,5 +110,4 @@ def _check(prompts: Sequence[Prompt]) -> None:
     for name, count in Counter(prompt.id for prompt in prompts).items():
         if count > 1:
             raise DataError(f"prompt id {name!r} comes {count} times; give each prompt its own")
-    for prompt in prompts:
-        validate_checks(prompt.checks)
+    checked(prompts)

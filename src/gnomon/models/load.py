@@ -80,7 +80,7 @@ def _loaded(ref: str, dtype: str, place: str, *, trainable: bool = False) -> Lan
         return LanguageModel(settled(model.to(place)).eval(), tokenizer, Template(tokenizer), ref)
     source = resolve(parsed)
     if isinstance(source, Path) and (source / "adapter_config.json").exists():
-        return with_adapter(_loaded(adapter_base(source), dtype, place), source, trainable=trainable)
+        return with_adapter(_loaded(_base_of(source), dtype, place), source, trainable=trainable)
     return _load_full(source, ref, DTYPES[dtype], place)
 
 
@@ -98,10 +98,18 @@ def resolve(ref: ModelRef) -> Path | str:
         folder = Path(ref.name)
         if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():
             raise ModelError(
-                f"model path:{folder}: no config.json or adapter_config.json in it; check the folder"
+                f"model path:{folder}: no config.json or adapter_config.json in it; "
+                f"{elsewhere(folder) or 'check the folder'}"
             )
         return folder
     return ref.name
+
+
+def elsewhere(folder: Path) -> str | None:
+    """What to do where `folder` is not a model but what a stage or a run wrote; None where it is neither."""
+    if (folder / "model").is_dir():
+        return f"name {folder / 'model'}"
+    return f"name one of those in {folder / 'models'}" if (folder / "models").is_dir() else None
 
 
 def adapter_base(folder: Path) -> str:
@@ -115,7 +123,19 @@ def adapter_base(folder: Path) -> str:
         ) from problem
     if base.split(":", maxsplit=1)[0] in ("hub", "gguf", "tiny", "path"):
         return base
-    return f"path:{base}" if Path(base).exists() else f"hub:{base}"
+    return f"path:{base}" if Path(base).is_absolute() or Path(base).exists() else f"hub:{base}"
+
+
+def _base_of(folder: Path) -> str:
+    """The base of the adapters in `folder`; ModelError, which names both, where it is not there."""
+    base = adapter_base(folder)
+    kind, _, name = base.partition(":")
+    if kind == "path" and not Path(name).is_dir():
+        raise ModelError(
+            f"adapters in {folder} belong on the model in {name}, which is not there; if it was moved, say "
+            f"where to as base_model_name_or_path in {folder / 'adapter_config.json'}"
+        )
+    return base
 
 
 def with_adapter(base: LanguageModel, folder: Path, *, trainable: bool = False) -> LanguageModel:

@@ -19,7 +19,7 @@ def save_model(lm: LanguageModel, folder: Path, card: str) -> None:
     if not leads():
         return
     if has_adapters(lm.model):
-        lm.model.peft_config[TRAINED].base_model_name_or_path = lm.ref
+        lm.model.peft_config[TRAINED].base_model_name_or_path = _as_others_read(lm.ref)
         # embeddings are never trained beside adapters; "auto" would look the base up on the hub
         lm.model.save_pretrained(
             folder, selected_adapters=[TRAINED], save_embedding_layers=False, state_dict=weights
@@ -29,6 +29,11 @@ def save_model(lm: LanguageModel, folder: Path, card: str) -> None:
         lm.tokenizer.save_pretrained(folder)
     (folder / "chat_template.jinja").write_text(lm.tokenizer.get_chat_template(), encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _as_others_read(ref: str) -> str:
+    """A folder as a path that holds wherever a tool is started; other references as they are."""
+    return str(Path(ref.removeprefix("path:")).absolute()) if ref.startswith("path:") else ref
 
 
 def export_merged(lm: LanguageModel, folder: Path, card: str) -> None:

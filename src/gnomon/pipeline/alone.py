@@ -9,7 +9,9 @@ from gnomon.config import ConstitutionSettings, Recipe, RewardSettings
 from gnomon.constitution.principles import load_constitution
 from gnomon.distributed import leads
 from gnomon.errors import ConfigError, ModelError
+from gnomon.evaluation.prompts import checked
 from gnomon.evaluation.summary import summarise
+from gnomon.models.load import elsewhere
 from gnomon.models.reward_model import HEAD_FILE
 from gnomon.pipeline.answers import answer_rows, answers_stage
 from gnomon.pipeline.averaging import average_stage
@@ -139,7 +141,9 @@ def _rows(road: Road, *wanted: str) -> Artefact:
     lists = ("demonstrations", "comparisons", "prompts", "red_team", "evaluation")
     data = road.recipe.data.model_copy(update={name: () for name in lists if name not in wanted})
     recipe = road.recipe.model_copy(update={"data": data})
-    return road.make(data_stage(recipe, read_rows(data, recipe.seed)))
+    read = read_rows(data, recipe.seed)
+    checked([*read.evaluation, *read.policy])
+    return road.make(data_stage(recipe, read))
 
 
 def _measured(road: Road, rows: Artefact) -> Artefact:
@@ -181,7 +185,8 @@ def _scoring(folder: Path) -> Start:
     """A reward model made elsewhere."""
     if not (folder / HEAD_FILE).exists():
         raise ConfigError(
-            f"{folder} holds no reward model (no {HEAD_FILE}); make one with gnomon train reward"
+            f"{folder} holds no reward model (no {HEAD_FILE}); "
+            f"{elsewhere(folder) or 'make one with gnomon train reward'}"
         )
     return Start(f"path:{folder}")
 

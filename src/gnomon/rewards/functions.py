@@ -2,11 +2,14 @@
 
 import asyncio
 import math
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
+from traceback import extract_tb
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.records import Conversation, Prompt
@@ -70,13 +73,19 @@ class FunctionReward:
 
     def _values(self, answers: list[Answer]) -> list[float]:
         try:
-            said = list(called(self.function, answers, self.timeout))
+            given = called(self.function, answers, self.timeout)
         except TimeoutError as problem:
-            raise self._failed(answers, f"gave nothing within {self.timeout:g} seconds") from problem
-        except Exception as problem:  # a user's function raises whatever it likes
-            raise self._failed(self._culprits(answers), f"raised {_named(problem)}") from problem
+            late = f"gave nothing within {self.timeout:g} seconds"
+            raise self._failed(answers, late, " or give it a longer timeout") from problem
+        except (Exception, SystemExit) as problem:  # a user's function raises whatever it likes
+            raised = f"raised {_named(problem, self.function)}"
+            raise self._failed(self._culprits(answers), raised) from problem
+        try:
+            said = list(given)
+        except TypeError as problem:
+            raise self._failed(answers, f"gave {given!r}, which is no list of numbers") from problem
         if len(said) != len(answers):
-            raise self._failed(answers, f"gave {len(said)} numbers for {len(answers)} answers")
+            raise self._failed(answers, f"gave {len(said)} of {len(answers)} numbers")
         return [self._number(value, answer) for value, answer in zip(said, answers, strict=True)]
 
     def _culprits(self, answers: list[Answer]) -> list[Answer]:
@@ -84,7 +93,7 @@ class FunctionReward:
         for answer in answers if len(answers) > 1 else ():
             try:
                 called(self.function, [answer], self.timeout)
-            except Exception:  # as above
+            except (Exception, SystemExit):  # as above
                 return [answer]
         return answers
 
@@ -97,9 +106,11 @@ class FunctionReward:
             raise self._failed([answer], f"gave {number}, which no policy can be paid")
         return number
 
-    def _failed(self, answers: Sequence[Answer], what: str) -> DataError:
+    def _failed(self, answers: Sequence[Answer], what: str, otherwise: str = "") -> DataError:
         ids = ", ".join(dict.fromkeys(answer.id for answer in answers))
-        return DataError(f"reward {self.name} {what}, for answers to the prompts {ids}; correct the function")
+        return DataError(
+            f"reward {self.name} {what}, for answers to the prompts {ids}; correct the function{otherwise}"
+        )
 
 
 def called(function: Function, answers: list[Answer], timeout: float) -> Sequence[float]:
@@ -129,5 +140,9 @@ async def _awaited(given: Awaitable[Sequence[float]], timeout: float) -> Sequenc
     return await asyncio.wait_for(given, timeout)
 
 
-def _named(problem: BaseException) -> str:
-    return f"{type(problem).__name__}: {problem}"
+def _named(problem: BaseException, function: Function) -> str:
+    """What was raised, and the last line of the function's own file on the way there."""
+    file = getattr(sys.modules.get(function.__module__), "__file__", None)
+    lines = [frame.lineno for frame in extract_tb(problem.__traceback__) if frame.filename == file]
+    where = f" ({Path(file).name}, line {lines[-1]})" if file and lines else ""
+    return f"{type(problem).__name__}: {problem}{where}"

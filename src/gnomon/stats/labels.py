@@ -117,8 +117,8 @@ def _tied_together(votes: Votes) -> None:
     people = np.unique(np.column_stack([votes.pairs, votes.annotators]), axis=0)
     if np.bincount(people[:, 0]).max() < 2:
         raise DataError(
-            "nobody judged a pair after somebody else, so nothing tells whom to rely on: take the majority, "
-            "or have pairs judged by two people (overlap=2)"
+            "nobody judged a pair after somebody else, so nothing tells whom to rely on: take the majority "
+            "(data.labels.method=majority), or have pairs judged by two people (overlap=2)"
         )
 
 
