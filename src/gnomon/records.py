@@ -75,12 +75,16 @@ class EncodedRow:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A conversation that waits for the assistant, with the checks a right answer must pass."""
+    """A conversation that waits for the assistant, with the checks a right answer must pass.
+
+    `facts` are what reward functions are told of it beside its text, a reference answer for example.
+    """
 
     id: str
     conversation: Conversation
     family: str = ""
     checks: tuple[Mapping[str, Any], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

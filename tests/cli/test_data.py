@@ -68,7 +68,8 @@ def test_keys_beside_a_prompt_that_nothing_reads_are_told(inspect):
     assert json.loads(inspect([row], "--json").stdout)["unread"] == ["response_a", "response_b", "preference"]
     shown = " ".join(inspect([row]).stdout.split())
     assert "read as prompts alone: nothing reads 'response_a', 'response_b', 'preference'" in shown
-    own = {"prompt": "a", "id": "b", "system": "c", "checks": [], "input": "d", "source": "e"}
+    own = {"prompt": "a", "id": "b", "system": "c", "checks": [], "facts": {"f": 1}, "input": "d"}
+    own["source"] = "e"
     assert json.loads(inspect([own], "--json").stdout)["unread"] == []
     assert json.loads(inspect([ROWS[0] | {"note": "b"}], "--json").stdout)["unread"] == []
 

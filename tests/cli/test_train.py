@@ -1,5 +1,6 @@
 import json
 import resource
+from importlib import import_module
 
 from gnomon.runs import RunFolder
 
@@ -54,6 +55,36 @@ def test_a_policy_that_a_function_pays_needs_no_reward_model(gnomon, tmp_path, m
     assert row["reward/mean"] < 0
     done = gnomon("train", "policy", *SMALL, *STEPS, paid.replace("brief", "long"), "--out", "q")
     assert (done.code, "own_pay has no function long" in done.err) == (2, True)
+
+
+def test_a_function_sees_the_facts_of_each_prompt_and_other_facts_make_another_policy(
+    gnomon, tmp_path, monkeypatch
+):
+    (tmp_path / "own_facts.py").write_text(
+        "seen = {}\n\n\ndef known(answers):\n"
+        "    seen.update({answer.id: answer.facts for answer in answers})\n"
+        "    return [float(answer.facts.get('worth', 0)) for answer in answers]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    paid = ("policy.rewards=['python:own_facts:known']", "policy.optim.batch_size=4", "--data", "own.jsonl")
+    for worth in (3, 5):
+        told = {"worth": worth, "steps": ["a", None]}
+        rows = [{"id": "up", "prompt": "Up?", "facts": told}, {"id": "no", "prompt": "Is it raining?"}]
+        (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        done = gnomon("train", "policy", *SMALL, *STEPS, *paid, "--out", "p")
+        assert done.code == 0, done.err
+        assert import_module("own_facts").seen == {"up": told, "no": {}}
+
+
+def test_one_prompt_with_different_facts_is_refused(gnomon, tmp_path, monkeypatch):
+    (tmp_path / "own_any.py").write_text("def paid(answers):\n    return [0.0] * len(answers)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = [{"id": name, "prompt": "Up?", "facts": {"answer": name}} for name in ("one", "two")]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    paid = ("policy.rewards=['python:own_any:paid']", "--data", "own.jsonl")
+    done = gnomon("train", "policy", *SMALL, *STEPS, *paid)
+    assert done.code == 3
+    assert "prompts one and two are the same and have different facts" in done.err
 
 
 def test_checks_that_are_none_are_told_with_their_prompt_before_anything_is_made(gnomon, tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gnomon.data.files import BadRow
 from gnomon.data.formats import detect, parse
 from gnomon.records import (
     Comparison,
@@ -157,13 +158,24 @@ def test_prompts_keep_their_checks():
     assert read({"prompt": ASK, "checks": checks})[1][0].checks == tuple(checks)
 
 
+def test_prompts_keep_what_rewards_are_told_of_them():
+    facts = {"answer": "8,849 m", "sources": [{"year": 2020}]}
+    assert read({"prompt": ASK, "facts": facts})[1][0].facts == facts
+    assert read({"prompt": ASK, "facts": None})[1][0].facts == {}
+
+
+def test_facts_that_are_no_object_are_refused():
+    with pytest.raises(BadRow, match="'facts' is '8,849 m', not an object"):
+        read({"prompt": ASK, "facts": "8,849 m"})
+
+
 SYSTEM = Conversation.of(ASK, system="Be brief.")
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        Prompt("r", SYSTEM, "facts", ({"kind": "count"},)),
+        Prompt("r", SYSTEM, "facts", ({"kind": "count"},), {"answer": [2, None]}),
         Demonstration("r", SYSTEM.then(Message("assistant", ONE, trained=True)), "facts"),
         Comparison.of("r", SYSTEM, ONE, TWO, Label(0.7, "person", "clearer", 0.5, "ann-3")),
         Comparison("r", SYSTEM, (Message("assistant", ONE),), (Message("assistant", TWO),)),

@@ -1,7 +1,9 @@
 import asyncio
+import re
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,26 @@ def test_a_function_is_told_of_every_answer():
     first, second = seen
     assert (first.id, first.prompt, first.text) == ("p0", Conversation.of("Say 0"), "yes")
     assert (second.id, second.ended, second.tokens) == ("p1", True, 2)
+
+
+def test_a_function_sees_the_facts_of_a_prompt():
+    told = {(2, 0): Prompt("p0", Conversation.of("6 x 7?"), facts={"answer": 42}), (2, 1): PROMPTS[2, 1]}
+    seen = []
+    FunctionReward("own", lambda answers: seen.extend(answers) or [0, 0], told, 5.0, 64)(samples("42", "1"))
+    assert [answer.facts for answer in seen] == [{"answer": 42}, {}]
+
+
+def test_the_documented_function_pays_for_the_right_last_number():
+    page = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text(encoding="utf-8")
+    (block,) = (code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "facts" in code)
+    written: dict = {}
+    exec(block, written)
+    told = {
+        (2, k): Prompt(f"p{k}", Conversation.of("How many?"), facts={"answer": "3 * 400 = 1200\n#### 1,200"})
+        for k in range(4)
+    }
+    texts = ("It is 1,200.", "It is 3.", "None.", "3 times 400 is 1200")
+    assert FunctionReward("own", written["right"], told, 5.0, 64)(samples(*texts)) == [1, 0, 0, 1]
 
 
 def test_an_async_function_is_awaited():

@@ -19,6 +19,7 @@ from gnomon.data.fields import (
     annotator_of,
     answer_of,
     conversation_of,
+    facts_of,
     family_of,
     has,
     is_list_of,
@@ -101,7 +102,7 @@ def _parse_prompt(row: Row, id: str) -> Sequence[Record]:
     checks = row.get("checks") or []
     if checks and not is_list_of(checks, Mapping):
         raise BadRow("checks are not objects", "'checks' is not a list of objects")
-    return [usable(Prompt(id, prompt_of(row), family_of(row), tuple(checks)))]
+    return [usable(Prompt(id, prompt_of(row), family_of(row), tuple(checks), facts_of(row)))]
 
 
 def _parse_first_turn(row: Row, id: str) -> Sequence[Record]:

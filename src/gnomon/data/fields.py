@@ -111,6 +111,16 @@ def family_of(row: Row) -> str:
     return str(row[key]) if key else ""
 
 
+def facts_of(row: Row) -> Mapping[str, Any]:
+    """What reward functions are told of a prompt beside its text, where the row says."""
+    facts = row.get("facts")
+    if facts in (None, ""):
+        return {}
+    if not isinstance(facts, Mapping):
+        raise BadRow("facts are no object", f"'facts' is {facts!r}, not an object of names and values")
+    return facts
+
+
 def annotator_of(row: Row) -> str | None:
     """The name or number of who judged."""
     return None if row.get("annotator") is None else str(row["annotator"])

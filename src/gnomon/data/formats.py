@@ -19,7 +19,7 @@ SAMPLE = 50
 EXAMPLES = 5
 """Row numbers kept for each reason."""
 ID_KEYS = ("id", "prompt_id", "question_id", "key", "idx")
-OF_A_PROMPT = {*ID_KEYS, *PROMPT, *INPUT, *SYSTEM, *FAMILY, "checks", "tools", "functions", "source"}
+OF_A_PROMPT = {*ID_KEYS, *PROMPT, *INPUT, *SYSTEM, *FAMILY, "checks", "facts", "tools", "functions", "source"}
 """What is read of a row that is a prompt alone."""
 
 

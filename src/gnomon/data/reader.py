@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent / BUILTIN
 HOLDS = {
     Demonstration: "demonstrations (prompts with one answer)",
     Comparison: "comparisons (prompts with two answers, one of them better)",
-    Prompt: "prompts without an answer",
+    Prompt: "prompts without an answer (one that rewards are to see stands under 'facts')",
 }
 
 INSTEAD: dict[type[Record], str] = {

@@ -187,7 +187,7 @@ def policy_prompts(
     lm: LanguageModel, rows: Sequence[Prompt], longest: int, context: StageContext
 ) -> tuple[PolicyPrompts, dict[tuple[int, ...], Prompt]]:
     """Encoded prompts, and each by its ids; those that leave no room for a response are left out, and said
-    so."""
+    so. DataError where none does, or where one prompt has different facts."""
     encoded = [(row, tuple(lm.encode_prompt(row.conversation))) for row in rows]
     fitting = [(row, ids) for row, ids in encoded if len(ids) <= longest]
     if not fitting:
@@ -204,4 +204,17 @@ def policy_prompts(
         tuple(ids for _, ids in fitting),
         {ids: row.checks for row, ids in fitting if row.checks},
     )
-    return prompts, {ids: row for row, ids in fitting}
+    return prompts, _by_ids(fitting)
+
+
+def _by_ids(encoded: Sequence[tuple[Prompt, tuple[int, ...]]]) -> dict[tuple[int, ...], Prompt]:
+    found: dict[tuple[int, ...], Prompt] = {}
+    for row, ids in encoded:
+        other = found.get(ids, row)
+        if other.facts != row.facts:
+            raise DataError(
+                f"the prompts {other.id} and {row.id} are the same and have different facts, and no reward "
+                "could tell which are meant; leave one out of data.prompts, or give both the same facts"
+            )
+        found[ids] = row
+    return found

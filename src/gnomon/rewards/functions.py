@@ -6,10 +6,11 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 
 from gnomon.errors import ConfigError, DataError
 from gnomon.records import Conversation, Prompt
@@ -19,13 +20,14 @@ from gnomon.rollouts.engine import Sample
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a function is asked about: the prompt's id and conversation, the answer's text, whether it ended
-    its turn, and its tokens."""
+    its turn, its tokens, and the facts that the prompt's row has."""
 
     id: str
     prompt: Conversation
     text: str
     ended: bool
     tokens: int
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 Function = Callable[[list[Answer]], Sequence[float] | Awaitable[Sequence[float]]]
@@ -69,7 +71,8 @@ class FunctionReward:
 
     def _answer(self, sample: Sample) -> Answer:
         prompt = self.prompts[sample.prompt_ids]
-        return Answer(prompt.id, prompt.conversation, sample.text, sample.ended, len(sample.response_ids))
+        tokens = len(sample.response_ids)
+        return Answer(prompt.id, prompt.conversation, sample.text, sample.ended, tokens, prompt.facts)
 
     def _values(self, answers: list[Answer]) -> list[float]:
         try:
