@@ -2,9 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.config import Recipe
+from gnomon.config import LoraSettings, ModelSettings, Recipe
 from gnomon.errors import ConfigError
-from gnomon.recipe import load_recipe
+from gnomon.recipe import ELSEWHERE, load_recipe
+from gnomon.settings.base import OptimSettings
+from gnomon.settings.policy import PolicySettings
+from gnomon.settings.preference import PreferenceSettings
 
 
 def recipe(folder: Path, text: str = "", *overrides: str) -> Recipe:
@@ -96,6 +99,48 @@ def test_a_later_override_wins_and_overrides_win_over_the_file(tmp_path):
 )
 def test_an_unknown_key_is_named_with_what_was_meant(tmp_path, text, expected):
     assert expected in complaint(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("sft.optim.learning_rate=1", "'sft.optim.learning_rate'; here it is 'lr': peak learning rate"),
+        (
+            "reward.optim.per_device_train_batch_size=8",
+            "here it is 'batch_size': sequences (or pairs) in one optimiser step",
+        ),
+        ("sft.optim.train_batch_size=8", "here it is 'batch_size'"),
+        ("sft.optim.num_train_epochs=1", "here it is 'epochs': passes over the rows"),
+        ("sft.optim.warmup_ratio=0.1", "here it is 'warmup'"),
+        (
+            "sft.optim.lr_scheduler_type=linear",
+            "unknown setting 'sft.optim.lr_scheduler_type'; here it is 'sched",
+        ),
+        ("policy.num_generations=8", "here it is 'samples': samples of each prompt"),
+        ("policy.max_completion_length=8", "here it is 'max_new_tokens'"),
+        (
+            "evaluation.response_length=8",
+            "unknown setting 'evaluation.response_length'; here it is 'max_new_tokens'",
+        ),
+        ("policy.kl_coef=0.1", "here it is 'beta'"),
+        ("policy.init_kl_coef=0.1", "here it is 'beta'"),
+        ("model.max_seq_length=64", "here it is 'max_length': tokens of prompt and response together"),
+        ("model.lora.r=8", "here it is 'rank'"),
+        ("model.lora.lora_r=8", "here it is 'rank'"),
+        ("model.lora.lora_alpha=8", "here it is 'alpha'"),
+        ("model.learning_rate=1", "known here: ref, dtype"),
+        ("data.r=1", "known here: demonstrations,"),
+    ],
+)
+def test_a_name_from_elsewhere_is_told_by_what_it_is_here(tmp_path, override, expected):
+    assert expected in complaint(tmp_path, "", override)
+
+
+def test_names_from_elsewhere_stand_for_settings_and_are_none_themselves():
+    sections = (OptimSettings, PolicySettings, PreferenceSettings, ModelSettings, LoraSettings)
+    known = {name for section in sections for name in section.model_fields}
+    assert set(ELSEWHERE.values()) <= known
+    assert not known & set(ELSEWHERE)
 
 
 @pytest.mark.parametrize(

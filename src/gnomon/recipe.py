@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args
 
 import yaml
@@ -14,6 +15,37 @@ from gnomon.settings.base import Settings
 from gnomon.settings.preference import PreferenceSettings
 
 S = TypeVar("S", bound=Settings)
+
+ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "learning_rate": "lr",
+        "lr_scheduler_type": "schedule",
+        "warmup_ratio": "warmup",
+        "adam_epsilon": "eps",
+        "per_device_train_batch_size": "batch_size",
+        "train_batch_size": "batch_size",
+        "num_train_epochs": "epochs",
+        "num_ppo_epochs": "epochs",
+        "max_epochs": "epochs",
+        "num_generations": "samples",
+        "n_samples_per_prompt": "samples",
+        "max_completion_length": "max_new_tokens",
+        "response_length": "max_new_tokens",
+        "kl_coef": "beta",
+        "init_kl_coef": "beta",
+        "loss_type": "loss",
+        "model_name_or_path": "ref",
+        "pretrain": "ref",
+        "max_seq_length": "max_length",
+        "max_len": "max_length",
+        "r": "rank",
+        "lora_r": "rank",
+        "lora_rank": "rank",
+        "lora_alpha": "alpha",
+        "lora_dropout": "dropout",
+    }
+)
+"""What settings of TRL, transformers, PEFT and OpenRLHF are called here, where a section has them."""
 
 
 def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
@@ -145,6 +177,10 @@ def _suggest(loc: Sequence[int | str], kind: type[BaseModel]) -> str:
         if isinstance(part, str):  # not the place in a list
             kind = next(_models(kind.model_fields[part].annotation))
     known = list(kind.model_fields)
+    here = ELSEWHERE.get(str(loc[-1]))
+    if here in known:
+        meaning = kind.model_fields[here].description
+        return f"here it is {here!r}" + (f": {meaning}" if meaning else "")
     close = get_close_matches(str(loc[-1]), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
 

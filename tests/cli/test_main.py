@@ -12,6 +12,7 @@ from gnomon import __version__
 from gnomon.cli import main
 
 GNOMON = [sys.executable, "-c", "from gnomon.cli.main import main; main()"]
+BY_HAND = "correct or remove it; gnomon data inspect counts all such rows"
 
 
 def test_the_version(gnomon):
@@ -102,6 +103,28 @@ def test_a_row_without_a_response_is_named(gnomon, tmp_path):
     done = gnomon("train", "sft", "--model", "tiny:0", "--data", "rows.jsonl")
     assert done.code == 3
     assert "row 2 of rows.jsonl: 'response' is empty" in done.err
+
+
+@pytest.mark.parametrize(
+    ("asked", "advice"),
+    [
+        ("label import talk rows.jsonl", BY_HAND),
+        ("eval tiny:0 --prompts rows.jsonl", BY_HAND),
+        ("eval tiny:0 --suite answering=rows.jsonl", BY_HAND),
+        ("compare tiny:0 tiny:1 --prompts rows.jsonl", BY_HAND),
+        ("win-rate tiny:0 tiny:1 --judge checks --prompts rows.jsonl", BY_HAND),
+        ("collect --policy tiny:0 --pairs 1 --prompts rows.jsonl", BY_HAND),
+        ("constitution compare --model tiny:0 --pairs rows.jsonl", BY_HAND),
+        ("data inspect rows.jsonl --on-bad-row stop", "drop it or pass --on-bad-row=skip"),
+        ("train sft --model tiny:0 --data rows.jsonl", "drop it or set data.on_bad_row=skip"),
+    ],
+)
+def test_a_bad_row_is_told_with_what_the_command_can_do(gnomon, tmp_path, asked, advice):
+    rows = [{"prompt": "a"}, {"prompt": ""}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    done = gnomon(*asked.split())
+    assert (done.code, "started" in done.err) == (3, False), done.err
+    assert f"row 2 of rows.jsonl: the prompt is empty; {advice}" in done.err
 
 
 def test_what_nobody_foresaw_shows_where_it_happened(gnomon, monkeypatch):

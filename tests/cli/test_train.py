@@ -126,6 +126,30 @@ def test_after_the_last_batch_nobody_is_asked_what_samples_are_worth(gnomon, tmp
     assert json.loads((tmp_path / "p/report.json").read_text())["kl/reference"] != 0
 
 
+def test_a_folder_keeps_the_kind_of_training_that_made_its_model(gnomon, tmp_path):
+    assert gnomon("train", "sft", *SMALL, "--out", "o").code == 0
+    kept = [(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "o").rglob("*"))]
+    for kind in ("reward", "preference"):
+        done = gnomon("train", kind, *SMALL, "--out", "o")
+        assert (done.code, "started" in done.err) == (2, False), done.err
+        assert f"o/model was made by train sft, and train {kind} would replace it" in done.err
+        assert "name another folder with --out" in done.err
+    assert [(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "o").rglob("*"))] == kept
+    for again in (SMALL, (*SMALL, "seed=1"), SMALL):
+        assert gnomon("train", "sft", *again, "--out", "o").code == 0
+
+
+def test_a_mean_of_reward_models_and_a_reward_model_may_follow_each_other(gnomon, tmp_path):
+    for seed in (0, 1):
+        assert gnomon("train", "reward", *SMALL, f"seed={seed}", "--out", f"r{seed}").code == 0
+    mean = ("--average", "r0/model", "--average", "r1/model")
+    for asked in (mean, (), mean):
+        done = gnomon("train", "reward", *SMALL, *asked, "--out", "o")
+        assert done.code == 0, done.err
+    done = gnomon("train", "policy", *SMALL, *STEPS, "--reward", "r0/model", "--out", "o")
+    assert (done.code, "o/model was made by train reward" in done.err) == (2, True), done.err
+
+
 def test_rows_of_ones_own(gnomon, tmp_path):
     topics = ["owls", "harbours", "clay", "tango", "rust", "lentils", "chess", "fog", "violins", "moss"]
     rows = [{"prompt": f"Tell me about {topic}", "response": f"Ah, {topic}!"} for topic in topics]

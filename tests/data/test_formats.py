@@ -127,7 +127,7 @@ def test_unusable_rows_are_counted_by_reason_or_stop_the_loading(rows_of, dialec
     loaded = rows_of(good, good, bad, good, on_bad_row="skip")
     assert (loaded.dialect, loaded.rows, len(loaded.records)) == (dialect, 4, 3)
     assert (dict(loaded.dropped), dict(loaded.examples)) == ({reason: 1}, {reason: (3,)})
-    message = rf"row 3 of prefs\.jsonl: .*{detail}.*; drop it or set data.on_bad_row=skip"
+    message = rf"row 3 of prefs\.jsonl: .*{detail}.*; correct or remove it; gnomon data inspect"
     with pytest.raises(DataError, match=message):
         rows_of(good, good, bad, good)
 
@@ -144,8 +144,8 @@ def test_lines_that_are_not_json_are_counted_with_the_other_bad_rows(tmp_path):
     loaded = load(path, on_bad_row="skip")
     assert (loaded.rows, len(loaded.records)) == (3, 1)
     assert loaded.examples == {"not valid JSON": (2,), "empty response": (3,)}
-    with pytest.raises(DataError, match=r"row 2 of prefs\.jsonl: not valid JSON .*data.on_bad_row=skip"):
-        load(path)
+    with pytest.raises(DataError, match=r"row 2 of prefs\.jsonl: not valid JSON .*; drop it or set it so$"):
+        load(path, skip_by="set it so")
 
 
 def test_only_the_first_example_rows_are_kept(rows_of):

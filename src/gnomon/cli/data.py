@@ -49,7 +49,7 @@ def inspect(
     ] = "skip",
 ) -> None:
     """Say what a file holds: its shape, what is usable, what is not and why, lengths, a few records."""
-    loaded = load(file, on_bad_row=on_bad_row)
+    loaded = load(file, on_bad_row=on_bad_row, skip_by="pass --on-bad-row=skip")
     if as_json:
         summary = summary_of(loaded, file) | {"sample": [to_json(record) for record in loaded.records[:rows]]}
         typer.echo(json.dumps(summary, ensure_ascii=False))

@@ -13,7 +13,9 @@ from gnomon.cli.machine import open_engine, settle
 from gnomon.cli.options import BUILTIN, AsJson, Limit, Out, Prompts, engine_ref, model_ref
 from gnomon.cli.progress import reporting
 from gnomon.config import DataSettings, EvaluationSettings, Recipe
+from gnomon.data.reader import Reader
 from gnomon.errors import ConfigError
+from gnomon.records import Prompt
 from gnomon.reports.tables import suite_tables, summary_table
 
 DEFAULTS = EvaluationSettings()
@@ -73,6 +75,8 @@ def _answered(
 ) -> dict[str, Any]:
     from gnomon.pipeline import alone  # noqa: PLC0415  torch is slow to import
 
+    # the stage would name data.on_bad_row, which no option of this command sets
+    Reader().read("evaluation", Prompt, data.evaluation)
     with reporting(1 + len(named)) as reporter:
         return alone.evaluate(named, Recipe(name="eval", data=data, evaluation=evaluation), place, reporter)
 

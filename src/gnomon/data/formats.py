@@ -16,6 +16,7 @@ from gnomon.records import Comparison, Ranking, Rating, Record, Source
 OnBad = Literal["stop", "skip"]
 SAMPLE = 50
 """Rows looked at to tell the dialect."""
+BY_HAND = "correct or remove it; gnomon data inspect counts all such rows"
 EXAMPLES = 5
 """Row numbers kept for each reason."""
 ID_KEYS = ("id", "prompt_id", "question_id", "key", "idx")
@@ -48,28 +49,35 @@ class Loaded:
 class _Drops:
     name: str
     on_bad_row: OnBad
+    skip_by: str | None
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def add(self, number: int, problem: BadRow) -> None:
         if self.on_bad_row == "stop":
-            advice = "drop it or set data.on_bad_row=skip"
+            advice = f"drop it or {self.skip_by}" if self.skip_by else BY_HAND
             raise DataError(f"row {number} of {self.name}: {problem.detail}; {advice}") from problem
         self.counts[problem.reason] += 1
         self.examples[problem.reason] = (*self.examples.get(problem.reason, ()), number)[:EXAMPLES]
 
 
 def load(
-    path: str | Path, *, dialect: str | None = None, source: Source | None = None, on_bad_row: OnBad = "stop"
+    path: str | Path,
+    *,
+    dialect: str | None = None,
+    source: Source | None = None,
+    on_bad_row: OnBad = "stop",
+    skip_by: str | None = None,
 ) -> Loaded:
     """The records of a file or `hub:ORG/NAME[:SPLIT]`, in the file's order, nothing deduplicated.
 
     `dialect` overrides detection, `source` who is said to have judged. With `stop` the first unusable
-    row is a DataError; with `skip` it is counted by reason. A record's id is the row's own, or the
-    file's stem and the row's number. DataError where the file cannot be read or fits no dialect.
+    row is a DataError, which says to `skip_by` where there is a setting or an option for that; with `skip` it
+    is counted by reason. A record's id is the row's own, or the file's stem and the row's number. DataError
+    where the file cannot be read or fits no dialect.
     """
     name, stem = file_name(path), file_stem(path)
-    drops = _Drops(name, on_bad_row)
+    drops = _Drops(name, on_bad_row, skip_by)
     rows = read_rows(path, drops.add)
     head = list(islice(rows, SAMPLE))
     spoken = named(dialect) if dialect else detect([row for _, row in head], name)

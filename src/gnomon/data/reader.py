@@ -65,11 +65,15 @@ ReadLabels = Callable[[str], Labelled]
 
 @dataclass
 class Reader:
-    """Reads the files and projects that settings list, and keeps account of them."""
+    """Reads the files and projects that settings list, and keeps account of them.
+
+    `skip_by` is what a person is told to do for unusable rows to be left out, None where nothing does that.
+    """
 
     on_bad_row: OnBad = "stop"
     labels: ReadLabels | None = None
     seed: int = 0
+    skip_by: str | None = None
     labelled: dict[str, Labelled] = field(default_factory=dict)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
@@ -88,7 +92,7 @@ class Reader:
                 records += (_of(kind, record, name, setting) for record in rows)
                 continue
             for label, path in _files(setting, name):
-                loaded = load(path, on_bad_row=self.on_bad_row)
+                loaded = load(path, on_bad_row=self.on_bad_row, skip_by=self.skip_by)
                 self._account(label, digest_of(path, loaded), loaded.dropped)
                 of_kind = (_of(kind, record, label, setting) for record in _pairwise(loaded.records))
                 records += (_with_family(record, file_stem(path)) for record in of_kind)

@@ -119,7 +119,7 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
     DataError where a file or row cannot be used or rows with different roles have nearly the same prompt;
     with `on_bad_row: skip` such rows are left out and counted, those that train before those that test.
     """
-    reader = Reader(settings.on_bad_row, labels, seed)
+    reader = Reader(settings.on_bad_row, labels, seed, skip_by="set data.on_bad_row=skip")
 
     def read(setting: str, kind: type[R]) -> list[R]:
         rows = reader.read(setting, kind, getattr(settings, setting))

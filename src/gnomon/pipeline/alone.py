@@ -31,6 +31,7 @@ from gnomon.pipeline.walk import Road, opened
 from gnomon.runs import read_json, storing, write_json
 from gnomon.settings.policy import PolicySettings
 from gnomon.settings.preference import PreferenceSettings
+from gnomon.store import file_digest
 
 Kind = Literal["sft", "reward", "preference", "policy"]
 
@@ -41,6 +42,9 @@ READS: Mapping[Kind, str] = {
     "policy": "prompts",
 }
 """The list of `DataSettings` that a stage alone reads; a policy may mix in demonstrations beside."""
+
+KINDS: Mapping[str, Kind] = {kind: kind for kind in READS} | {"reward_average": "reward"}
+"""The kind of training that a stage is, by its name."""
 
 
 def train(
@@ -55,11 +59,12 @@ def train(
     """Train `recipe.model.ref` on `recipe.data`; the result is `out`/model in Hugging Face layout.
 
     Its figures are `out`/report.json. A reward model may be the `average` of others instead, whose folders
-    these are.
+    these are. ConfigError where the model in `out` was made by another kind of training.
     """
     paid = recipe.policy or PolicySettings()
     given = _reward(reward, paid) if kind == "policy" else None
     with opened(recipe, out, reporter) as road:
+        _refuse_another(kind, road, out)
         beside = {"demonstrations": paid.ptx_coef > 0, "comparisons": paid.by_constitution}
         rows = _rows(road, READS[kind], *(name for name, read in beside.items() if kind == "policy" and read))
         if average:
@@ -134,6 +139,21 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
             write_json(out / "summary.json", summary)
             road.open_test()
     return summary
+
+
+def _refuse_another(kind: Kind, road: Road, out: Path) -> None:
+    """ConfigError where `out`/model was made by another kind of training, as the report beside it tells."""
+    report = out / "report.json"
+    if not (report.is_file() and (out / MODEL).exists()):
+        return
+    digest = file_digest(report)
+    for about in map(road.store.about, road.store.ids()):
+        made_by = KINDS.get(about["stage"])
+        if made_by not in (None, kind) and about["files"]["report.json"]["sha256"] == digest:
+            raise ConfigError(
+                f"{out / MODEL} was made by train {made_by}, and train {kind} would replace it; "
+                "name another folder with --out"
+            )
 
 
 def _rows(road: Road, *wanted: str) -> Artefact:
