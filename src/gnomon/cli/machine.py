@@ -50,10 +50,15 @@ def open_model(ref: str) -> "LocalEngine":
 
 def refuse_reward_model(ref: str) -> None:
     """ModelError where a reference is that of a model that only scores."""
+    if is_reward_model(ref):
+        raise ModelError(f"model {ref} is a reward model, which scores answers and gives none; name another")
+
+
+def is_reward_model(ref: str) -> bool:
+    """Whether a reference is that of a model that only scores."""
     from gnomon.models.reward_model import HEAD_FILE  # noqa: PLC0415  see the module's first lines
 
-    if (Path(ref.removeprefix("path:")) / HEAD_FILE).exists():
-        raise ModelError(f"model {ref} is a reward model, which scores answers and gives none; name another")
+    return (Path(ref.removeprefix("path:")) / HEAD_FILE).exists()
 
 
 def open_engine(ref: str, kept: Path | None = None) -> "LocalEngine | EndpointEngine":

@@ -37,12 +37,17 @@ def _as_others_read(ref: str) -> str:
 
 
 def export_merged(lm: LanguageModel, folder: Path, card: str) -> None:
-    """Write full weights with the adapters merged in, as any other tool loads them.
+    """Write full weights with the adapters merged in, as any other tool loads them."""
+    save_model(merged(lm), folder, card)
+
+
+def merged(lm: LanguageModel) -> LanguageModel:
+    """The model with its adapters in its weights, which it gives away.
 
     The sum is rounded once to the base's dtype; in bfloat16 that costs part of a small update.
     """
-    if has_adapters(lm.model):
-        if REFERENCE in lm.model.peft_config:
-            lm.model.delete_adapter(REFERENCE)
-        lm = LanguageModel(lm.model.merge_and_unload(), lm.tokenizer, lm.template, lm.ref)
-    save_model(lm, folder, card)
+    if not has_adapters(lm.model):
+        return lm
+    if REFERENCE in lm.model.peft_config:
+        lm.model.delete_adapter(REFERENCE)
+    return LanguageModel(lm.model.merge_and_unload(), lm.tokenizer, lm.template, lm.ref)
