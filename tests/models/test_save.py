@@ -64,6 +64,12 @@ def test_merged_weights_need_no_adapters_any_more(adapted, tmp_path):
     assert_close(logps(load(f"path:{tmp_path}", dtype="float32")), wanted, rtol=0, atol=1e-5)
 
 
+def test_weights_can_be_read_by_whom_the_rest_can(tmp_path):
+    export_merged(load("tiny:0"), tmp_path, "# The card")
+    modes = {file.stat().st_mode for file in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
 def test_full_weights_are_exported_as_they_are(tmp_path):
     lm = load("tiny:0", dtype="float32")
     export_merged(lm, tmp_path, "# The card")

@@ -28,7 +28,10 @@ def save_model(lm: LanguageModel, folder: Path, card: str) -> None:
         lm.model.save_pretrained(folder, state_dict=weights)
         lm.tokenizer.save_pretrained(folder)
     (folder / "chat_template.jinja").write_text(lm.tokenizer.get_chat_template(), encoding="utf-8")
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    readme = folder / "README.md"
+    readme.write_text(card, encoding="utf-8")
+    for weights_file in folder.glob("*.safetensors"):
+        weights_file.chmod(readme.stat().st_mode)  # safetensors lets nobody but their owner read them
 
 
 def _as_others_read(ref: str) -> str:
