@@ -115,7 +115,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     except OSError as problem:
         raise ConfigError(f"recipe {path}: {problem.strerror}; check the path") from problem
     except UnicodeDecodeError as problem:
-        raise ConfigError(f"{path} is not text in UTF-8: {problem}; check the path") from problem
+        raise ConfigError(f"{path} is not text in UTF-8 ({problem}); save it as UTF-8") from problem
     try:
         values = yaml.load(text, _Loader)
     except yaml.YAMLError as problem:

@@ -153,6 +153,8 @@ def test_labels_and_backups_are_written_once(made, tmp_path):
     assert (row["outcome"], row["origins"]) == ("prefer", ["good", "bad"])
     assert made("label", "export", "talk", "--format", "trl", "--out", "t.jsonl").code == 0
     assert made("data", "inspect", "t.jsonl").code == 0
+    empty = made("label", "export", "talk", "--format", "rankings")
+    assert (empty.code, "is empty: nothing in talk goes into rankings yet" in empty.err) == (0, True)
     again = made("label", "export", "talk")
     assert (again.code, "there already" in again.err) == (2, True)
     assert made("label", "export", "talk", "--out", "new/folder/t.jsonl").code == 0

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from gnomon.cli.console import out, print_json, say
+from gnomon.cli.console import out, print_json, say, warn
 from gnomon.cli.options import AsJson
 from gnomon.cli.partner import Endpoint, EndpointModel, Model, named, open_partner
 from gnomon.errors import ConfigError
@@ -269,6 +269,8 @@ def export(
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
+    if not target.stat().st_size:
+        warn(f"{target} is empty: nothing in {project} goes into {form} yet")
     out.print(Text(str(target)), soft_wrap=True)
 
 
