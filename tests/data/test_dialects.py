@@ -58,6 +58,7 @@ def transcript(*turns):
         ("prompt_completion", {"prompt": talk(ASK), "completion": [says(ONE)]}),
         ("prompt_completion", {"prompt": ASK, "response": ONE}),
         ("prompt_completion", {"question": ASK, "answer": ONE}),
+        ("prompt_completion", {"input": ASK, "output": ONE}),
         ("gnomon", {"conversation": {"messages": talk(ASK, ONE)}}),
     ],
 )
@@ -94,10 +95,67 @@ def test_one_demonstration_in_every_spelling(dialect, row):
         ),
         ("alpaca_eval", "ai", {"instruction": ASK, "output_1": ONE, "output_2": TWO, "preference": 1}),
         ("pandalm", "person", {"instruction": ASK, "response1": ONE, "response2": TWO, "annotator1": 1}),
+        (
+            "arena",
+            "person",
+            {"conversation_a": talk(ASK, ONE), "conversation_b": talk(ASK, TWO), "winner": "model_a"},
+        ),
+        (
+            "pku_saferlhf",
+            "ai",
+            {"prompt": ASK, "response_0": ONE, "response_1": TWO, "better_response_id": 0}
+            | {"safer_response_id": 1},
+        ),
     ],
 )
 def test_one_comparison_in_every_spelling(dialect, source, row):
     assert read(row) == (dialect, (Comparison.of("r", PROMPT, ONE, TWO, Label(1.0, source)),))
+
+
+@pytest.mark.parametrize(
+    ("said", "preference"),
+    [("model_a", 1.0), ("model_b", 0.0), ("tie", 0.5), ("tie (bothbad)", 0.5), ("both_bad", 0.5)],
+)
+def test_what_an_arena_says_and_who_said_it(said, preference):
+    row = {"conversation_a": talk(ASK, ONE), "conversation_b": talk(ASK, TWO), "winner": said, "judge": 7}
+    _, (found,) = read(row)
+    assert found.label == Label(preference, "person", annotator="7")
+    assert (found.first[0].content, found.second[0].content) == (ONE, TWO)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"conversation_b": talk(ASK, TWO), "winner": "neither"}, "unknown winner"),
+        ({"conversation_b": talk("Who?", TWO), "winner": "model_a"}, "prompts differ"),
+        ({"conversation_b": talk(ASK, TWO, ASK, ONE), "winner": "model_a"}, "prompts differ"),
+    ],
+)
+def test_battles_that_cannot_be_read(row, problem):
+    with pytest.raises(BadRow) as told:
+        read({"conversation_a": talk(ASK, ONE)} | row)
+    assert told.value.reason == problem
+
+
+@pytest.mark.parametrize(
+    ("points", "preference", "strength"), [(-3, 1.0, 1.0), (-1, 1.0, 1 / 3), (0, 0.5, None), (2, 0.0, 2 / 3)]
+)
+@pytest.mark.parametrize("kind", ["two", "three"])
+def test_a_scale_says_which_is_better_and_by_how_much(points, preference, strength, kind):
+    two = {"prompt": ASK, "response_1": ONE, "response_2": TWO, "preference_strength": points}
+    three = {"context": talk(ASK), "response1": ONE, "response2": TWO, "overall_preference": points}
+    name, (found,) = read(two if kind == "two" else three)
+    assert (name, found.prompt) == ("helpsteer", PROMPT)
+    assert found.label == Label(preference, "person", strength=strength)
+
+
+def test_verdicts_outside_their_scale_are_told():
+    steered = {"prompt": ASK, "response_1": ONE, "response_2": TWO, "preference_strength": 4}
+    with pytest.raises(BadRow, match="from -3 to 3"):
+        read(steered)
+    numbered = {"prompt": ASK, "response_0": ONE, "response_1": TWO, "better_response_id": 2}
+    with pytest.raises(BadRow, match="must be 0 or 1"):
+        read(numbered)
 
 
 def test_built_in_comparisons_are_constructed_and_keep_their_reason():

@@ -4,6 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gnomon.data.battles import (
+    compared,
+    fits_arena,
+    fits_numbered,
+    fits_steered,
+    parse_arena,
+    parse_numbered,
+    parse_outputs,
+    parse_steered,
+    parse_votes,
+)
 from gnomon.data.checks import usable
 from gnomon.data.exported import fits_vote, parse_vote
 from gnomon.data.fields import (
@@ -30,11 +41,7 @@ from gnomon.data.fields import (
     truth_of,
 )
 from gnomon.data.files import BadRow
-from gnomon.data.transcripts import (
-    text_of,
-    turns_of_messages,
-    turns_of_transcript,
-)
+from gnomon.data.transcripts import shared_turns, text_of, turns_of_messages, turns_of_transcript
 from gnomon.errors import DataError
 from gnomon.records import (
     Comparison,
@@ -42,7 +49,6 @@ from gnomon.records import (
     Critique,
     Demonstration,
     Label,
-    Message,
     Prompt,
     Ranking,
     Rating,
@@ -140,15 +146,10 @@ def _speaks(name: str) -> Callable[[Row], bool]:
     return fits
 
 
-def _compare(row: Row, id: str, fields: tuple[str, str], label: Label) -> Sequence[Record]:
-    first, second = (answer_of(row[field]) for field in fields)
-    return [usable(Comparison(id, prompt_of(row), first, second, label), *fields)]
-
-
 def _parse_preference(row: Row, id: str) -> Sequence[Record]:
     """Chosen and rejected below a prompt or turns, or as conversations that share their beginning."""
     chosen, rejected = answer_of(row["chosen"]), answer_of(row["rejected"])
-    shared = _shared(chosen, rejected)
+    shared = shared_turns(chosen, rejected)
     label = Label(1.0, stated_source(row) or "ai", annotator=annotator_of(row))
     if shared:
         prompt = conversation_of(row, chosen[:shared])
@@ -162,19 +163,9 @@ def _parse_preference(row: Row, id: str) -> Sequence[Record]:
     return [usable(record, "chosen", "rejected")]
 
 
-def _shared(one: Sequence[Message], other: Sequence[Message]) -> int:
-    """How many turns both begin with, up to the last that is not the assistant's; 0 without a user's."""
-    count = 0
-    while count < min(len(one), len(other)) and one[count] == other[count]:
-        count += 1
-    while count and one[count - 1].role == "assistant":
-        count -= 1
-    return count if any(turn.role == "user" for turn in one[:count]) else 0
-
-
 def _parse_constructed(row: Row, id: str) -> Sequence[Record]:
     label = Label(1.0, stated_source(row) or "constructed", text_of(row["reason"]))
-    return _compare(row, id, ("chosen", "rejected"), label)
+    return compared(row, id, ("chosen", "rejected"), label)
 
 
 def _parse_hh(row: Row, id: str) -> Sequence[Record]:
@@ -189,29 +180,6 @@ def _parse_hh(row: Row, id: str) -> Sequence[Record]:
 def _parse_hhh(row: Row, id: str) -> Sequence[Record]:
     sides = {"chosen": row["text_correct"], "rejected": row["text_incorrect"]}
     return _parse_hh({**row, **sides}, id)
-
-
-def _parse_votes(row: Row, id: str) -> Sequence[Record]:
-    """PandaLM: each person's vote is 1 or 2 for the better response, 0 for a tie; the label is their mean."""
-    worth = {0: 0.5, 1: 1.0, 2: 0.0}
-    votes = [number_of(value, key) for key, value in row.items() if _is_vote(key) and value is not None]
-    if not votes or any(vote not in worth for vote in votes):
-        raise BadRow("unknown vote", f"the votes are {votes}; each must be 0 (a tie), 1 or 2")
-    label = Label(sum(worth[int(vote)] for vote in votes) / len(votes), stated_source(row) or "person")
-    return _compare(row, id, ("response1", "response2"), label)
-
-
-def _is_vote(key: str) -> bool:
-    return key.startswith("annotator") and key.removeprefix("annotator").isdigit()
-
-
-def _parse_outputs(row: Row, id: str) -> Sequence[Record]:
-    """AlpacaEval: the preference runs from 1 (the first output) to 2 (the second); 0 and 1.5 are ties."""
-    said = number_of(row["preference"], "preference")
-    if said != 0 and not 1 <= said <= 2:
-        raise BadRow("unknown preference", f"'preference' is {said:g}; it must be 0 or from 1 to 2")
-    label = Label(2 - said if said else 0.5, stated_source(row) or "ai", annotator=annotator_of(row))
-    return _compare(row, id, ("output_1", "output_2"), label)
 
 
 def _parse_rating(row: Row, id: str) -> Sequence[Record]:
@@ -324,14 +292,33 @@ DIALECTS: tuple[Dialect, ...] = (
         "pandalm",
         "instruction, response1, response2, annotator1 ... with votes 0, 1, 2",
         has("instruction", "response1", "response2", "annotator1"),
-        _parse_votes,
+        parse_votes,
     ),
     Dialect(
         "alpaca_eval",
         "instruction, output_1, output_2, preference",
         has("instruction", "output_1", "output_2", "preference"),
-        _parse_outputs,
+        parse_outputs,
         lambda row: isinstance(row.get("annotator"), str) or _says_who(row),
+    ),
+    Dialect(
+        "arena",
+        "conversation_a, conversation_b [{role, content}], winner (model_a, model_b, tie)",
+        fits_arena,
+        parse_arena,
+    ),
+    Dialect(
+        "pku_saferlhf",
+        "prompt, response_0, response_1, better_response_id",
+        fits_numbered,
+        parse_numbered,
+        names_judge=_says_who,
+    ),
+    Dialect(
+        "helpsteer",
+        "prompt or context, response_1, response_2, preference_strength (-3 to 3)",
+        fits_steered,
+        parse_steered,
     ),
     Dialect(
         "ultrafeedback",
@@ -391,7 +378,7 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect("sharegpt", "conversations [{from, value}]", _speaks("from"), _parse_messages),
     Dialect("messages", "messages [{role, content}]", _speaks("role"), _parse_messages),
     Dialect("alpaca", "instruction, input, output", has("instruction", ANSWER), _parse_answered),
-    Dialect("prompt_completion", "prompt, completion", has(PROMPT, ANSWER), _parse_answered),
+    Dialect("prompt_completion", "prompt, completion", has((*PROMPT, "input"), ANSWER), _parse_answered),
     Dialect("prompts", "prompt or instruction", _fits_prompt, _parse_prompt),
 )
 """In the order of asking: a shape stands before those that its rows would also fit."""

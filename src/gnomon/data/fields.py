@@ -81,9 +81,10 @@ def conversation_of(row: Row, turns: tuple[Message, ...]) -> Conversation:
 
 def prompt_of(row: Row) -> Conversation:
     """The prompt under any of its names, an instruction's separate input below it."""
-    key = key_of(row, PROMPT)
+    key, extra = key_of(row, PROMPT), key_of(row, INPUT)
+    if key is None:  # the input is all there is
+        key, extra = extra, None
     value: Any = row[key] if key else ""
-    extra = key_of(row, INPUT)
     if is_list_of(value, Mapping):
         turns = turns_of_messages(value)
     elif is_transcript(value):

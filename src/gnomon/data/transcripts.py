@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gnomon.data.files import BadRow, check_text
@@ -37,6 +37,16 @@ def turns_of_messages(values: Iterable[Mapping[str, Any]]) -> tuple[Message, ...
     """Messages of OpenAI's or ShareGPT's spelling; empty system messages say nothing and are left out."""
     turns = tuple(_message(value) for value in values)
     return tuple(turn for turn in turns if turn.role != "system" or turn.content.strip())
+
+
+def shared_turns(one: Sequence[Message], other: Sequence[Message]) -> int:
+    """How many turns both begin with, up to the last that is not the assistant's; 0 without a user's."""
+    count = 0
+    while count < min(len(one), len(other)) and one[count] == other[count]:
+        count += 1
+    while count and one[count - 1].role == "assistant":
+        count -= 1
+    return count if any(turn.role == "user" for turn in one[:count]) else 0
 
 
 def text_of(value: Any) -> str:
