@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from gnomon.kernels import fused
 from gnomon.kernels import head as kernel
 from gnomon.kernels.fused import head_pass, token_logps, weighted_nll
-from gnomon.kernels.head import Head, certain, head_logits, labelled, plain_logps
+from gnomon.kernels.head import Head, certain, head_logits, plain_logps
 
 ROWS, WIDTH, VOCABULARY = 20, 6, 33
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 3e-2}
@@ -345,30 +345,3 @@ def test_huge_logits_stay_finite(problem):
     done = head_pass(hidden.detach() * 1e4, head, targets, weights)
     assert bool(done.logps.isfinite().all())
     assert bool(done.grad_hidden.isfinite().all())
-
-
-def test_each_label_meets_the_state_before_it(device):
-    """Row 0 trains tokens 2 and 3, row 1 token 1; the first token has no state that predicts it."""
-    hidden = torch.arange(8.0, device=device).view(2, 4, 1)
-    ids = torch.tensor([[10, 11, 12, 13], [20, 21, 22, 23]], device=device)
-    mask = torch.tensor([[True, False, True, True], [False, True, False, False]], device=device)
-    rows, targets = labelled(hidden, ids, mask)
-    assert rows.squeeze(1).tolist() == [1.0, 2.0, 4.0]
-    assert targets.tolist() == [12, 13, 21]
-
-
-@pytest.mark.mistake("mask-ignored")
-def test_a_masked_label_changes_nothing_bit_by_bit(device):
-    hidden = torch.randn(2, 5, WIDTH, device=device)
-    head = Head(torch.randn(VOCABULARY, WIDTH, device=device))
-    ids = torch.randint(VOCABULARY, (2, 5), device=device)
-    trained = [[False, False, True, True, False], [False, True, False, False, True]]
-    mask = torch.tensor(trained, device=device)
-
-    def loss(labels):
-        rows, targets = labelled(hidden, labels, mask)
-        return weighted_nll(rows, head, targets, torch.full(targets.shape, 0.25, device=device))[0]
-
-    changed = (ids + 1) % VOCABULARY
-    assert loss(torch.where(mask, ids, changed)).item() == loss(ids).item()
-    assert loss(torch.where(mask, changed, ids)).item() != loss(ids).item()

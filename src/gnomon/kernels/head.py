@@ -8,7 +8,7 @@ from functools import cache
 
 import psutil
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnomon.kernels.packed import Sum
@@ -170,13 +170,3 @@ def plain_soft_nll(
     """The loss of `soft_nll` the obvious way, for tests."""
     logps = torch.log_softmax(head_logits(hidden, head) / temperature, dim=-1)
     return -(weights * targets.mean(logps)).sum()
-
-
-def labelled(
-    hidden: Float[Tensor, "batch seq width"],
-    input_ids: Int[Tensor, "batch seq"],
-    response_mask: Bool[Tensor, "batch seq"],
-) -> tuple[Float[Tensor, "rows width"], Int[Tensor, "rows"]]:
-    """The hidden states that predict trained tokens, and those tokens; the head sees nothing else."""
-    mask = response_mask[:, 1:]
-    return hidden[:, :-1][mask], input_ids[:, 1:][mask]

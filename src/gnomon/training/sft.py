@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gnomon.data.collate import Batch, Epochs, collate
+from gnomon.data.collate import Epochs
 from gnomon.errors import DataError
 from gnomon.kernels.branches import LONGEST, Branches, Group, lay_out, packing
 from gnomon.kernels.fused import head_pass, weighted_nll
-from gnomon.kernels.head import labelled
 from gnomon.models.branches import branch_states, shares
-from gnomon.models.heads import hidden_states, output_head
+from gnomon.models.heads import output_head
 from gnomon.models.lanes import cut
 from gnomon.models.load import LanguageModel
-from gnomon.models.passes import read_each
+from gnomon.models.passes import read_rows
 from gnomon.records import Demonstration, EncodedRow
 from gnomon.settings.base import OptimSettings
 from gnomon.training.objective import Figures, Micro, StepWork
@@ -132,14 +131,11 @@ class InstructionTuning:
 
 def held_out_loss(lm: LanguageModel, data: EncodedRows, micro_tokens: int) -> float:
     """Mean cross-entropy over the response tokens of rows not trained on, in nats a token."""
-    head = output_head(lm.model)
+    head, masks = output_head(lm.model), [row.response_mask for row in data.rows]
 
-    def read(group: Sequence[int]) -> Tensor:
-        batch: Batch = collate([data.rows[i] for i in group], lm.pad_id, lm.device)
-        hidden = hidden_states(lm.model, batch.input_ids, batch.attention_mask)
-        rows, targets = labelled(hidden, batch.input_ids, batch.response_mask)
-        return head_pass(rows, head, targets).logps
+    def read(batch: Branches) -> Tensor:
+        before, labels = batch.trained(masks)
+        return head_pass(branch_states(lm.model, batch)[before], head, labels).logps
 
-    groups = cut(lm.model, [len(row.ids) for row in data.rows], micro_tokens)
-    logps = read_each(lm.model, groups, read)
+    logps = read_rows(lm, [row.ids for row in data.rows], micro_tokens, read)
     return -sum(float(own.sum()) for own in logps) / sum(map(len, logps))
