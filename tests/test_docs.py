@@ -41,9 +41,9 @@ from gnomon.settings.policy import PolicySettings
 from gnomon.settings.preference import OWN, Loss, PreferenceSettings
 from gnomon.training.loop import Evaluation, Trainer
 from gnomon.training.objective import Objective
+from gnomon.training.offline import offline
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
-from gnomon.training.preference import PreferenceOptimisation
 from gnomon.training.reward import RewardModelling, score_comparisons
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 
@@ -191,7 +191,7 @@ class Tiny:
         reference: LanguageModel = load("tiny:0", dtype="float32")
         settings = PreferenceSettings(loss=loss, optim=OptimSettings(epochs=1))
         data = encode_comparisons(self.lm, [pair], 64)
-        return self.lm.model, PreferenceOptimisation(self.lm, data, settings, 0, reference)
+        return self.lm.model, offline(self.lm, data.pairs, settings, 0, reference)
 
     def kto(self) -> tuple[torch.nn.Module, Objective]:
         return self.preference("kto")

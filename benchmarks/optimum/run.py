@@ -8,6 +8,7 @@ pairs of pi_0's answers, one of which is paid, and are asked which of two they f
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,9 +40,10 @@ from gnomon.settings.preference import OWN, PreferenceSettings
 from gnomon.stats.bootstrap import mean_interval
 from gnomon.stats.units import Floats
 from gnomon.store import Store
-from gnomon.training.pairs import EncodedPairs
+from gnomon.training.judged import Judged, both_judged
+from gnomon.training.offline import offline
+from gnomon.training.pairs import EncodedPair, EncodedPairs
 from gnomon.training.policy import PolicyOptimisation
-from gnomon.training.preference import PreferenceOptimisation
 from gnomon.training.samples import PolicyPrompts
 from learnt import train
 from paired import hardware
@@ -65,6 +67,9 @@ CLIMBS: Mapping[str, Mapping[str, Any]] = {
     "raft": {"algorithm": "raft", "beta": 0.0},
 }
 """Where KL is in the loss, beta is its paper's."""
+
+VERDICTS = "kto_ratings"
+"""KTO on answers that were judged by themselves: one of each pair."""
 
 OFFLINE = {"lr": 1e-3, "batch_size": 32, "epochs": 2, "micro_tokens": 4096}
 """How losses of preferences are optimised here."""
@@ -201,12 +206,24 @@ def lesson(study: Study, count: int, seed: int) -> Lesson:
 def preferring(study: Study, loss: str, lessons: Mapping[int, Lesson], seed: int) -> tuple[Floats, Seen]:
     """Agreement on held-out pairs after a loss's training less that before, [pairs], and what it is paid."""
     more = {"label_smoothing": 0.1} if loss == "robust_dpo" else {}
-    own = PreferenceSettings.model_validate({"loss": loss, "optim": OFFLINE} | more)
+    name = "kto" if loss == VERDICTS else loss
+    own = PreferenceSettings.model_validate({"loss": name, "optim": OFFLINE} | more)
     lm, reference, taught = study.loaded(), study.loaded(), lessons[seed]
-    objective = PreferenceOptimisation(lm, taught.data, own, seed, reference if own.needs_reference else None)
+    pairs = () if loss == VERDICTS else taught.data.pairs
+    rated = one_of_each(taught.data.pairs, seed) if loss == VERDICTS else ()
+    objective = offline(lm, pairs, own, seed, reference if own.needs_reference else None, rated)
     train(objective, lm.model, own.optim)
     gained = agrees(lm, taught.held, taught.apart) - taught.before
     return gained, seen(study, lm, reference, ANSWERS)
+
+
+def one_of_each(pairs: Sequence[EncodedPair], seed: int) -> list[Judged]:
+    """The verdict on one answer of each pair, drawn by the seed: about half of them are desirable."""
+    sides = np.random.default_rng([seed, len(pairs)]).integers(2, size=len(pairs)).tolist()
+    return [
+        replace(one, answers=(one.answers[side],), desirable=(one.desirable[side],))
+        for one, side in zip(both_judged(pairs), sides, strict=True)
+    ]
 
 
 def measure(
@@ -248,7 +265,7 @@ def main() -> None:
     """Measure, write results.json, and say what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--climbs", nargs="*", default=list(CLIMBS), choices=CLIMBS)
-    parser.add_argument("--losses", nargs="*", default=list(OWN), choices=OWN)
+    parser.add_argument("--losses", nargs="*", default=[*OWN, VERDICTS], choices=[*OWN, VERDICTS])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=150, help="batches of samples")
     parser.add_argument("--pairs", type=int, default=512, help="comparisons to learn from")

@@ -167,7 +167,7 @@ def reward(lm: LanguageModel, job: Job) -> Built:
 def dpo(lm: LanguageModel, job: Job) -> Built:
     settings = PreferenceSettings(optim=optim(job, job["size"]["batch"]), beta=job["beta"])
     data = pairs(job)
-    objective = PreferenceOptimisation(lm, data, settings, job["seed"])
+    objective = PreferenceOptimisation(lm, data.pairs, settings, job["seed"])
 
     def compare() -> Message:
         chosen = [data.pairs[i] for i in objective.order.at(0)]

@@ -113,6 +113,9 @@ class DataSettings(Settings):
 
     demonstrations: tuple[str, ...] = ("builtin",)
     comparisons: tuple[str, ...] = ("builtin",)
+    ratings: tuple[str, ...] = Field(
+        (), description="answers that were each judged good or bad, from which preference.loss kto learns"
+    )
     prompts: tuple[str, ...] = ("builtin",)
     red_team: tuple[str, ...] = ("builtin",)
     evaluation: tuple[str, ...] = ("builtin",)
@@ -310,6 +313,15 @@ class Recipe(Settings):
     def pays_directly(self) -> bool:
         """Whether the policy is paid by the constitution itself."""
         return self.policy is not None and self.policy.by_constitution
+
+    @model_validator(mode="after")
+    def _ratings_teach(self) -> Self:
+        if self.data.ratings and (self.preference is None or self.preference.loss != "kto"):
+            raise ValueError(
+                "data.ratings: nothing here learns from answers that are judged by themselves; set "
+                "preference.loss to kto, or leave the ratings out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _somebody_scores(self) -> Self:

@@ -220,6 +220,11 @@ class Rating:
     desirable: bool
     source: Source = "person"
 
+    @property
+    def conversation(self) -> Conversation:
+        """The prompt and the answer to it."""
+        return self.prompt.then(Message("assistant", self.response))
+
 
 @dataclass(frozen=True, slots=True)
 class Critique:

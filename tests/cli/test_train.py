@@ -27,6 +27,50 @@ def test_preferences_without_a_reward_model(gnomon):
     assert gnomon("chat", "p/model", "--max-new-tokens", "3", piped="hi\n").code == 0
 
 
+def rated(path, verdicts=(True, False)):
+    """A file of answers about many things, each judged by itself."""
+    things = ("foxes", "bread", "rain", "chess", "iron", "lakes", "violins", "glass", "bees", "tides")
+    rows = [
+        {"prompt": f"What do you know of {thing}?", "completion": f"{thing}: {good}", "label": good}
+        for thing in things
+        for good in verdicts
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_answers_that_were_judged_one_by_one(gnomon, tmp_path):
+    rated(tmp_path / "thumbs.jsonl")
+    kto = ("preference.loss=kto", "preference.optim.batch_size=4")
+    given = ("--model", "tiny:0", "model.dtype=float32", "model.lora.rank=2", "--ratings", "thumbs.jsonl")
+    done = gnomon("train", "preference", *given, *kto, "--out", "p", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["train_rows"], told["train_ratings"], told["told_apart"]["n"]) == (0, 16, 4)
+    assert "accuracy" not in told
+    done = gnomon("train", "preference", *given, "--data", "builtin", "data.limit=10", *kto, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["train_rows"] > 0 < told["train_ratings"]
+    assert {"accuracy", "told_apart"} <= told.keys()
+
+
+def test_ratings_that_nothing_learns_from_are_refused(gnomon, tmp_path):
+    rated(tmp_path / "thumbs.jsonl")
+    done = gnomon("train", "preference", "--model", "tiny:0", "--ratings", "thumbs.jsonl")
+    assert (done.code, "set preference.loss to kto" in done.err) == (2, True)
+
+
+def test_verdicts_that_are_nearly_all_alike_are_warned_of(gnomon, tmp_path):
+    rated(tmp_path / "thumbs.jsonl", (True, True, True, False))
+    given = ("--model", "tiny:0", "model.dtype=float32", "model.lora.rank=2", "--ratings", "thumbs.jsonl")
+    done = gnomon("train", "preference", *given, "preference.loss=kto")
+    assert done.code == 0, done.err
+    assert "desirable answers weigh 24 in all and undesirable ones 8" in " ".join(done.err.split())
+    done = gnomon("train", "preference", *given, "preference.loss=kto", "preference.undesirable_weight=3")
+    assert done.code == 0, done.err
+    assert "weigh" not in done.err
+
+
 def test_a_setting_of_another_loss_is_told(gnomon):
     done = gnomon("train", "preference", *SMALL, "preference.loss=ipo", "preference.gamma=1")
     assert done.code == 2

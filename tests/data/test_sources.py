@@ -39,7 +39,7 @@ def test_built_in_rows_are_shared_out_by_role(builtin):
     assert all(abs(counts[role] - share * comparisons) <= 1 for role, share in COMPARISONS.items())
     assert abs(counts["dev"] - 0.05 * (counts["sft"] + counts["dev"])) <= 1
     assert list(counts) == list(ROLES)
-    assert counts.pop("gold") == 0
+    assert [counts.pop(name) for name in ("ratings", "test_ratings", "gold")] == [0, 0, 0]
     assert min(counts.values()) > 40
 
 
@@ -129,13 +129,32 @@ def test_the_wrong_kind_of_row_is_refused_by_name(written):
     ):
         read(demonstrations=[pairs])
     judged = written("kto.jsonl", {"prompt": "a", "completion": "b", "label": True})
-    with pytest.raises(DataError, match=r"kto:1 of .* is a rating .*, from which no stage learns"):
+    with pytest.raises(DataError, match=r"kto:1 of .* is a rating .* under data.ratings"):
         read(comparisons=[judged])
     alone = written("alone.jsonl", {"prompt": "a", "response_a": "b", "response_b": "c"})
     with pytest.raises(DataError, match=r"alone:1 of .* is a prompt; gnomon data inspect names the keys"):
         read(comparisons=[alone])
     with pytest.raises(DataError, match=r"data.evaluation takes prompts without an answer"):
         read(evaluation=[pairs])
+
+
+def test_ratings_are_split_by_prompt_and_kept_from_what_tests(written):
+    things = ("foxes", "bread", "rain", "chess", "iron", "lakes", "violins", "glass", "bees", "tides")
+    rows = [
+        {"prompt": f"How do {thing} come about in {year}?", "completion": f"Slowly {year}.", "label": good}
+        for thing in things
+        for year, good in ((1300, True), (1300, False), (1301, True))
+    ]
+    thumbs = written("thumbs.jsonl", *rows)
+    data = read(ratings=[thumbs])
+    assert len(data.ratings) + len(data.test_ratings) == 30
+    assert len(data.test_ratings) == 6
+    asked, held = ({row.prompt.text.split()[2] for row in own} for own in (data.ratings, data.test_ratings))
+    assert len(held) == 2
+    assert not asked & held
+    again = written("again.jsonl", {"id": "again", "prompt": next(iter(data.ratings)).prompt.text})
+    with pytest.raises(DataError, match=r"again.*thumbs:|thumbs:.*again"):
+        read(ratings=[thumbs], evaluation=[again])
 
 
 def test_rankings_are_read_as_comparisons_and_unjudged_pairs_are_refused(written):

@@ -4,10 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gnomon.losses.anchored import apo_down, apo_zero, kto, kto_baseline, kto_pairs
+from gnomon.losses.anchored import apo_down, apo_zero, kto, kto_baseline
 from gnomon.losses.preference import PairLogps
-
-EVEN = {"desirable_weight": 1.0, "undesirable_weight": 1.0}
 
 
 def numbers(*values):
@@ -59,11 +57,6 @@ def test_an_answer_needs_no_partner():
     together = kto(ratios, desirable, ONE, beta=0.5)
     alone = [kto(ratios[i : i + 1], desirable[i : i + 1], ONE, beta=0.5) for i in range(3)]
     assert_close(together, torch.cat(alone))
-
-
-def test_a_pair_is_two_answers():
-    wanted = (1 - squash(0.5) + 1 - squash(2.0)) / 2
-    assert_close(kto_pairs(WORKED, SURE, baseline=ONE, beta=0.5, **EVEN), numbers(wanted))
 
 
 def test_apo_zero_worked_numbers():

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 from torch.testing import assert_close
+from verdicts import kto_of_pairs
 
-from gnomon.losses.anchored import apo_down, apo_zero, kto_pairs
+from gnomon.losses.anchored import apo_down, apo_zero
 from gnomon.losses.length_aware import desensitised
 from gnomon.losses.preference import PairLogps, dpo, hinge, ipo, robust_dpo
 from gnomon.losses.reference_free import cpo, odds_ratio, preferred_nll, simpo
@@ -49,7 +50,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Ours]] = {
     "kto": (
         "kto",
         WEIGHTS | {"baseline": 0.75},
-        lambda pair, p: kto_pairs(pair, p, baseline=pair.first.new_tensor(0.75), **WEIGHTS),
+        lambda pair, p: kto_of_pairs(pair, p, baseline=pair.first.new_tensor(0.75), **WEIGHTS),
     ),
     "cpo": ("cpo", {"loss_type": "sigmoid", "beta": 0.2}, lambda pair, p: cpo(pair, p, beta=0.2)),
     "cpo, smoothed": (

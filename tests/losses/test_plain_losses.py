@@ -6,8 +6,9 @@ import torch
 from plain_losses import Answer
 from torch.autograd import gradcheck
 from torch.testing import assert_close
+from verdicts import kto_of_pairs
 
-from gnomon.losses.anchored import apo_down, apo_zero, kto_pairs
+from gnomon.losses.anchored import apo_down, apo_zero
 from gnomon.losses.length_aware import r_dpo
 from gnomon.losses.preference import PairLogps, dpo, hinge, ipo, robust_dpo
 from gnomon.losses.reference_free import cpo, odds_ratio, preferred_nll, simpo, slic
@@ -25,7 +26,7 @@ CASES = {
     "simpo": (simpo, plain.simpo, {"beta": 2.5, "gamma": 0.7}),
     "odds_ratio": (odds_ratio, plain.odds_ratio, {"odds_weight": 0.3}),
     "preferred_nll": (preferred_nll, plain.preferred_nll, {}),
-    "kto": (kto_pairs, plain.kto, WEIGHTS | {"baseline": torch.tensor(0.8, dtype=torch.float64)}),
+    "kto": (kto_of_pairs, plain.kto, WEIGHTS | {"baseline": torch.tensor(0.8, dtype=torch.float64)}),
     "apo_zero": (apo_zero, plain.apo_zero, {"beta": 0.4}),
     "apo_down": (apo_down, plain.apo_down, {"beta": 0.4}),
     "r_dpo": (r_dpo, plain.r_dpo, {"beta": 0.3, "length_penalty": 0.2}),

@@ -23,9 +23,9 @@ from gnomon.settings.policy import PolicySettings
 from gnomon.settings.preference import OWN, PreferenceSettings
 from gnomon.training.loop import Evaluation, Trainer
 from gnomon.training.objective import Objective
+from gnomon.training.offline import offline
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.policy import PolicyOptimisation, PolicyPrompts
-from gnomon.training.preference import PreferenceOptimisation
 from gnomon.training.reward import RewardModelling
 from gnomon.training.sft import InstructionTuning, encode_demonstrations
 
@@ -140,7 +140,7 @@ def build(
     reference = base(dtype) if lora is None and not free else None
     if own:
         data = encode_comparisons(lm, COMPARISONS, 200)
-        objective = PreferenceOptimisation(lm, data, PreferenceSettings(optim=settings, **own), 0, reference)
+        objective = offline(lm, data.pairs, PreferenceSettings(optim=settings, **own), 0, reference)
         return Built(lm.model, objective, settings)
     encoded = tuple(tuple(lm.encode_prompt(Conversation.of(prompt))) for prompt in prompts)
     plain = {"temperature": 1.0, "missing_end": 0.0, "score_bound": None, "length_neutral": False}

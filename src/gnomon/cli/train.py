@@ -63,12 +63,22 @@ def preference(
     overrides: Overrides = None,
     model: Model = None,
     data: Rows = None,
+    ratings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ratings",
+            help="A file of answers each judged good or bad, for preference.loss=kto; several times. "
+            "Without --data they are all that is learnt from.",
+        ),
+    ] = None,
     recipe: RecipeFile = None,
     folder: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Optimise a model on comparisons directly (DPO, IPO, KTO, ORPO, SimPO and others: preference.loss)."""
-    settings = recipe_of(recipe, overrides, model=model, data=_rows("comparisons", data))
+    rows = _rows("comparisons", data) | _rows("ratings", ratings)
+    alone = {"comparisons": ()} if ratings and not data else {}
+    settings = recipe_of(recipe, overrides, model=model, data=rows | alone)
     _train("preference", settings, folder, as_json=as_json)
 
 

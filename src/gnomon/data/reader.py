@@ -27,17 +27,18 @@ HOLDS = {
     Demonstration: "demonstrations (prompts with one answer)",
     Comparison: "comparisons (prompts with two answers, one of them better)",
     Prompt: "prompts without an answer (one that rewards are to see stands under 'facts')",
+    Rating: "ratings (prompts with one answer each, judged good or bad)",
 }
 
 INSTEAD: dict[type[Record], str] = {
-    Rating: " (one answer judged by itself), from which no stage learns; make comparisons of such rows",
+    Rating: " (one answer judged by itself); list such files under data.ratings, from which loss kto learns",
     Demonstration: " (a prompt with its answer)",
     Prompt: "; gnomon data inspect names the keys that were not read",
 }
 """What is said of a record that stands where another belongs."""
 
-Row = Demonstration | Comparison | Prompt
-R = TypeVar("R", Demonstration, Comparison, Prompt)
+Row = Demonstration | Comparison | Prompt | Rating
+R = TypeVar("R", Demonstration, Comparison, Prompt, Rating)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def _of(kind: type[R], record: Record, label: str, setting: str) -> R:
 
 
 def _with_family(record: R, stem: str) -> R:
-    if isinstance(record, Comparison) or record.family:
+    if isinstance(record, Comparison | Rating) or record.family:
         return record
     return replace(record, family=stem)
 

@@ -22,11 +22,12 @@ from gnomon.data.splits import (
     yielding,
 )
 from gnomon.errors import DataError
-from gnomon.records import Comparison, Conversation, Demonstration, Prompt
+from gnomon.records import Comparison, Conversation, Demonstration, Prompt, Rating
 from gnomon.store import content_id
 
 DEMONSTRATIONS: Mapping[Role, float] = {"sft": 0.95, "dev": 0.05}
 COMPARISONS: Mapping[Role, float] = {"reward": 0.45, "second": 0.35, "test": 0.20}
+RATINGS: Mapping[Role, float] = {"reward": 0.80, "test": 0.20}
 """Shares of the rows. `second` trains the second reward model, which watches the first."""
 
 ROLES: Mapping[str, Role] = {
@@ -35,6 +36,8 @@ ROLES: Mapping[str, Role] = {
     "reward": "reward",
     "second": "second",
     "test": "test",
+    "ratings": "reward",
+    "test_ratings": "test",
     "gold": "gold",
     "policy": "policy",
     "red_team": "policy",
@@ -60,6 +63,8 @@ class Data:
     reward: tuple[Comparison, ...]
     second: tuple[Comparison, ...]
     test: tuple[Comparison, ...]
+    ratings: tuple[Rating, ...]
+    test_ratings: tuple[Rating, ...]
     gold: tuple[Comparison, ...]
     policy: tuple[Prompt, ...]
     red_team: tuple[Prompt, ...]
@@ -112,7 +117,8 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
 
     `labels` reads the votes of the projects that settings list, if there are any. What trains is kept
     from what is `asked` beside the evaluation prompts, as it is from these.
-    Demonstrations and comparisons are split by cluster, prompts train the policy, evaluation prompts test.
+    Demonstrations, comparisons and ratings are split by cluster, prompts train the policy, evaluation
+    prompts test.
     Gold rows are read whole whatever the limit: each of them has to be kept from what trains.
     Composed rows are made of demonstrations that train, when all roles are known, and train as these do.
     A planted labeller turns labels last, so that the same rows have the same roles with it and without.
@@ -128,6 +134,7 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
     shown = _without(read("demonstrations", Demonstration), settings.leave_out)
     demonstrations = _split(shown, DEMONSTRATIONS, seed)
     comparisons = _split(read("comparisons", Comparison), COMPARISONS, seed, reader.asks)
+    ratings = _split(read("ratings", Rating), RATINGS, seed)
     evaluation = read("evaluation", Prompt)
     data = Data(
         sft=demonstrations["sft"],
@@ -135,6 +142,8 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
         reward=comparisons["reward"],
         second=comparisons["second"],
         test=comparisons["test"],
+        ratings=ratings["reward"],
+        test_ratings=ratings["test"],
         gold=tuple(reader.read("gold", Comparison, settings.gold)),
         policy=tuple(read("prompts", Prompt)),
         red_team=tuple(read("red_team", Prompt)),
@@ -223,6 +232,8 @@ def _apart(data: Data, on_overlap: OnBad, asked: Asked) -> Data:
 def _stratum(record: Row) -> str:
     if isinstance(record, Comparison):
         return record.label.reason if record.label else ""
+    if isinstance(record, Rating):
+        return "desirable" if record.desirable else "undesirable"
     return record.family
 
 

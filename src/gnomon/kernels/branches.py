@@ -6,7 +6,7 @@ beginning and its own rest only, so that each row is what it is alone. Rows pack
 same with an empty beginning.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -47,9 +47,18 @@ class Group:
         return self.length * (1 + self.length / KEYS)
 
 
-def moved(group: Group, by: int) -> Group:
+def _moved(group: Group, by: int) -> Group:
     """The same group where its rows stand `by` places further on."""
     return replace(group, members=tuple(tuple(i + by for i in same) for same in group.members))
+
+
+def in_turn(groups: Iterable[tuple[Sequence[Group], int]]) -> list[Group]:
+    """Groups of several lots of so many rows each, where the rows stand one lot after another."""
+    start, found = 0, []
+    for own, rows in groups:
+        found += [_moved(group, start) for group in own]
+        start += rows
+    return found
 
 
 def sharing(rows: Sequence[Sequence[int]], longest: int) -> list[Group]:

@@ -35,22 +35,6 @@ def kto(
     return desirable * better + (1 - desirable) * worse
 
 
-def kto_pairs(
-    logps: PairLogps,
-    preference: Float[Tensor, "pairs"],
-    *,
-    baseline: Float[Tensor, ""],
-    beta: float,
-    desirable_weight: float,
-    undesirable_weight: float,
-) -> Float[Tensor, "pairs"]:
-    """Mean of `kto` over both answers of a pair, the better one desirable and the other not."""
-    given = {"desirable_weight": desirable_weight, "undesirable_weight": undesirable_weight}
-    first = kto(logps.first_ratio, preference, baseline, beta=beta, **given)
-    second = kto(logps.second_ratio, 1 - preference, baseline, beta=beta, **given)
-    return (first + second) / 2
-
-
 def apo_zero(logps: PairLogps, preference: Float[Tensor, "pairs"], *, beta: float) -> Float[Tensor, "pairs"]:
     """1 - s(beta r_better) + s(beta r_worse), r = log pi - log pi_ref: better answers become likelier.
 

@@ -65,8 +65,7 @@ def train(
     given = _reward(reward, paid) if kind == "policy" else None
     with opened(recipe, out, reporter) as road:
         _refuse_another(kind, road, out)
-        beside = {"demonstrations": paid.ptx_coef > 0, "comparisons": paid.by_constitution}
-        rows = _rows(road, READS[kind], *(name for name, read in beside.items() if kind == "policy" and read))
+        rows = _rows(road, READS[kind], *_read_beside(kind, paid))
         if average:
             models = [_scoring(folder) for folder in average]
             stage = average_stage(recipe, recipe.reward or RewardSettings(), rows, models)
@@ -141,6 +140,14 @@ def evaluate(models: Mapping[str, str], recipe: Recipe, out: Path, reporter: Rep
     return summary
 
 
+def _read_beside(kind: Kind, paid: PolicySettings) -> list[str]:
+    """Other lists of `DataSettings` that a stage alone reads."""
+    if kind == "preference":
+        return ["ratings"]
+    beside = {"demonstrations": paid.ptx_coef > 0, "comparisons": paid.by_constitution}
+    return [name for name, read in beside.items() if kind == "policy" and read]
+
+
 def _refuse_another(kind: Kind, road: Road, out: Path) -> None:
     """ConfigError where `out`/model was made by another kind of training, as the report beside it tells."""
     report = out / "report.json"
@@ -158,7 +165,7 @@ def _refuse_another(kind: Kind, road: Road, out: Path) -> None:
 
 def _rows(road: Road, *wanted: str) -> Artefact:
     """The rows of the wanted lists, and gold; the others are not read, so that they cannot overlap."""
-    lists = ("demonstrations", "comparisons", "prompts", "red_team", "evaluation")
+    lists = ("demonstrations", "comparisons", "ratings", "prompts", "red_team", "evaluation")
     data = road.recipe.data.model_copy(update={name: () for name in lists if name not in wanted})
     recipe = road.recipe.model_copy(update={"data": data})
     read = read_rows(data, recipe.seed)

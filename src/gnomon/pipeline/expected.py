@@ -36,6 +36,7 @@ def expected(recipe: Recipe, data: Data) -> dict[str, float]:
 def roughly(data: Data, longest: int) -> Counted:
     """Rows counted in tokens by the length of their text; those over `longest` tokens are left out, but for
     held-out comparisons."""
+    rated = [row for row in data.ratings if _tokens(row.conversation) <= longest]
     sft = [row for row in data.sft if _tokens(row.conversation) <= longest]
     return Counted(
         demonstrations=len(sft),
@@ -43,6 +44,8 @@ def roughly(data: Data, longest: int) -> Counted:
         sft_labels=sum(_tokens(row.conversation) - _tokens(row.prompt) for row in sft),
         reward=_pairs(data.reward, longest),
         reward_labels=_answers(data.reward, longest),
+        ratings=sum(_tokens(row.conversation) for row in rated),
+        rating_labels=sum(_tokens(row.conversation) - _tokens(row.prompt) for row in rated),
         second=_pairs(data.second, longest),
         test=_pairs(data.test, sys.maxsize),
         policy=_prompts(data.policy),

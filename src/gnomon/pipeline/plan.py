@@ -31,6 +31,7 @@ from gnomon.pipeline.suites import suites
 from gnomon.records import Comparison, EncodedRow, Prompt
 from gnomon.settings.policy import PolicySettings
 from gnomon.settings.preference import PreferenceSettings
+from gnomon.training.judged import usable_ratings
 from gnomon.training.pairs import EncodedPair, encode_comparisons, usable_comparisons
 from gnomon.training.sft import encode_demonstrations
 
@@ -111,6 +112,8 @@ class Counted:
     sft_labels: int
     reward: int
     reward_labels: int
+    ratings: int
+    rating_labels: int
     second: int
     test: int
     policy: tuple[int, ...]
@@ -179,13 +182,17 @@ def count(lm: LanguageModel, data: Data, sft: Sequence[EncodedRow], recipe: Reci
         return tuple(len(lm.encode_prompt(row.conversation)) for row in rows)
 
     scored, whole = recipe.reward is not None, sys.maxsize
-    reward = encoded(data.reward, learnt=scored or recipe.preference is not None)
+    compares = recipe.preference is not None and not data.ratings
+    reward = encoded(data.reward, learnt=scored or compares)
+    rated = [row for one in usable_ratings(lm, data.ratings, max_length).judged for row in one.answers]
     return Counted(
         demonstrations=len(sft),
         sft_tokens=sum(len(row.ids) for row in sft),
         sft_labels=sum(sum(row.response_mask) for row in sft),
         reward=pairs(reward),
         reward_labels=sum(sum(row.response_mask) for pair in reward for row in (pair.first, pair.second)),
+        ratings=sum(len(row.ids) for row in rated),
+        rating_labels=sum(sum(row.response_mask) for row in rated),
         second=pairs(encoded(data.second, learnt=scored)),
         test=pairs(usable_comparisons(lm, data.test, whole).pairs, whole),
         policy=prompts(data.policy),
@@ -229,6 +236,8 @@ def _rewards(settings: RewardSettings, counted: Counted, rates: Rates) -> list[C
 
 def _preference(recipe: Recipe, settings: PreferenceSettings, counted: Counted, rates: Rates) -> Cost:
     epochs, rows, labels = settings.optim.epochs, counted.reward, counted.reward_labels
+    if settings.loss == "kto":
+        rows, labels = rows + counted.ratings, labels + counted.rating_labels
     seconds = epochs * (rows * rates.train_token + labels * rates.train_label)
     reads = 1 + settings.needs_reference  # models that read the held-out comparisons, once
     seconds += (min(1.0, epochs) * rows * (reads - 1) + counted.test * reads) * rates.forward_token

@@ -111,7 +111,7 @@ def data_stage(recipe: Recipe, data: Data) -> Stage:
         "seed": recipe.seed,
         "digests": data.digests,
     }
-    return Stage("data", 5, settings, {}, run)
+    return Stage("data", 6, settings, {}, run)
 
 
 def sft_stage(recipe: Recipe, data: Artefact, start: Start) -> Stage:

@@ -14,7 +14,7 @@ from gnomon.pipeline.outcome import outcome, titles
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.suites import examined
-from gnomon.records import Comparison
+from gnomon.records import Comparison, Rating
 from gnomon.reports.tables import difference, difference_interval, metric, title
 from gnomon.runs import read_json
 from gnomon.settings.policy import CONSTITUTION, RewardTerm
@@ -134,8 +134,15 @@ def preferences(recipe: Recipe, made: Mapping[str, Artefact], store: Store) -> d
     if labelled is not None and learners & {"preference", "reward"}:
         rows = read_records(labelled.path / "comparisons.jsonl", Comparison)
         learnt += [row.label for row in rows if row.label]
-    sources = dict(Counter(label.source for label in learnt))
+    sources = dict(Counter([*(label.source for label in learnt), *_rated(recipe, made)]))
     return {"sources": sources, "optimised": "preference" in made or bool(paying)}
+
+
+def _rated(recipe: Recipe, made: Mapping[str, Artefact]) -> list[str]:
+    """Who judged each answer that was learnt from by itself."""
+    if "preference" not in made or not recipe.data.ratings:
+        return []
+    return [row.source for row in read_records(made["data"].path / "ratings.jsonl", Rating)]
 
 
 def _paying(made: Mapping[str, Artefact], store: Store) -> set[str]:

@@ -7,44 +7,46 @@ from itertools import islice
 import numpy as np
 
 from gnomon.records import EncodedRow
-from gnomon.training.pairs import EncodedPair
+from gnomon.training.judged import Judged
 
 TRIES = 64
-"""Other pairs that are tried for one: where so many do not fit its prompt, hardly any does."""
+"""Other prompts whose answers are tried: where so many do not fit a prompt, hardly any do."""
 
 
-def mismatched(pairs: Sequence[EncodedPair], seed: int) -> dict[int, EncodedPair]:
-    """The prompt of each pair with the answers of another one, which the seed draws, by the pair's place.
+def mismatched(judged: Sequence[Judged], seed: int) -> dict[int, Judged]:
+    """Each prompt with the answers to another one, which the seed draws, by the prompt's place.
 
-    The other pair has another prompt, and its answers fit: no row is longer than the longest there is. A pair
-    for which none of `TRIES` is such a pair is left out.
+    The answers are to another prompt, and they fit: no row is longer than the longest there is. A prompt for
+    which none of `TRIES` is such a one is left out.
     """
-    order = np.random.default_rng([seed, len(pairs)]).permutation(len(pairs)).tolist()
-    longest = max(pair.length for pair in pairs)
-    found: dict[int, EncodedPair] = {}
+    order = np.random.default_rng([seed, len(judged)]).permutation(len(judged)).tolist()
+    longest = max(one.length for one in judged)
+    found: dict[int, Judged] = {}
     for place, i in enumerate(order):
         others = (order[(place + step) % len(order)] for step in range(1, len(order)))
         for j in islice(others, TRIES):
-            if _prompt(pairs[i].first) == _prompt(pairs[j].first):
+            if _prompt(judged[i]) == _prompt(judged[j]):
                 continue
-            crossed = _crossed(pairs[i], pairs[j])
+            crossed = _crossed(judged[i], judged[j])
             if crossed.length <= longest:
                 found[i] = crossed
                 break
     return found
 
 
-def _crossed(prompt: EncodedPair, answers: EncodedPair) -> EncodedPair:
-    first, second = _joined(prompt.first, answers.first), _joined(prompt.second, answers.second)
-    return replace(prompt, first=first, second=second)
+def _crossed(prompt: Judged, answers: Judged) -> Judged:
+    ids = _prompt(prompt)
+    rows = tuple(_after(ids, row) for row in answers.answers)
+    return replace(answers, id=prompt.id, answers=rows)
 
 
-def _joined(prompt: EncodedRow, answer: EncodedRow) -> EncodedRow:
-    ids, start = _prompt(prompt), answer.response_mask.index(True)
+def _after(ids: tuple[int, ...], answer: EncodedRow) -> EncodedRow:
+    start = answer.response_mask.index(True)
     mask = (*[False] * len(ids), *answer.response_mask[start:])
     return EncodedRow((*ids, *answer.ids[start:]), mask)
 
 
-def _prompt(row: EncodedRow) -> tuple[int, ...]:
+def _prompt(judged: Judged) -> tuple[int, ...]:
     """What stands before the first trained token."""
+    row = judged.answers[0]
     return row.ids[: row.response_mask.index(True)]

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from gnomon.errors import DataError
-from gnomon.kernels.branches import Branches, Group, lay_out, moved
+from gnomon.kernels.branches import Branches, Group, in_turn, lay_out
 from gnomon.models.branches import groups_of
 from gnomon.models.lanes import cut
 from gnomon.models.load import LanguageModel
-from gnomon.records import Comparison, EncodedRow
+from gnomon.records import Comparison, Conversation, EncodedRow
 from gnomon.training.objective import Micro
 
 
@@ -38,10 +38,6 @@ class EncodedPair:
         return max(len(self.first.ids), len(self.second.ids))
 
 
-Pairs = Sequence[EncodedPair] | Mapping[int, EncodedPair]
-"""Pairs by their places among all of them."""
-
-
 @dataclass(frozen=True)
 class EncodedPairs:
     """Pairs ready for training, and how many could not be used, by reason."""
@@ -53,8 +49,7 @@ class EncodedPairs:
 class PairBatch(NamedTuple):
     """Pairs laid out for one forward pass: rows 2k and 2k + 1 are the first and the second answer of pair k.
 
-    Weights add up to 1 over the step; `indices` are the pairs' places among all of them. `baseline` is what
-    log-ratios are measured against where a loss has such a thing (KTO).
+    Weights add up to 1 over the step; `indices` are the pairs' places among all of them.
     """
 
     rows: Branches
@@ -62,7 +57,6 @@ class PairBatch(NamedTuple):
     preference: Tensor
     weights: Tensor
     indices: tuple[int, ...]
-    baseline: float = 0.0
 
     @property
     def tokens(self) -> Tensor:
@@ -101,21 +95,32 @@ def _encoded(lm: LanguageModel, row: Comparison, max_length: int) -> EncodedPair
     prompt = tuple(lm.encode_prompt(row.prompt))
     answers = []
     for turns in (row.first, row.second):
-        whole = lm.encode(row.prompt.then(*turns))
-        if len(whole.ids) > max_length:
-            return f"longer than {max_length} tokens"
-        mask = (False,) * len(prompt) + whole.response_mask[len(prompt) :]
-        if whole.ids[: len(prompt)] != prompt or not any(mask):
-            return "an answer without a trained turn of the assistant"
-        answers.append(EncodedRow(whole.ids, mask))
+        answer = encoded_answer(lm, prompt, row.prompt.then(*turns), max_length)
+        if isinstance(answer, str):
+            return answer
+        answers.append(answer)
     first, second = answers
     label = row.label
     return EncodedPair(row.id, first, second, label.preference, label.weight, label.ranking, label.strength)
 
 
+def encoded_answer(
+    lm: LanguageModel, prompt: tuple[int, ...], conversation: Conversation, max_length: int
+) -> EncodedRow | str:
+    """A conversation that goes on from the encoded prompt, what comes after it trained on; or why it cannot
+    be trained on."""
+    whole = lm.encode(conversation)
+    if len(whole.ids) > max_length:
+        return f"longer than {max_length} tokens"
+    mask = (False,) * len(prompt) + whole.response_mask[len(prompt) :]
+    if whole.ids[: len(prompt)] != prompt or not any(mask):
+        return "an answer without a trained turn of the assistant"
+    return EncodedRow(whole.ids, mask)
+
+
 def pair_micros(
     lm: LanguageModel,
-    pairs: Pairs,
+    pairs: Sequence[EncodedPair],
     chosen: Sequence[int],
     micro_tokens: int,
 ) -> list[Micro]:
@@ -143,13 +148,13 @@ def alike(
 
 def _micro(
     lm: LanguageModel,
-    pairs: Pairs,
+    pairs: Sequence[EncodedPair],
     laid: Mapping[int, Sequence[Group]],
     total: float,
 ) -> Micro:
     chosen = [pairs[i] for i in laid]
     rows = [row for pair in chosen for row in (pair.first, pair.second)]
-    groups = [moved(group, 2 * k) for k, own in enumerate(laid.values()) for group in own]
+    groups = in_turn((own, 2) for own in laid.values())
     batch = PairBatch(
         rows=lay_out([row.ids for row in rows], groups, lm.pad_id, lm.device),
         response_masks=tuple(row.response_mask for row in rows),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnomon.data.collate import Epochs
 from gnomon.kernels.head import wide
-from gnomon.losses.anchored import apo_down, apo_zero, kto_baseline, kto_pairs
+from gnomon.losses.anchored import apo_down, apo_zero
 from gnomon.losses.length_aware import r_dpo
 from gnomon.losses.preference import PairLogps, dpo, hinge, ipo, robust_dpo
 from gnomon.losses.reference_free import cpo, odds_ratio, preferred_nll, simpo, slic
@@ -18,10 +18,9 @@ from gnomon.losses.reward import smoothed
 from gnomon.models.load import LanguageModel
 from gnomon.models.lora import check_reference, reference_of
 from gnomon.settings.preference import Loss, PreferenceSettings
-from gnomon.training.mismatched import mismatched
+from gnomon.training.logps import answer_logps, in_pairs, read_logps
 from gnomon.training.objective import Figures, Micro, StepWork
-from gnomon.training.pair_logps import answer_logps, read_logps, summed
-from gnomon.training.pairs import EncodedPair, EncodedPairs, PairBatch, Pairs, pair_micros
+from gnomon.training.pairs import EncodedPair, PairBatch, pair_micros
 
 LOSSES: Mapping[Loss, Callable[..., Tensor]] = {
     "dpo": dpo,
@@ -29,7 +28,6 @@ LOSSES: Mapping[Loss, Callable[..., Tensor]] = {
     "ipo": ipo,
     "hinge": hinge,
     "slic": slic,
-    "kto": kto_pairs,
     "orpo": odds_ratio,
     "simpo": simpo,
     "cpo": cpo,
@@ -38,7 +36,8 @@ LOSSES: Mapping[Loss, Callable[..., Tensor]] = {
     "apo_zero": apo_zero,
     "apo_down": apo_down,
 }
-"""What each pair of log-probs costs; `ld_dpo` differs in what the log-probs are sums of."""
+"""What each pair of log-probs costs; `ld_dpo` differs in what the log-probs are sums of. `kto` is of single
+answers: `training.kto`."""
 
 
 class PreferenceOptimisation:
@@ -51,42 +50,35 @@ class PreferenceOptimisation:
     def __init__(
         self,
         lm: LanguageModel,
-        data: EncodedPairs,
+        pairs: Sequence[EncodedPair],
         settings: PreferenceSettings,
         seed: int,
         reference: LanguageModel | None = None,
     ) -> None:
         if settings.needs_reference:
             check_reference(lm, reference)
-        self.lm, self.pairs, self.settings, self.reference = lm, data.pairs, settings, reference
-        lengths, optim = [pair.length for pair in data.pairs], settings.optim
+        self.lm, self.pairs, self.settings, self.reference = lm, pairs, settings, reference
+        lengths, optim = [pair.length for pair in pairs], settings.optim
         self.order = Epochs(lengths, optim.batch_size, optim.epochs, seed)
         self.steps = self.order.steps
-        unknown = torch.full((len(data.pairs), 2), torch.nan, dtype=wide(lm.model.dtype))
+        unknown = torch.full((len(pairs), 2), torch.nan, dtype=wide(lm.model.dtype))
         self.ref_logps = unknown if settings.needs_reference else torch.zeros_like(unknown)
         """Of both answers of each pair, NaN until they are needed; they do not change, so never again."""
-        self.mismatched = mismatched(data.pairs, seed) if settings.loss == "kto" else {}
-        self.ref_mismatched = torch.zeros_like(unknown)
-        """The same of the answers after other prompts."""
-        self.ref_mismatched[torch.tensor(list(self.mismatched), dtype=torch.long)] = torch.nan
 
     def prepare(self, step: int) -> StepWork:
         """The step's pairs, cut into micro-batches of like length, their reference log-probs known."""
-        chosen, metrics = self.order.at(step), {"epoch": step / self.order.per_epoch}
-        self._ask_reference(self.pairs, chosen, self.ref_logps)
+        chosen = self.order.at(step)
+        self._ask_reference(chosen)
         micros = pair_micros(self.lm, self.pairs, chosen, self.settings.optim.micro_tokens)
-        if self.settings.loss == "kto":
-            metrics["kl/baseline"] = self._baseline(chosen)
-            micros = [_measured_against(metrics["kl/baseline"], micro) for micro in micros]
-        return StepWork(micros, metrics)
+        return StepWork(micros, {"epoch": step / self.order.per_epoch})
 
     def loss(self, micro: Micro) -> tuple[Tensor, Figures]:
         """This micro-batch's part of the step's mean."""
         batch: PairBatch = micro.tensors
-        answers, common = answer_logps(self.lm, batch), self.settings.common
-        whole = summed(answers)
+        answers, common = answer_logps(self.lm, batch.rows, batch.response_masks), self.settings.common
+        whole = in_pairs(answers)
         known = self.ref_logps[list(batch.indices)].to(whole.device)
-        logps = _pair(summed(answers, common["tail_weight"]), known, batch.tokens)
+        logps = _pair(in_pairs(answers, common["tail_weight"]), known, batch.tokens)
         nll = preferred_nll(_pair(whole, known, batch.tokens), self._labels(batch))
         losses = self._losses(logps, batch)
         if common["sft_weight"]:
@@ -107,33 +99,31 @@ class PreferenceOptimisation:
 
     def state_dict(self) -> dict[str, Any]:
         """The reference's log-probs; order and rows follow from seed and step."""
-        return {"ref_logps": self.ref_logps, "ref_mismatched": self.ref_mismatched}
+        return {"ref_logps": self.ref_logps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what is known of the reference."""
         self.ref_logps.copy_(state["ref_logps"])
-        self.ref_mismatched.copy_(state["ref_mismatched"])
 
     def _read(
-        self, answering: AbstractContextManager[LanguageModel], pairs: Pairs, chosen: Sequence[int]
+        self,
+        answering: AbstractContextManager[LanguageModel],
+        pairs: Sequence[EncodedPair],
+        chosen: Sequence[int],
     ) -> Tensor:
-        tail_weight = self.settings.common["tail_weight"]
-        return read_logps(self.lm, answering, pairs, chosen, self.settings.optim.micro_tokens, tail_weight)
+        """Log-probs [chosen, 2] of those of the pairs."""
+        micro_tokens, tail_weight = self.settings.optim.micro_tokens, self.settings.common["tail_weight"]
+        micros = pair_micros(self.lm, pairs, chosen, micro_tokens)
+        sums = partial(in_pairs, tail_weight=tail_weight)
+        found = read_logps(self.lm, answering, micros, micro_tokens, sums)
+        return torch.stack([found[i] for i in chosen])
 
-    def _ask_reference(self, pairs: Pairs, chosen: Sequence[int], known: Tensor) -> None:
+    def _ask_reference(self, chosen: Sequence[int]) -> None:
         # all of a step or none, as epochs go: cut as it is trained, so that both round alike to begin with
-        unknown = [i for i in chosen if known[i].isnan().any()]
+        unknown = [i for i in chosen if self.ref_logps[i].isnan().any()]
         if unknown:
-            known[unknown] = self._read(reference_of(self.lm, self.reference), pairs, unknown)
-
-    def _baseline(self, chosen: Sequence[int]) -> float:
-        """KTO's reference point, by the step's prompts and other pairs' answers, before the update."""
-        own = [i for i in chosen if i in self.mismatched]
-        if not own:
-            return 0.0
-        self._ask_reference(self.mismatched, own, self.ref_mismatched)
-        ratios = self._read(nullcontext(self.lm), self.mismatched, own) - self.ref_mismatched[own]
-        return float(kto_baseline(ratios.flatten()))
+            answering = reference_of(self.lm, self.reference)
+            self.ref_logps[unknown] = self._read(answering, self.pairs, unknown)
 
     def _labels(self, batch: PairBatch) -> Tensor:
         """P(first is better), as the loss takes it; `robust_dpo` corrects for flips by itself."""
@@ -144,8 +134,6 @@ class PreferenceOptimisation:
         own: dict[str, Any] = dict(self.settings.arguments)
         if self.settings.loss == "robust_dpo":
             own["flips"] = self.settings.label_smoothing
-        if self.settings.loss == "kto":
-            own["baseline"] = logps.first.new_tensor(batch.baseline)
         return LOSSES[self.settings.loss](logps, self._labels(batch), **own)
 
     @torch.no_grad()
@@ -179,10 +167,6 @@ def implicit_rewards(logps: PairLogps, settings: PreferenceSettings) -> tuple[Te
 
 def _pair(own: Tensor, known: Tensor, tokens: Tensor) -> PairLogps:
     return PairLogps(*own.unbind(dim=1), *known.unbind(dim=1), *tokens.unbind(dim=1))
-
-
-def _measured_against(baseline: float, micro: Micro) -> Micro:
-    return replace(micro, tensors=micro.tensors._replace(baseline=baseline))
 
 
 @torch.no_grad()

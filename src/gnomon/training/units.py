@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import accumulate, combinations
 from statistics import fmean
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from gnomon.kernels.branches import Branches, Group, lay_out, moved
+from gnomon.kernels.branches import Branches, Group, in_turn, lay_out
 from gnomon.models.branches import groups_of
 from gnomon.models.load import LanguageModel
 from gnomon.training.objective import Micro
@@ -186,13 +186,8 @@ def _micro(
     lm: LanguageModel, units: Sequence[Unit], laid: Mapping[int, Sequence[Group]], total: float
 ) -> Micro:
     answers = [ids for i in laid for ids in units[i].answers]
-    starts: dict[int, int] = {}
-    groups: list[Group] = []
-    start = 0
-    for i, own in laid.items():
-        starts[i] = start
-        groups += [moved(group, start) for group in own]
-        start += len(units[i].answers)
+    groups = in_turn((own, len(units[i].answers)) for i, own in laid.items())
+    starts = dict(zip(laid, accumulate((len(units[i].answers) for i in laid), initial=0), strict=False))
     said = [(i, pair) for i in laid for pair in units[i].pairs]
     batch = Units(
         rows=lay_out(answers, groups, lm.pad_id, lm.device),
