@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
 from gnomon.errors import ModelError
-from gnomon.models.load import load
+from gnomon.models.load import adapter_base, load
 from gnomon.models.logps import sequence_logps
 from gnomon.models.lora import add_lora, freeze_reference
 from gnomon.models.save import export_merged, save_model
@@ -52,6 +53,14 @@ def test_adapters_on_a_folder_name_it_whole_as_other_tools_read_it(tmp_path, mon
         ModelError, match=rf"adapters in {tmp_path}/own belong on the model in {tmp_path}/base, .*moved"
     ):
         load(f"path:{tmp_path / 'own'}", dtype="float32")
+
+
+def test_adapters_on_a_model_of_the_hub_name_it_as_it_is_called_there(adapted, tmp_path):
+    save_model(replace(adapted, ref="hub:org/model"), tmp_path, "")
+    assert (
+        json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "org/model"
+    )
+    assert adapter_base(tmp_path) == "hub:org/model"
 
 
 def test_merged_weights_need_no_adapters_any_more(adapted, tmp_path):

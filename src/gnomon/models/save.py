@@ -35,8 +35,12 @@ def save_model(lm: LanguageModel, folder: Path, card: str) -> None:
 
 
 def _as_others_read(ref: str) -> str:
-    """A folder as a path that holds wherever a tool is started; other references as they are."""
-    return str(Path(ref.removeprefix("path:")).absolute()) if ref.startswith("path:") else ref
+    """A folder as a path that holds wherever a tool is started, a model of the hub by its name there; other
+    references as they are."""
+    kind, _, name = ref.partition(":")
+    if kind == "path":
+        return str(Path(name).absolute())
+    return name if kind == "hub" else ref
 
 
 def export_merged(lm: LanguageModel, folder: Path, card: str) -> None:
