@@ -59,6 +59,18 @@ def test_ties_have_no_chosen_answer(inspect):
     assert summary["chosen_is_longer"] is None
 
 
+def test_verdicts_are_counted_and_their_answers_told_apart(inspect):
+    rows = [
+        {"prompt": "a", "completion": text, "label": good}
+        for text, good in (("b c d", True), ("e", False), ("f g", True))
+    ]
+    summary = json.loads(inspect(rows, "--json").stdout)
+    assert summary["desirable"] == {"desirable": 2, "undesirable": 1}
+    assert (summary["words"]["desirable"]["max"], summary["words"]["undesirable"]["max"]) == (3, 1)
+    assert "2 answers are desirable, 1 are not" in inspect(rows).stdout
+    assert json.loads(inspect(ROWS, "--json").stdout)["desirable"] is None
+
+
 def test_later_turns_are_told(inspect):
     assert "2 later turns are left aside" in inspect([{"turns": ["a", "b", "c"]}]).stdout
 

@@ -75,6 +75,7 @@ def summary_of(loaded: Loaded, file: str) -> dict[str, Any]:
         "annotators": dict(Counter(_annotators(loaded.records)).most_common()),
         "later_turns": loaded.later_turns,
         "unread": list(loaded.unread),
+        "desirable": _desirable(loaded.records),
         "words": {name: _quantiles(values) for name, values in _lengths(loaded.records).items() if values},
         "chosen_is_longer": _chosen_is_longer(loaded.records),
     }
@@ -100,18 +101,24 @@ def _annotators(records: Sequence[Record]) -> Iterator[str]:
 def _answers(record: Record) -> dict[str, tuple[str, ...]]:
     """The answers of a record by the part they play in it."""
     match record:
-        case Demonstration() | Rating():
+        case Demonstration():
             return {"answer": (record.response,)}
+        case Rating():
+            return {"desirable" if record.desirable else "undesirable": (record.response,)}
         case Comparison():
-            if record.label is None or record.label.preference == 0.5:
-                return {"undecided": (_text(record.first), _text(record.second))}
-            return {"chosen": (_text(record.chosen),), "rejected": (_text(record.rejected),)}
+            return _sides(record)
         case Ranking():
             return {"answer": record.responses}
         case Critique():
             return {"response": (record.response,), "revision": (record.revision,)}
         case _:
             return {}
+
+
+def _sides(record: Comparison) -> dict[str, tuple[str, ...]]:
+    if record.label is None or record.label.preference == 0.5:
+        return {"undecided": (_text(record.first), _text(record.second))}
+    return {"chosen": (_text(record.chosen),), "rejected": (_text(record.rejected),)}
 
 
 def _prompt(record: Record) -> Conversation:
@@ -151,6 +158,12 @@ def _chosen_is_longer(records: Sequence[Record]) -> dict[str, int] | None:
     return counts if any(counts.values()) else None
 
 
+def _desirable(records: Sequence[Record]) -> dict[str, int] | None:
+    """How many of the answers that were each judged are desirable, and how many are not."""
+    verdicts = [record.desirable for record in records if isinstance(record, Rating)]
+    return {"desirable": sum(verdicts), "undesirable": verdicts.count(False)} if verdicts else None
+
+
 def _show(summary: dict[str, Any], records: Sequence[Record], console: Console) -> None:
     kinds = (
         ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in summary["records"].items())
@@ -183,6 +196,8 @@ def _show(summary: dict[str, Any], records: Sequence[Record], console: Console) 
             f"the chosen answer is longer in {longer['longer']}, shorter in {longer['shorter']}, "
             f"as long in {longer['equal']}: 'longer wins' is right in {share:.1%} of those that differ"
         )
+    if verdicts := summary["desirable"]:
+        console.print(f"{verdicts['desirable']} answers are desirable, {verdicts['undesirable']} are not")
     for record in records:
         console.print(_sample(record))
 
