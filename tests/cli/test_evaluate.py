@@ -32,6 +32,9 @@ def test_suites_leave_what_was_answered_without_them_where_it_is(gnomon, tmp_pat
     done = gnomon("eval", "tiny:0", "--suite", "knowledge", "--limit", "2", "--max-new-tokens", "4")
     assert "answers: runs/suites" in done.out
     assert (tmp_path / "runs" / "suites" / "rows.jsonl").exists()
+    for other, kind in (("runs/eval", ("--suite", "knowledge")), ("runs/suites", ())):
+        refused = gnomon("eval", "tiny:0", *kind, "--limit", "2", "--out", other)
+        assert (refused.code, "name another folder with --out" in refused.err) == (2, True)
     assert (tmp_path / "runs" / "eval" / "summary.json").read_bytes() == told
 
 

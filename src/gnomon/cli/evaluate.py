@@ -51,6 +51,7 @@ def evaluate(
         raise ConfigError("--suite answering=FILE asks prompts of a file; leave --prompts out")
     named = by_name(models, engine_ref if suite else model_ref)
     place = folder or Path("runs") / ("suites" if suite else "eval")
+    _refuse_the_other_kind(place, by_suites=bool(suite))
     settle()
     summary = (
         _examined(named, suite, limit, max_new_tokens or DEFAULTS.suite_tokens, place)
@@ -68,6 +69,17 @@ def evaluate(
     for table in suite_tables(summary) if suite else [summary_table(summary)]:
         out.print(table)
     out.print(Text(f"answers: {place}"), soft_wrap=True)
+
+
+def _refuse_the_other_kind(place: Path, *, by_suites: bool) -> None:
+    """ConfigError where the folder has what the other kind of evaluation found, which would be lost."""
+    theirs, whose = (
+        ("answers.jsonl", "answers to prompts") if by_suites else ("rows.jsonl", "what suites found")
+    )
+    if (place / theirs).exists():
+        raise ConfigError(
+            f"{place} holds {whose}, whose summary would be lost; name another folder with --out"
+        )
 
 
 def _answered(
