@@ -23,9 +23,17 @@ def told_apart(ratings: Sequence[Rating], rewards: Sequence[float]) -> Estimate 
     if good.all() or not good.any() or len(set(names)) < 2:
         return None
     values = finite(rewards, "rewards")
-    wins: Floats = 0.5 + 0.5 * np.sign(values[good][:, None] - values[~good][None, :])
+    wins, losses = _below(values[good], values[~good]), _below(values[~good], values[good])
     area = float(wins.mean())
     influence = np.empty(values.size)
-    influence[good] = (wins.mean(axis=1) - area) / good.mean()
-    influence[~good] = (wins.mean(axis=0) - area) / (~good).mean()
+    influence[good] = (wins - area) / good.mean()
+    influence[~good] = (1 - losses - area) / (~good).mean()
     return linear_interval(area, influence, names)
+
+
+def _below(values: Floats, others: Floats) -> Floats:
+    """Of each value the share of the others that are below it, those that are the same by half."""
+    ordered = np.sort(others)
+    ranks = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    shares: Floats = ranks / (2 * others.size)
+    return shares
