@@ -7,7 +7,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from gnomon.config import LoraSettings
 from gnomon.errors import ModelError
 from gnomon.kernels.fused import weighted_nll
-from gnomon.kernels.head import head_logits, labelled
+from gnomon.kernels.head import head_logits
 from gnomon.models.heads import body, check_head, hidden_states, output_head, without_dropout
 from gnomon.models.load import load
 from gnomon.models.lora import add_lora
@@ -74,7 +74,8 @@ def test_soft_capping_is_known_where_it_bites():
 def test_loss_and_every_gradient_are_the_models_own(name):
     """Padded rows, all weights trained, tied embeddings where the architecture ties them."""
     ours, theirs = (random_model(name, dtype=torch.float64) for _ in range(2))
-    rows, targets = labelled(hidden_states(ours, IDS, ATTENTION), IDS, RESPONSE)
+    rows = hidden_states(ours, IDS, ATTENTION)[:, :-1][RESPONSE[:, 1:]]
+    targets = IDS[:, 1:][RESPONSE[:, 1:]]
     weights = torch.full(targets.shape, 1 / len(targets), dtype=torch.float64)
     loss, _ = weighted_nll(rows, output_head(ours), targets, weights)
     loss.backward()
