@@ -16,7 +16,6 @@ from torch.testing import assert_close
 
 from gnomon.config import LoraSettings
 from gnomon.kernels.fused import weighted_nll
-from gnomon.kernels.head import labelled
 from gnomon.models.heads import body, hidden_states, output_head
 from gnomon.models.load import DTYPES, load
 from gnomon.models.logps import sequence_logps
@@ -62,7 +61,7 @@ def test_the_ratio_is_1_in_float64(temperature):
         ids = torch.tensor([[*sample.prompt_ids, *sample.response_ids]])
         mask = torch.arange(ids.shape[1])[None] >= len(sample.prompt_ids)
         hidden = hidden_states(it.lm.model, ids, torch.ones_like(mask))
-        rows, targets = labelled(hidden, ids, mask)
+        rows, targets = hidden[:, :-1][mask[:, 1:]], ids[:, 1:][mask[:, 1:]]
         weights = torch.ones(len(targets))
         _, logps = weighted_nll(rows, output_head(it.lm.model), targets, weights, temperature)
         ratio = (logps - torch.tensor(sample.logps, dtype=torch.float64)).exp()
