@@ -6,17 +6,16 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 import typer
 from architectures import drawn_head
-from pydantic import BaseModel
 
 from gnomon import errors
 from gnomon.cli.main import app
-from gnomon.config import Recipe, RewardSettings
+from gnomon.config import RewardSettings
 from gnomon.constitution.modes import MODES
 from gnomon.constitution.modes import OWN as OWN_WAY
 from gnomon.data.dialects import DIALECTS
@@ -32,7 +31,6 @@ from gnomon.records import Comparison, Conversation, Demonstration, Label
 from gnomon.reports.snapshots import METRICS as SNAPSHOT_METRICS
 from gnomon.reports.tables import METRICS as SHOWN
 from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
-from gnomon.rewards.functions import Answer
 from gnomon.rewards.told import Told
 from gnomon.rollouts.engine import Sample
 from gnomon.rollouts.local import LocalEngine
@@ -378,35 +376,6 @@ def test_the_models_that_pages_name_are_those_of_the_demo():
     named = set(re.findall(r"runs/demo/([\w/.-]+)", pages))
     assert "models/policy" in named
     assert named <= {f"models/{stage}" for stage in names(load_recipe(ROOT / "recipes" / "demo.yaml"))}
-
-
-def fields(kind: Any) -> dict[str, Any]:
-    """What the settings that an annotation speaks of can set, and the annotations of these."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {name: field.annotation for name, field in kind.model_fields.items()}
-    return {name: value for part in get_args(kind) for name, value in fields(part).items()}
-
-
-def test_settings_are_called_as_those_who_come_from_elsewhere_are_told():
-    names = "|".join(Recipe.model_fields)
-    told = set(re.findall(rf"`((?:{names})(?:\.[a-z_]+)*)(?:: [^`]*)?`", read("docs/coming-from.md")))
-    assert len(told) > 30
-    for path in told:
-        kind: Any = Recipe
-        for part in path.split("."):
-            kind = fields(kind)[part]
-
-
-def test_a_reward_function_of_trl_can_be_called():
-    (block,) = re.findall(r"```python\n(.*?)```", read("docs/coming-from.md"), re.S)
-    room: dict[str, Any] = {}
-    exec(block, room)
-    asked = Conversation.of("2 + 2?")
-    answers = [
-        Answer(name, asked, text, ended=True, tokens=1, facts={"solution": "4"})
-        for name, text in (("a", "It is 4."), ("b", "5"))
-    ]
-    assert room["as_in_trl"](answers) == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("page", SET, ids=lambda page: page.stem)
