@@ -2,7 +2,7 @@
 between them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from gnomon.config import Recipe
@@ -20,7 +20,7 @@ from gnomon.pipeline.stages import Start, reference_of, seen, stage_settings, tr
 from gnomon.records import Comparison, Rating
 from gnomon.runs import write_json
 from gnomon.settings.preference import PreferenceSettings
-from gnomon.training.judged import Judged, both_judged, usable_ratings
+from gnomon.training.judged import Judged, usable_ratings
 from gnomon.training.kto import KahnemanTverskyOptimisation
 from gnomon.training.offline import Offline, offline
 from gnomon.training.pairs import EncodedPair, usable_comparisons
@@ -66,10 +66,10 @@ def preference_stage(
         dropped = dict(Counter(encoded.dropped) + Counter(singles.dropped))
         if not (encoded.pairs or singles.judged):
             raise DataError(f"nothing can be trained on ({dropped or 'there is nothing'}); check the data")
-        if verdicts:
-            unbalanced(context, settings, [*both_judged(encoded.pairs), *singles.judged])
         held_out = None if all(row.is_tie for row in test) else measurable(lm, test, longest)
         objective = offline(lm, encoded.pairs, settings, recipe.seed, reference, singles.judged)
+        if isinstance(objective, KahnemanTverskyOptimisation):
+            _warn_of_imbalance(context, settings, objective.own.judged.values())
         result = trained_on(context, lm, objective, settings.optim)
         report = {
             **(implicit_reward_report(objective, *held_out) if held_out else {}),
@@ -88,7 +88,9 @@ def preference_stage(
     return Stage("preference", 2 if verdicts else 1, stage_settings(recipe, start, **chosen), inputs, run)
 
 
-def unbalanced(context: StageContext, settings: PreferenceSettings, judged: Sequence[Judged]) -> None:
+def _warn_of_imbalance(
+    context: StageContext, settings: PreferenceSettings, judged: Collection[Judged]
+) -> None:
     """Warn where desirable and undesirable answers, each by its weight, are far from weighing alike."""
     own = settings.arguments
     good = own["desirable_weight"] * sum(one.weight * q for one in judged for q in one.desirable)
