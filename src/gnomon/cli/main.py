@@ -26,6 +26,7 @@ from gnomon.cli import (
     plan,
     report,
     run,
+    sweep,
     win_rate,
 )
 from gnomon.cli.console import FIRST, say, settle_chatter
@@ -66,6 +67,7 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command()(plan.plan)
+app.command()(sweep.sweep)
 app.add_typer(train_app, name="train")
 app.add_typer(constitution_app, name="constitution")
 app.command("eval")(evaluate.evaluate)

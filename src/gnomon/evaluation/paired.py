@@ -28,7 +28,7 @@ def paired(
     """
     gap = paired_difference(ours, theirs, clusters, resamples, seed)
     if share and gap.low == gap.high:
-        gap = _doubted(gap, len(set(clusters)))
+        gap = doubted(gap, len(set(clusters)))
     apart = np.asarray(ours) - np.asarray(theirs)
     told = {
         "p_two_sided": (sign_flips if share else about_zero)(apart, clusters),
@@ -37,7 +37,7 @@ def paired(
     return gap.to_json() | told
 
 
-def _doubted(gap: Estimate, units: int) -> Estimate:
-    """A difference that was the same everywhere: the bootstrap sees no doubt, Wilson's interval does."""
+def doubted(gap: Estimate, units: int) -> Estimate:
+    """A difference of shares that was the same everywhere: Wilson's interval tells its doubt."""
     edge = 2 * (1 - wilson(units, units).low)
     return Estimate(gap.value, max(-1.0, gap.value - edge), min(1.0, gap.value + edge), gap.n)

@@ -85,7 +85,7 @@ def by_model(rows: Sequence[AnswerRow]) -> dict[str, list[AnswerRow]]:
 
 def estimates(rows: Sequence[AnswerRow], *, resamples: int, seed: int) -> dict[str, dict[str, float | int]]:
     """Each metric of one model's rows, as JSON."""
-    measured = {metric: _measure(rows, metric) for metric in METRICS}
+    measured = {metric: measure(rows, metric) for metric in METRICS}
     return {
         metric: _estimate(metric, found, resamples, seed).to_json()
         for metric, found in measured.items()
@@ -102,7 +102,7 @@ def differences(
         if of not in models or over not in models:
             continue
         for metric in METRICS:
-            ours, theirs = _measure(models[of], metric), _measure(models[over], metric)
+            ours, theirs = measure(models[of], metric), measure(models[over], metric)
             if not ours.values or not theirs.values:
                 continue
             if ours.keys != theirs.keys:
@@ -130,7 +130,7 @@ def by_family(models: Rows) -> dict[str, dict[str, float]]:
     return shares
 
 
-class _Measured(NamedTuple):
+class Measured(NamedTuple):
     """A metric's values, with the prompt and the cluster each is of."""
 
     values: list[float]
@@ -138,19 +138,20 @@ class _Measured(NamedTuple):
     clusters: list[str]
 
 
-def _measure(rows: Sequence[AnswerRow], metric: str) -> _Measured:
+def measure(rows: Sequence[AnswerRow], metric: str) -> Measured:
+    """What the rows add to a metric; DataError where the second reward model scored only some of them."""
     found = [(value, row) for row in rows for value in METRICS[metric](row)]
     if metric == "reward/second" and len(found) not in (0, len(rows)):
         name = rows[0]["model"]
         raise DataError(f"{metric} is in {len(found)} of {len(rows)} rows of model {name!r}; score them all")
-    return _Measured(
+    return Measured(
         values=[float(value) for value, _ in found],
         keys=[row["prompt_id"] for _, row in found],
         clusters=[row["cluster"] for _, row in found],
     )
 
 
-def _estimate(metric: str, found: _Measured, resamples: int, seed: int) -> Estimate:
+def _estimate(metric: str, found: Measured, resamples: int, seed: int) -> Estimate:
     if metric in SHARES:
         return wilson_clustered(found.values, found.clusters)
     return mean_interval(found.values, found.clusters, resamples, seed)

@@ -1,7 +1,6 @@
 """The same road with one labeller after the other: what a better one would have made of it."""
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,9 @@ from typing import Any
 from gnomon.config import ConstitutionSettings, Recipe
 from gnomon.errors import ConfigError
 from gnomon.pipeline.reporter import Reporter
-from gnomon.pipeline.road import run
+from gnomon.pipeline.sweep import walked
 from gnomon.recipe import changed
-from gnomon.runs import storing, write_json
+from gnomon.runs import write_json
 from gnomon.settings.feedback import SnapshotSettings
 from gnomon.settings.policy import CONSTITUTION
 
@@ -36,17 +35,11 @@ def sweep(recipe: Recipe, labellers: Sequence[str], out: Path, reporter: Reporte
     names = {name: re.sub(r"[^\w.-]+", "-", name) for name in labellers}
     if len(set(names.values())) < len(labellers):
         raise ConfigError("a labeller is named twice; name each once")
-    recipes = {name: labelled_by(recipe, recipe.constitution, name) for name in names}
+    recipes = {names[name]: labelled_by(recipe, recipe.constitution, name) for name in names}
     rows: list[dict[str, Any]] = []
-    for name, own in recipes.items():
-        summary = run(own, out, reporter)
-        if not summary:  # not the first of several processes
-            continue
+    for name, summary in zip(names, walked(recipes, out, out / FOLDER, reporter), strict=False):
         rows.append(row_of(name, summary))
         write_json(out / TABLE, rows)
-        write_json(out / FOLDER / f"{names[name]}.json", summary)
-        with storing(out):
-            shutil.copyfile(out / "report.html", out / FOLDER / f"{names[name]}.html")
     return rows
 
 

@@ -21,6 +21,7 @@ from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import (
     Start,
     reference_of,
+    reseeded,
     seen,
     stage_settings,
     trainable,
@@ -53,6 +54,7 @@ def policy_stage(
 
     `red_team` is the share of prompts that ask for harm; at 0 the policy's own prompts are asked alone.
     """
+    recipe = reseeded(recipe, settings.seed)
     _check(recipe, settings, payers)
     if settings.guards.second is not None:
         payers = replace(payers, second=Start(settings.guards.second))

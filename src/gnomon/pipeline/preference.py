@@ -16,7 +16,7 @@ from gnomon.pipeline.card import model_card
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.scoring import MODEL, refuse_unmeasured
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
-from gnomon.pipeline.stages import Start, reference_of, seen, stage_settings, trainable, trained_on
+from gnomon.pipeline.stages import Start, reference_of, reseeded, seen, stage_settings, trainable, trained_on
 from gnomon.records import Comparison, Rating
 from gnomon.runs import write_json
 from gnomon.settings.preference import PreferenceSettings
@@ -46,6 +46,7 @@ def preference_stage(
     The report has the accuracy of its implicit reward on held-out comparisons, as that of a reward model, and
     how well it tells held-out ratings apart, of what there is.
     """
+    recipe = reseeded(recipe, settings.seed)
     verdicts = settings.loss == "kto"
     given = data.only(*(f"{role}.jsonl" for role in (*roles, "test", *(RATED if verdicts else ()))))
 

@@ -297,9 +297,19 @@ def trained_on(
     return result
 
 
+def reseeded(recipe: Recipe, seed: int | None) -> Recipe:
+    """The recipe as a stage with a seed of its own sees it."""
+    return recipe if seed is None else recipe.model_copy(update={"seed": seed})
+
+
 def seen(settings: Settings) -> dict[str, Any]:
-    """A stage's own settings, as far as they can change what it makes."""
-    unseen: dict[str, Any] = {"optim": UNSEEN, "evaluate_every": True, "rewards": UNSEEN_OF_REWARDS}
+    """A stage's own settings, as far as they can change what it makes; for its seed see `reseeded`."""
+    unseen: dict[str, Any] = {
+        "optim": UNSEEN,
+        "evaluate_every": True,
+        "rewards": UNSEEN_OF_REWARDS,
+        "seed": True,
+    }
     return settings.model_dump(mode="json", exclude=unseen)
 
 

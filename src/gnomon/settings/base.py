@@ -6,6 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
+Seed = Annotated[
+    int | None,
+    Field(ge=0, description="of what is drawn here; null: the recipe's; another from the same start"),
+]
+"""Of one stage alone, where all before it stays as it is."""
+
 
 class Settings(BaseModel):
     """Frozen; an unknown key is an error, never ignored."""

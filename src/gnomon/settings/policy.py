@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from gnomon.settings.base import AdamSettings, Settings, StepSettings
+from gnomon.settings.base import AdamSettings, Seed, Settings, StepSettings
 from gnomon.settings.guards import GuardSettings
 
 Algorithm = Literal["rloo", "grpo", "dr_grpo", "dapo", "reinforce_pp", "ppo", "raft"]
@@ -196,6 +196,7 @@ class PolicySettings(Settings):
     """Policy optimisation: what is sampled, what it is paid, and what is learnt from it."""
 
     optim: StepSettings = StepSettings(lr=4e-4, batch_size=96, schedule="constant", checkpoint_every=2)
+    seed: Seed = None
     steps: int = Field(10, ge=1, description="batches of fresh samples")
     samples: int = Field(4, ge=1, description="samples of each prompt")
     algorithm: Algorithm = "rloo"

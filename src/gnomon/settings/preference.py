@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gnomon.settings.base import OptimSettings, Settings
+from gnomon.settings.base import OptimSettings, Seed, Settings
 
 Loss = Literal[
     "dpo",
@@ -54,6 +54,7 @@ class PreferenceSettings(Settings):
     """
 
     optim: OptimSettings = OptimSettings(lr=5e-5, epochs=1.0, batch_size=16)
+    seed: Seed = None
     loss: Loss = "dpo"
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken to be flipped")
     sft_weight: float | None = Field(
