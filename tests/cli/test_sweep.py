@@ -11,7 +11,7 @@ def test_recipes_are_walked_beside_one_another(gnomon, tiny_recipe, tmp_path):
     assert "Over instruction-tuned" in done.out
     assert "other" in done.out
     told = json.loads(gnomon("sweep", tiny_recipe, other, "--seeds", "1", *SMALL, "--json").out)
-    assert [row["recipe"] for row in told["sweep"]] == ["tiny", "other"]
+    assert [row["recipe"] for row in told["sweep"]] == ["small", "other"]
     assert told["sweep"] == json.loads((tmp_path / "s" / "sweep.json").read_text())
 
 
