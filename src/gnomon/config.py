@@ -141,6 +141,12 @@ class DataSettings(Settings):
     composed_kinds: Literal["all", "practised"] = Field(
         "all", description="of these constraints; practised leaves out the eight kinds that are held out"
     )
+    refused: int = Field(
+        0,
+        ge=0,
+        description="comparisons added to those of each reward model, in which a demonstration's answer is "
+        "better than a refusal of another request; fewer where there are not as many",
+    )
 
 
 class SftSettings(Settings):
