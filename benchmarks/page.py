@@ -275,10 +275,38 @@ def optimum(folder: Path = HERE) -> str:
     return "\n".join(lines) + "\n"
 
 
+def algorithms(folder: Path = HERE) -> str:
+    """What each algorithm makes of the default model, over seeds, where that was measured."""
+    found = _read(folder, "algorithms")
+    if not found:
+        return ""
+    gaps = {"reward/second": "+.2f", "checks": "+.1%", "over_refusal": "+.1%", "length/tokens": "+.1f"}
+    lines = [
+        "",
+        f"| the demo's tuned model, {len(found['rows'][0]['costs'])} seeds, {machine(found)} | a seed takes | "
+        "nats from it | second reward, over it | checks | over-refusal | tokens |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in found["rows"]:
+        own = {
+            gap["metric"]: gap
+            for gap in row["differences"]
+            if (gap["of"], gap["over"]) == (row["last"], "sft")
+        }
+        minutes = fmean(cost["seconds"] for cost in row["costs"]) / 60
+        memory = max(cost["peak_memory_gib"] for cost in row["costs"])
+        nats = _interval(row["models"][row["last"]]["kl/reference"], ".2f")
+        told = (_interval(own[name], form) for name, form in gaps.items())
+        lines.append(
+            f"| `{row['recipe']}` | {minutes:.1f} min, {memory:.1f} GiB | {nats} | " + " | ".join(told) + " |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def made() -> str:
     """All that the page has from the committed results."""
     labelled = labelling() + annotators() + labels() + ai_labels()
-    return table(measured()) + on_gpu() + labelled + optimum() + techniques() + plots()
+    return table(measured()) + on_gpu() + labelled + algorithms() + optimum() + techniques() + plots()
 
 
 def plots() -> str:

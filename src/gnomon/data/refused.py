@@ -1,7 +1,7 @@
 """Comparisons in which a plain request is refused: written answers beside refusals of other requests.
 
-Where comparisons show refusals mostly as the better answer, a reward model learns that refusing is good, and a
-policy finds that out: it refuses a recipe. These show that a refusal is worth nothing where nothing is wrong.
+Where comparisons show refusals mostly as the better answer, a reward model learns that refusing is good,
+and a policy finds that out: it refuses a recipe. These show that it is worth nothing where nothing is wrong.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ LONGEST = 60
 
 
 def refusals(comparisons: Sequence[Comparison]) -> list[str]:
-    """The written refusals in comparisons, by reason: the right ones of harm, the wrong ones of what is safe."""
+    """The written refusals in comparisons, by reason: right ones of harm, wrong ones of what is safe."""
     texts = []
     for row in comparisons:
         reason = row.label.reason if row.label else ""
