@@ -280,10 +280,11 @@ def algorithms(folder: Path = HERE) -> str:
     found = _read(folder, "algorithms")
     if not found:
         return ""
+    seeds = len(found["rows"][0]["costs"])
     gaps = {"reward/second": "+.2f", "checks": "+.1%", "over_refusal": "+.1%", "length/tokens": "+.1f"}
     lines = [
         "",
-        f"| the demo's tuned model, {len(found['rows'][0]['costs'])} seeds, {machine(found)} | a seed takes | "
+        f"| the demo's tuned model, {seeds} seeds, {machine(found)} | a seed takes | "
         "nats from it | second reward, over it | checks | over-refusal | tokens |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]

@@ -59,8 +59,10 @@ def test_a_model_that_not_every_seed_has_is_left_out():
     assert differences_over_seeds(rows) == []
 
 
-def test_seeds_that_were_asked_other_prompts_are_refused():
+def test_seeds_and_models_that_were_asked_other_prompts_are_refused():
     other = seed((1, 1, 0, 0))
     other["policy"][0] = row("policy", "z", (True,))
     with pytest.raises(DataError, match="not asked the same prompts"):
         models_over_seeds([seed((1, 1, 0, 0)), other])
+    with pytest.raises(DataError, match="not checked alike"):
+        differences_over_seeds([other])

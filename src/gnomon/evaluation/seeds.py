@@ -21,7 +21,7 @@ def models_over_seeds(seeds: Sequence[Rows]) -> dict[str, dict[str, Any]]:
     return {
         name: {
             metric: _told(values, _level(metric, values, clusters))
-            for metric, values, clusters in _metrics(seeds, name)
+            for metric, values, _, clusters in _metrics(seeds, name)
         }
         for name in names
     }
@@ -42,13 +42,14 @@ def differences_over_seeds(
     for of, over in compared:
         if not all(of in mine and over in its for mine, its in zip(seeds, theirs, strict=True)):
             continue
-        right = {metric: values for metric, values, _ in _metrics(theirs, over)}
-        for metric, values, clusters in _metrics(seeds, of):
+        right = {metric: (other, asked) for metric, other, asked, _ in _metrics(theirs, over)}
+        for metric, values, keys, clusters in _metrics(seeds, of):
             if metric not in right:
                 continue
-            if right[metric].shape != values.shape:
+            other, asked = right[metric]
+            if asked != keys:
                 raise DataError(f"{metric}: {of} and {over} were not checked alike; answer the suite again")
-            apart = values - right[metric]
+            apart = values - other
             gap = mean_crossed(apart, clusters)
             if metric in SHARES and gap.low == gap.high:
                 gap = doubted(gap, len(set(clusters)))
@@ -56,15 +57,15 @@ def differences_over_seeds(
     return found
 
 
-def _metrics(seeds: Sequence[Rows], model: str) -> Iterator[tuple[str, Floats, list[str]]]:
-    """Each metric of a model, its values [seeds, rows], and the cluster of each row."""
+def _metrics(seeds: Sequence[Rows], model: str) -> Iterator[tuple[str, Floats, list[str], list[str]]]:
+    """Each metric of a model, its values [seeds, rows], and the prompt and the cluster of each row."""
     for metric in METRICS:
-        measured = [measure(models[model], metric) for models in seeds]
+        first, *others = measured = [measure(models[model], metric) for models in seeds]
         if not all(len(set(own.clusters)) > 1 for own in measured):
             continue
-        if any(own.keys != measured[0].keys for own in measured):
+        if any(own.keys != first.keys for own in others):
             raise DataError(f"{metric}: seeds of {model} were not asked the same prompts; walk them again")
-        yield metric, np.array([own.values for own in measured]), measured[0].clusters
+        yield metric, np.array([own.values for own in measured]), first.keys, first.clusters
 
 
 def _level(metric: str, values: Floats, clusters: list[str]) -> Estimate:

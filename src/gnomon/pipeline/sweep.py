@@ -28,7 +28,8 @@ SEEDED = ("preference", "policy")
 def sweep(
     recipes: Sequence[Recipe], seeds: int, out: Path, reporter: Reporter, *, whole: bool = False
 ) -> list[dict[str, Any]]:
-    """Walk each recipe with so many seeds, all in one folder, so that what they have in common is made once.
+    """Walk each recipe with so many seeds, all in one folder, so that what they have in common is made once:
+    all of them with one seed before any with the next, and what came out so far is written each time.
 
     A seed is of what is optimised alone, from the same tuned model and against the same reward models; or of
     the `whole` road. A row says what a recipe's seeds come to together, and how its last model differs from
@@ -37,16 +38,16 @@ def sweep(
     names = [recipe.name for recipe in recipes]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"several recipes are called {', '.join(twice)}; give each a `name` of its own")
-    walks = {f"{recipe.name}-{k}": seeded(recipe, k, whole=whole) for recipe in recipes for k in range(seeds)}
+    walks = {f"{recipe.name}-{k}": seeded(recipe, k, whole=whole) for k in range(seeds) for recipe in recipes}
     answers: dict[str, list[Rows]] = {name: [] for name in names}
     costs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     rows: list[dict[str, Any]] = []
-    for summary in walked(walks, out, out / FOLDER, reporter):
-        name = summary["run"]["name"]
+    for recipe, summary in zip(walks.values(), walked(walks, out, out / FOLDER, reporter), strict=False):
+        name = recipe.name
         answers[name].append(by_model(read_lines(out / "answers.jsonl")))
-        costs[name].append(_cost(summary, last_of(answers[name][-1])))
-        if len(answers[name]) == seeds:
-            rows.append(row_of(name, answers[name], costs[name], answers[names[0]]))
+        costs[name].append(_cost(recipe, summary, last_of(answers[name][-1])))
+        if name == names[-1]:  # each has one seed more
+            rows = [row_of(own, answers[own], costs[own], answers[names[0]]) for own in names]
             write_json(out / TABLE, rows)
     return rows
 
@@ -105,6 +106,8 @@ def last_of(models: Rows) -> str:
     return next(name for name in LAST if name in models)
 
 
-def _cost(summary: Mapping[str, Any], last: str) -> dict[str, Any]:
+def _cost(recipe: Recipe, summary: Mapping[str, Any], last: str) -> dict[str, Any]:
     """What a seed's last model took to train."""
-    return dict(summary["costs"]["stages"][last]) | {"steps": summary[last]["steps"]}
+    own = getattr(getattr(recipe, last), "seed", None)
+    seed = recipe.seed if own is None else own
+    return {"seed": seed, "steps": summary[last]["steps"], **summary["costs"]["stages"][last]}
