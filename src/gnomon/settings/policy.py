@@ -243,7 +243,12 @@ class PolicySettings(Settings):
         description="times that prompts whose samples are all paid the same give way to others; null: 3 for "
         "dapo, or 0",
     )
-    ptx_coef: float = Field(0.0, ge=0, description="weight of the cross-entropy on demonstrations mixed in")
+    ptx_coef: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the cross-entropy on demonstrations mixed in, a token's mean; beside the sum "
+        "of an answer's tokens (rloo) it weighs as many times less as an answer has tokens",
+    )
     ptx_rows: int = Field(24, ge=1, description="demonstrations mixed into a step, where ptx_coef is above 0")
     liti: float = Field(
         1.0, gt=0, le=1, description="how far from the start to the trained weights the result lies"
