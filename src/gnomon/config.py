@@ -141,11 +141,11 @@ class DataSettings(Settings):
     composed_kinds: Literal["all", "practised"] = Field(
         "all", description="of these constraints; practised leaves out the eight kinds that are held out"
     )
-    misplaced: int = Field(
+    refused: int = Field(
         0,
         ge=0,
-        description="comparisons added to those of each reward model, half of plain requests that are refused "
-        "and half of harmful ones that are granted; fewer where demonstrations do not give as many",
+        description="comparisons added to those of each reward model, in which a demonstration's answer is "
+        "better than a refusal of another request; fewer where there are not as many",
     )
 
 

@@ -8,9 +8,9 @@ from gnomon.config import DataSettings
 from gnomon.data.composing.compose import composed
 from gnomon.data.formats import OnBad
 from gnomon.data.labeller import Planted, planted
-from gnomon.data.misplaced import misplaced
 from gnomon.data.practice.generate import FAMILY
 from gnomon.data.reader import Labelled, R, Reader, ReadLabels, Row
+from gnomon.data.refused import refused
 from gnomon.data.splits import (
     Role,
     assign,
@@ -121,7 +121,7 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
     Demonstrations, comparisons and ratings are split by cluster, prompts train the policy, evaluation
     prompts test.
     Gold rows are read whole whatever the limit: each of them has to be kept from what trains.
-    Composed rows and misplaced ones are made of demonstrations that train, when all roles are known.
+    Composed rows and refused ones are made of demonstrations that train, when all roles are known.
     A planted labeller turns labels last, so that the same rows have the same roles with it and without.
     DataError where a file or row cannot be used or rows with different roles have nearly the same prompt;
     with `on_bad_row: skip` such rows are left out and counted, those that train before those that test.
@@ -156,7 +156,7 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
     )
     apart = _apart(_spared(data, asked), settings.on_bad_row, asked)
     more = composed(apart.sft, settings.composed, seed, settings.composed_kinds)
-    whole = replace(apart, **_with_misplaced(apart, settings.misplaced, seed), sft=(*apart.sft, *more))
+    whole = replace(apart, **_with_refused(apart, settings.refused, seed), sft=(*apart.sft, *more))
     if not (settings.labeller and settings.labeller.agrees):
         return whole
     held: dict[str, tuple[Comparison, ...]] = {role: getattr(whole, role) for role in COMPARISONS}
@@ -165,11 +165,11 @@ def read_data(settings: DataSettings, seed: int, labels: ReadLabels | None = Non
     return replace(whole, **rows, planted=done)
 
 
-def _with_misplaced(data: Data, count: int, seed: int) -> dict[str, Any]:
-    """Comparisons of both reward models with misplaced ones added, to each of other demonstrations."""
+def _with_refused(data: Data, count: int, seed: int) -> dict[str, Any]:
+    """Comparisons of both reward models, with such as refuse what is plain: each of other demonstrations."""
     shown = {"reward": data.sft[::2], "second": data.sft[1::2]}
     rows = {role: getattr(data, role) for role in shown}
-    return {role: (*own, *misplaced(shown[role], own, count, seed)) for role, own in rows.items()}
+    return {role: (*own, *refused(shown[role], own, count, seed)) for role, own in rows.items()}
 
 
 def _without(rows: Sequence[Demonstration], families: Sequence[str]) -> list[Demonstration]:
