@@ -114,6 +114,8 @@ def test_red_team_prompts_are_the_share_that_is_asked_for():
     families = [prompt.family for prompt in mixed]
     assert (families.count("a"), families.count("b"), families.count("red")) == (14, 7, 9)
     assert mixed == mixed_prompts([*prompts(60, "a"), *prompts(30, "b")], prompts(9, "red"), 0.3, 0)
+    with pytest.raises(DataError, match=r"a share of 0\.3 .* data.red_team has none"):
+        mixed_prompts(prompts(60, "a"), [], 0.3, 0)
 
 
 def test_wins_are_told_from_scores():

@@ -132,6 +132,19 @@ def missing(walked, tmp_path):
     return ask
 
 
+@pytest.mark.parametrize(
+    ("change", "made"),
+    [
+        ("policy.seed=0", set()),
+        ("policy.seed=3", {"policy", "answers_policy"}),
+        ("policy.red_team_share=0", set()),
+        ("policy.red_team_share=0.5", {"policy", "answers_policy"}),
+    ],
+)
+def test_another_seed_or_share_of_harmful_prompts_makes_the_policy_again(missing, change, made):
+    assert missing(change) == made
+
+
 def test_answers_are_scored_and_those_of_trained_models_know_their_distance(walked):
     rows = [json.loads(line) for line in (walked[0] / "answers.jsonl").read_text("utf-8").splitlines()]
     assert {row["model"] for row in rows if "kl/reference" in row} == {"policy"}

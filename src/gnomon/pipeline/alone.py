@@ -144,7 +144,11 @@ def _read_beside(kind: Kind, paid: PolicySettings) -> list[str]:
     """Other lists of `DataSettings` that a stage alone reads."""
     if kind == "preference":
         return ["ratings"]
-    beside = {"demonstrations": paid.ptx_coef > 0, "comparisons": paid.by_constitution}
+    beside = {
+        "demonstrations": paid.ptx_coef > 0,
+        "comparisons": paid.by_constitution,
+        "red_team": bool(paid.red_team_share),
+    }
     return [name for name, read in beside.items() if kind == "policy" and read]
 
 
@@ -193,7 +197,8 @@ def _stage(kind: Kind, recipe: Recipe, data: Artefact, payers: Payers) -> Stage:
     if kind == "preference":
         settings = recipe.preference or PreferenceSettings()
         return preference_stage(recipe, settings, data, start, ("reward", "second"))
-    return policy_stage(recipe, recipe.policy or PolicySettings(), data, start, payers)
+    own = recipe.policy or PolicySettings()
+    return policy_stage(recipe, own, data, start, payers, own.red_team_share or 0.0)
 
 
 def _reward(folder: Path | None, settings: PolicySettings) -> Start | None:

@@ -9,6 +9,7 @@ from gnomon.config import ConstitutionSettings, Recipe, SftSettings
 from gnomon.constitution.principles import Constitution
 from gnomon.constitution.revise import revise
 from gnomon.data.splits import take
+from gnomon.errors import DataError
 from gnomon.pipeline.roles import Cast, settings_of, who
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
@@ -118,6 +119,11 @@ def mixed_prompts(
     helpful: Sequence[Prompt], red_team: Sequence[Prompt], share: float, seed: int
 ) -> list[Prompt]:
     """Prompts for policy optimisation: all of the red team and, so that these are a `share` of them, a seeded
-    slice of the others, every family in proportion."""
+    slice of the others, every family in proportion. DataError for a red team of nobody."""
+    if not red_team:
+        raise DataError(
+            f"a share of {share:g} of the policy's prompts is to ask for harm, and data.red_team has none; "
+            "name some there, or set policy.red_team_share=0"
+        )
     wanted = max(1, round(len(red_team) * (1 - share) / share))
     return [*take(helpful, wanted, seed, lambda prompt: prompt.family), *red_team]

@@ -309,6 +309,7 @@ def seen(settings: Settings) -> dict[str, Any]:
         "evaluate_every": True,
         "rewards": UNSEEN_OF_REWARDS,
         "seed": True,
+        "red_team_share": True,
     }
     return settings.model_dump(mode="json", exclude=unseen)
 

@@ -268,7 +268,8 @@ def _policy(road: Road) -> Stage:
     settings, made = road.recipe.policy, road.made
     assert settings is not None
     own, start = road.recipe.constitution, rl_start(road)
-    share = own.red_team_share if own is not None and start == "constitutional" else 0.0
+    usual = own.red_team_share if own is not None and start == "constitutional" else 0.0
+    share = usual if settings.red_team_share is None else settings.red_team_share
     reward, second = (road.start(name) if name in made else None for name in ("reward", "reward_second"))
     direct = made[DIRECT] if _let_in(road, DIRECT) else None
     judge = road.start("judge") if _let_in(road, DIRECT_JUDGE) else None

@@ -199,6 +199,13 @@ class PolicySettings(Settings):
     seed: Seed = None
     steps: int = Field(10, ge=1, description="batches of fresh samples")
     samples: int = Field(4, ge=1, description="samples of each prompt")
+    red_team_share: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="of the prompts: those that ask for harm, data.red_team, all of them and a slice of the "
+        "others; null: none, or constitution.red_team_share where the constitutional model is optimised",
+    )
     algorithm: Algorithm = "rloo"
     epochs: int | None = Field(None, ge=1, description="passes over the samples of a batch; null: 4 for ppo")
     minibatches: int = Field(1, ge=1, description="optimiser steps in one pass over a batch of samples")
