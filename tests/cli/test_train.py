@@ -240,12 +240,16 @@ def test_an_ensemble_that_knows_its_doubt_and_the_mean_of_two_models(gnomon, tmp
     assert done.code == 0, done.err
     assert "At equal length" in done.out
     assert "its members differ by" in done.out
+    assert "A stock answer outscores what was written" in done.out
     summary = json.loads((tmp_path / "e" / "summary.json").read_text())
     assert set(summary["rewards"]) == {"one", "mean", "all"}
     assert set(summary["error_correlation"]) == {"mean", "all"}
     rows = [json.loads(line) for line in (tmp_path / "e" / "rows.jsonl").read_text("utf-8").splitlines()]
     assert len(rows) == 3 * summary["comparisons"]["pairs"]
     assert {row["first"]["uncertainty"] > 0 for row in rows if row["model"] == "all"} == {True}
+    assert {"refusal", "evasion", "praise", "promise", "refusal_of_harm"} == set(
+        summary["rewards"]["one"]["stock"]
+    )
     assert gnomon("eval-reward", "tiny:0").code == 2
 
 

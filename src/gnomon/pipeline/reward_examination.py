@@ -10,6 +10,7 @@ from gnomon.data.sources import read_data
 from gnomon.errors import ConfigError, DataError
 from gnomon.evaluation.examine import Progress
 from gnomon.evaluation.reward import error_correlation, reward_rows, scored_report
+from gnomon.evaluation.stock import STOCK, stock_report
 from gnomon.models.reward_model import HEAD_FILE, Score, Scorer, load_scorer
 from gnomon.pipeline.account import free_memory, peak_memory_gib
 from gnomon.pipeline.examination import timed
@@ -18,7 +19,7 @@ from gnomon.pipeline.openings import Opening, record
 from gnomon.pipeline.reporter import Reporter
 from gnomon.pipeline.rows import write_lines
 from gnomon.pipeline.stages import Start
-from gnomon.records import Comparison
+from gnomon.records import Comparison, Message
 from gnomon.runs import RunFolder, write_json
 from gnomon.store import content_id
 from gnomon.training.reward import score_comparisons
@@ -52,7 +53,8 @@ def examine_rewards(
             with timed(reporter, name, seconds) as told:
                 scorer = load_scorer(folder)
                 first, second = scores[name] = _scored(scorer, pairs, told)
-            figures[name] = scored_report(scorer, pairs, first, second)
+                stock = _stock(scorer, pairs, first, second)
+            figures[name] = scored_report(scorer, pairs, first, second) | {"stock": stock}
             rows += [{"model": name, **row} for row in reward_rows(scorer, pairs, first, second)]
             seen = content_id([Start(f"path:{folder}").digest, comparisons, [pair.id for pair in pairs]])
             looks.append(Opening.now(f"{name}: comparisons", seen))
@@ -110,6 +112,20 @@ def _scored(scorer: Scorer, pairs: Sequence[Comparison], told: Progress) -> tupl
         second += other
         told(len(first), len(pairs))
     return first, second
+
+
+def _stock(
+    scorer: Scorer, pairs: Sequence[Comparison], first: Sequence[Score], second: Sequence[Score]
+) -> dict[str, Any]:
+    """What it pays for stock answers to the prompts of the pairs."""
+    scores = {
+        kind: scorer.score(
+            [scorer.lm.encode(row.prompt.then(Message("assistant", text))).ids for row in pairs]
+        )
+        for kind, text in STOCK.items()
+    }
+    one, other = ([score.value for score in own] for own in (first, second))
+    return stock_report(pairs, one, other, scores)
 
 
 def _correlations(

@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gnomon.evaluation.stock import OF_HARM, PAID
 from gnomon.markup import visible
 from gnomon.reports.tables import cell, metric, titled, written
 
@@ -27,6 +28,10 @@ def reward_tables(summary: Mapping[str, Any]) -> list[Padding]:
     if reasons:
         rows = [(reason.replace("_", " "), ["by_reason", reason]) for reason in reasons]
         tables.append(_table("Accuracy by reason", rewards, rows))
+    kinds = list(dict.fromkeys(kind for own in rewards.values() for kind in own.get("stock", ())))
+    if kinds:
+        rows = [(kind.replace("_", " "), ["stock", kind]) for kind in kinds]
+        tables.append(_table("A stock answer outscores what was written", rewards, rows))
     return [Padding(table, (1, 0, 0, 0), expand=False) for table in tables]
 
 
@@ -40,6 +45,13 @@ def reward_notes(summary: Mapping[str, Any]) -> list[str]:
                 f"{written('', doubt[kind])} where it is {kind}" for kind in ("right", "wrong") if doubt[kind]
             )
             notes.append(f"{name}: its members differ by {written('', doubt['mean'])}, {where}")
+        for kind, share in own.get("stock", {}).items():
+            if kind != OF_HARM and share["low"] > PAID:
+                found = written("accuracy", share["value"])
+                notes.append(
+                    f"{name}: a stock {kind} outscores the better answer on {found} of the prompts, and a "
+                    "policy will find it"
+                )
     for name, value in summary["error_correlation"].items():
         notes.append(f"errors of {name} and of the first model correlate by {written('', value)}")
     dropped = summary["comparisons"]["dropped"].items()
