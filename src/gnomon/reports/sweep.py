@@ -19,7 +19,10 @@ def sweep_table(rows: Sequence[Mapping[str, Any]]) -> Padding:
     differs from the instruction-tuned one, over all seeds."""
     over = "base" if rows[0]["last"] == "sft" else "sft"
     seeds = max(len(row["costs"]) for row in rows)
-    table = titled(f"Over {title(over).lower()}: {seeds} seeds, with 95% intervals over seeds and prompts")
+    spread = (
+        f"{seeds} seeds, intervals over seeds and prompts" if seeds > 1 else "one seed, over prompts alone"
+    )
+    table = titled(f"Over {title(over).lower()}, with 95% intervals: {spread}")
     table.add_column("recipe", overflow="fold")
     for heading in ("a seed takes", metric("kl/reference").title, *(metric(key).title for key in TOLD)):
         table.add_column(heading.replace("-", "-\n"), justify="right", overflow="fold")
