@@ -11,6 +11,7 @@ from gnomon.stats.clustered import (
     mean_clustered,
     minimum_detectable,
     standard_error,
+    variance_clustered,
 )
 
 EVEN = np.repeat(np.arange(20), 4)
@@ -39,6 +40,13 @@ def test_the_interval_of_clusters_of_unequal_size_by_hand():
     assert degrees_of_freedom(np.array([0.5, 0.25, 0.25])) == pytest.approx(degrees) == pytest.approx(1.8)
     # Student's 95 % quantile is 2.9200 at 2 degrees of freedom and 6.3138 at 1.
     assert 2.92 < (found.high - found.value) / (2 / 3) ** 0.5 < 6.31
+
+
+def test_the_variance_behind_it_by_hand():
+    variance, degrees = variance_clustered(np.array([1.0, 1.0, 3.0, 3.0]), ["a", "a", "b", "c"])
+    assert (variance, degrees) == pytest.approx((2 / 3, 1.8))
+    with pytest.raises(DataError, match="at least two clusters"):
+        variance_clustered(np.array([1.0, 2.0]), ["a", "a"])
 
 
 def test_clusters_of_one_size_have_one_degree_of_freedom_less():

@@ -56,14 +56,19 @@ def linear_interval(
     with 50 clusters, be their sizes even or not; all cover less where few clusters fail as wholes
     (docs/log.md). DataError for fewer than two clusters.
     """
+    variance, degrees = variance_clustered(influence, clusters)
+    half = float(stdtrit(degrees, (1 + level) / 2)) * sqrt(variance)
+    return Estimate(value, value - half, value + half, influence.size)
+
+
+def variance_clustered(influence: Floats, clusters: Sequence[Hashable] | None = None) -> tuple[float, float]:
+    """The variance behind `linear_interval`, and its degrees of freedom. DataError as there."""
     where = positions(clusters, influence.size)
     shares = np.bincount(where) / influence.size
     if shares.size < 2:
         raise DataError("an interval needs rows of at least two clusters: one shows no spread")
     sums = np.bincount(where, weights=influence - influence.mean()) / influence.size
-    error = sqrt(float((sums**2 / (1 - shares)).sum()))
-    half = float(stdtrit(degrees_of_freedom(shares), (1 + level) / 2)) * error
-    return Estimate(value, value - half, value + half, influence.size)
+    return float((sums**2 / (1 - shares)).sum()), degrees_of_freedom(shares)
 
 
 def degrees_of_freedom(shares: Floats) -> float:

@@ -8,8 +8,8 @@ from scipy.special import stdtrit
 
 from gnomon.errors import DataError
 from gnomon.stats.bootstrap import Estimate
-from gnomon.stats.clustered import degrees_of_freedom, linear_interval
-from gnomon.stats.units import Floats, finite, positions
+from gnomon.stats.clustered import linear_interval, variance_clustered
+from gnomon.stats.units import Floats, finite
 
 
 def mean_crossed(
@@ -35,21 +35,13 @@ def mean_crossed(
     value = float(array.mean())
     if seeds == 1:
         return linear_interval(value, by_row, clusters, level)
-    where = positions(clusters, rows)
-    shares = np.bincount(where) / rows
-    if shares.size < 2:
-        raise DataError("an interval needs rows of at least two clusters: one shows no spread")
-
-    def spread(of: Floats) -> float:
-        sums = np.bincount(where, weights=of) / rows
-        return float((sums**2 / (1 - shares)).sum())
-
-    df_rows, df_seeds = degrees_of_freedom(shares), seeds - 1
-    rest = array - by_row - by_seed[:, None] + value
+    of_rows, df_rows = variance_clustered(by_row, clusters)
+    df_seeds = seeds - 1
+    of_both = sum(variance_clustered(rest, clusters)[0] for rest in array - by_row - by_seed[:, None] + value)
     parts = (
-        (spread(by_row - value), df_rows),
+        (of_rows, df_rows),
         (float(by_seed.var(ddof=1)) / seeds, float(df_seeds)),
-        (-sum(map(spread, rest)) / (seeds * df_seeds), df_rows * df_seeds),
+        (-of_both / (seeds * df_seeds), df_rows * df_seeds),
     )
     # a difference of variances may come to less than there is of either: then the larger one stands alone
     ways = [parts[:1], parts[1:2], parts]
