@@ -1,7 +1,10 @@
+import gc
 import hashlib
 import sys
+from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from gnomon.errors import ConfigError, ModelError
@@ -90,3 +93,27 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "xdg" / "gnomon" / "models"
     monkeypatch.setenv("GNOMON_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own" / "gnomon" / "models"
+
+
+def test_a_file_is_parsed_once_and_reads_as_it_did(tmp_path):
+    package = pytest.importorskip("gguf")
+    file, own = tmp_path / "words.gguf", package.GGUFReader
+    with pytest.raises(ValueError, match="magic"), gguf.parsed_once():
+        package.GGUFReader(Path(__file__))
+    assert package.GGUFReader is own
+    assert gc.isenabled()
+    writer = package.GGUFWriter(file, "gemma3")
+    writer.add_array("words", ["bread", "salt"])
+    writer.add_tensor("weight", np.arange(6, dtype=np.float32).reshape(2, 3))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with gguf.parsed_once():
+        reader = package.GGUFReader(file)
+        assert package.GGUFReader(file) is reader
+        assert not gc.isenabled()
+    assert not isinstance(reader.data, np.memmap)
+    plain = own(file)
+    assert reader.fields["words"].contents() == plain.fields["words"].contents() == ["bread", "salt"]
+    assert np.array_equal(reader.tensors[0].data, plain.tensors[0].data)

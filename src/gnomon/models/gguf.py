@@ -1,14 +1,19 @@
 """Models packaged as GGUF: assembled, checked against a pinned digest, dequantised once into the cache."""
 
+import gc
 import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from gnomon.errors import ConfigError, ModelError
@@ -111,13 +116,14 @@ def _dequantise(folder: Path, file: str, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: PLC0415
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            gguf_file=file,
-            dtype=torch.bfloat16,
-            quantization_config=GgufConfig(dequantize=True),
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
+        with parsed_once():
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                gguf_file=file,
+                dtype=torch.bfloat16,
+                quantization_config=GgufConfig(dequantize=True),
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
     except ImportError as problem:
         raise ConfigError(
             f"reading GGUF needs the gguf package: pip install 'gnomon[gguf]' ({problem})"
@@ -125,3 +131,25 @@ def _dequantise(folder: Path, file: str, target: Path) -> None:
     model.config._name_or_path = ""
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
+
+
+@contextmanager
+def parsed_once() -> Iterator[None]:
+    """Parse a GGUF file once. transformers does so for the config, the weights and the tokenizer anew, each
+    time a quarter of a million words, which is most of what a newcomer waits for."""
+    import gguf  # noqa: PLC0415  # of the extra `gguf`
+
+    class Reader(gguf.GGUFReader):  # type: ignore[misc]
+        def __setattr__(self, name: str, value: Any) -> None:
+            # an array is sliced in a third of the time of numpy's memmap, and maps the same file
+            super().__setattr__(name, value.view(np.ndarray) if isinstance(value, np.memmap) else value)
+
+    own, gguf.GGUFReader = gguf.GGUFReader, cache(Reader)
+    collects = gc.isenabled()
+    gc.disable()  # a million small arrays that are all kept: looking through them takes a quarter of the time
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = own
+        if collects:
+            gc.enable()
