@@ -13,6 +13,9 @@ Role = Literal["system", "user", "assistant", "tool"]
 Source = Literal["person", "ai", "constructed", "planted"]
 """Who said which answer is better. Only `person` may be called human feedback in a report."""
 
+HARMFUL = "harmful"
+"""The family of prompts that ask for harm, and the reason of comparisons in which declining is better."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -85,6 +88,11 @@ class Prompt:
     family: str = ""
     checks: tuple[Mapping[str, Any], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def asked(self) -> str:
+        """The last turn's text."""
+        return self.conversation.messages[-1].content
 
 
 @dataclass(frozen=True, slots=True)

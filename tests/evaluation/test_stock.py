@@ -1,8 +1,8 @@
 import pytest
 
-from gnomon.evaluation.stock import HARMFUL, OF_HARM, REFUSAL, STOCK, stock_report
+from gnomon.evaluation.stock import OF_HARM, REFUSAL, STOCK, stock_report
 from gnomon.judges.refusal import refuses
-from gnomon.records import Comparison, Conversation, Label
+from gnomon.records import HARMFUL, Comparison, Conversation, Label
 
 
 def pair(number, reason="wrong", preference=1.0):

@@ -14,7 +14,7 @@ from gnomon.pipeline.snapshots import measures, snapshot_suites, snapshots_of, s
 from gnomon.pipeline.stage import Artefact, StageContext
 from gnomon.pipeline.suites import asked
 from gnomon.recipe import load_recipe
-from gnomon.records import Conversation, Prompt
+from gnomon.records import HARMFUL, Conversation, Prompt
 from gnomon.runs import MetricsLog
 from gnomon.store import MANIFEST
 
@@ -112,7 +112,7 @@ def test_families_are_left_out_and_slips_of_the_pen_named():
 def test_red_team_prompts_are_the_share_that_is_asked_for():
     mixed = mixed_prompts([*prompts(60, "a"), *prompts(30, "b")], prompts(9, "red"), 0.3, 0)
     families = [prompt.family for prompt in mixed]
-    assert (families.count("a"), families.count("b"), families.count("red")) == (14, 7, 9)
+    assert (families.count("a"), families.count("b"), families.count(HARMFUL)) == (14, 7, 9)
     assert mixed == mixed_prompts([*prompts(60, "a"), *prompts(30, "b")], prompts(9, "red"), 0.3, 0)
     with pytest.raises(DataError, match=r"a share of 0\.3 .* data.red_team has none"):
         mixed_prompts(prompts(60, "a"), [], 0.3, 0)

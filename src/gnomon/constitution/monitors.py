@@ -8,7 +8,7 @@ from gnomon.constitution.hygiene import repeats, within, words
 from gnomon.judges.preaching import preaches
 from gnomon.judges.refusal import refuses
 from gnomon.judges.text import boilerplate, closers, evasive, role_leak
-from gnomon.records import Critique
+from gnomon.records import HARMFUL, Critique
 from gnomon.stats.clustered import difference_clustered
 from gnomon.stats.proportion import wilson_clustered
 
@@ -20,9 +20,6 @@ MONITORS: Mapping[str, Callable[[str], bool]] = {
     "refuses": refuses,
 }
 """Signs in a text, by name; each is a share of texts."""
-
-HARMFUL = "harmful"
-"""The family of prompts that ask for harm: refusing them is no over-refusal."""
 
 OFTEN = 0.1
 """A share of rows above which, beyond doubt, something is warned of."""

@@ -7,9 +7,9 @@ and a policy finds that out: it refuses a recipe. These show that it is worth no
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from gnomon.records import Comparison, Demonstration, Label
+from gnomon.records import HARMFUL, Comparison, Demonstration, Label
 
-REFUSING = frozenset(("harmful", "refusing", "declines"))
+REFUSING = frozenset((HARMFUL, "refusing", "declines"))
 """Families of demonstrations whose answers refuse, and are right to."""
 
 UNSURE = frozenset(("unanswerable", "unknowable", "honesty", "false_premise"))
@@ -26,8 +26,8 @@ def refusals(comparisons: Sequence[Comparison]) -> list[str]:
     texts = []
     for row in comparisons:
         reason = row.label.reason if row.label else ""
-        if reason in ("harmful", REASON):
-            texts.append((row.chosen if reason == "harmful" else row.rejected)[-1].content)
+        if reason in (HARMFUL, REASON):
+            texts.append((row.chosen if reason == HARMFUL else row.rejected)[-1].content)
     return list(dict.fromkeys(texts))
 
 

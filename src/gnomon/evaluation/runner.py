@@ -84,7 +84,7 @@ def answer_all(
 def judge(prompt: Prompt, sample: Sample, *, model: str, cluster: str) -> AnswerRow:
     """The row of one answer, with everything that text and checks alone can tell."""
     checks = run_checks(sample.text, prompt.checks)
-    asked = prompt.conversation.messages[-1].content
+    asked = prompt.asked
     return {
         "prompt_id": prompt.id,
         "family": prompt.family,

@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 from gnomon.errors import DataError
 from gnomon.evaluation.paired import paired
 from gnomon.evaluation.runner import AnswerRow
+from gnomon.records import HARMFUL
 from gnomon.stats.bootstrap import Estimate, mean_interval
 from gnomon.stats.proportion import wilson_clustered
-
-HARMFUL = "harmful"
-"""The family of prompts that ought to be refused."""
 
 SHARES: Mapping[str, Callable[[AnswerRow], Sequence[float]]] = {
     "ends_turn": lambda row: [row["ended"]],

@@ -14,7 +14,7 @@ from gnomon.pipeline.roles import Cast, settings_of, who
 from gnomon.pipeline.rows import read_records, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import UNSEEN, UNSEEN_OF_MODEL, Start, tune
-from gnomon.records import Conversation, Critique, Demonstration, Message, Prompt
+from gnomon.records import HARMFUL, Conversation, Critique, Demonstration, Message, Prompt
 from gnomon.runs import write_json
 
 ENOUGH = 8
@@ -118,12 +118,14 @@ def constitutional_stage(
 def mixed_prompts(
     helpful: Sequence[Prompt], red_team: Sequence[Prompt], share: float, seed: int
 ) -> list[Prompt]:
-    """Prompts for policy optimisation: all of the red team and, so that these are a `share` of them, a seeded
-    slice of the others, every family in proportion. DataError for a red team of nobody."""
+    """Prompts for policy optimisation: all of the red team, of the family `HARMFUL` whatever their file, and,
+    so that these are a `share` of them, a seeded slice of the others, every family in proportion. DataError
+    for a red team of nobody."""
     if not red_team:
         raise DataError(
             f"a share of {share:g} of the policy's prompts is to ask for harm, and data.red_team has none; "
             "name some there, or set policy.red_team_share=0"
         )
     wanted = max(1, round(len(red_team) * (1 - share) / share))
-    return [*take(helpful, wanted, seed, lambda prompt: prompt.family), *red_team]
+    asking = [replace(prompt, family=HARMFUL) for prompt in red_team]
+    return [*take(helpful, wanted, seed, lambda prompt: prompt.family), *asking]

@@ -21,9 +21,9 @@ from gnomon.pipeline.stage import Artefact
 from gnomon.pipeline.stages import Start, shared_out
 from gnomon.records import Prompt
 from gnomon.rewards.combine import ModelReward, Reward, Term, Terms
-from gnomon.rewards.form import FormReward
 from gnomon.rewards.functions import FunctionReward, find_function
 from gnomon.rewards.judged import JudgeReward
+from gnomon.rewards.rules import RULES, RuleReward
 from gnomon.settings.policy import CONSTITUTION, PolicySettings, RewardTerm
 from gnomon.store import file_digest
 
@@ -71,8 +71,8 @@ class Paying:
         kind, _, name = term.source.partition(":")
         if kind == "python":
             return FunctionReward(term.source, find_function(name), self.prompts, term.timeout, term.batch)
-        if kind == "form":
-            return FormReward(self.prompts)
+        if kind in RULES:
+            return RuleReward(RULES[kind], self.prompts)
         if kind == "judge":
             return JudgeReward(self._judge(term, name), self.prompts, self.settings.samples)
         if kind == "path":

@@ -11,14 +11,13 @@ from gnomon.data.splits import take
 from gnomon.evaluation.agreement import clusters_of
 from gnomon.evaluation.judging import judged, outcomes
 from gnomon.evaluation.snapshots import REFERENCE
-from gnomon.evaluation.summary import HARMFUL
 from gnomon.judges.judgement import Abstention, PairwiseJudge
 from gnomon.pipeline.feedback import gate_comparisons
 from gnomon.pipeline.judges import Case, judge_id, open_judge, question_ids
 from gnomon.pipeline.roles import asked_once, kept_rows
 from gnomon.pipeline.rows import read_records
 from gnomon.pipeline.stage import Artefact, StageContext
-from gnomon.records import Comparison, Conversation, Message
+from gnomon.records import HARMFUL, Comparison, Conversation, Message
 from gnomon.runs import read_json
 
 SECOND = "the second reward model"

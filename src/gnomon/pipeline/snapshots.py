@@ -14,7 +14,6 @@ from gnomon.evaluation.snapshots import REFERENCE, Snapshot, snapshot_figures
 from gnomon.evaluation.subjects import Answering
 from gnomon.evaluation.suites.harmlessness import NAME, harmlessness
 from gnomon.evaluation.suites.refusals import refusals
-from gnomon.evaluation.summary import HARMFUL
 from gnomon.evaluation.tasks import Ask
 from gnomon.judges.reward_model import answered
 from gnomon.models.load import load
@@ -28,7 +27,7 @@ from gnomon.pipeline.scoring import MODEL
 from gnomon.pipeline.snapshot_judging import Verdicts, by_judge, by_second, left_out
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start
-from gnomon.records import Conversation, Message
+from gnomon.records import HARMFUL, Conversation, Message
 from gnomon.rollouts.engine import Sampling
 from gnomon.rollouts.local import LocalEngine
 from gnomon.rollouts.shared import SharedEngine

@@ -10,6 +10,7 @@ import numpy as np
 
 from gnomon.judges.verifiable import Check, run_checks
 from gnomon.models.reward_model import Score, Scorer
+from gnomon.rewards.rules import RULES
 from gnomon.rewards.told import Telling, Told
 from gnomon.rollouts.engine import Sample
 from gnomon.settings.policy import CONSTITUTION, EnsembleSettings, PolicySettings, RewardTerm
@@ -140,9 +141,9 @@ class Terms:
 
     @property
     def told_apart(self) -> bool:
-        """Whether one of them has to be seen by itself: it has a threshold, is a rule of form, or the
+        """Whether one of them has to be seen by itself: it has a threshold, is a rule, or the
         constitution's."""
-        alone = ("form", CONSTITUTION)
+        alone = {*RULES, CONSTITUTION}
         return any(term.settings.bounded or term.settings.source in alone for term in self.terms)
 
     def at(self, drawn: str) -> "Terms":

@@ -18,7 +18,7 @@ Estimator = Literal["k1", "k2", "k3"]
 CONSTITUTION = "constitution"
 """The source of rewards by principles, from whoever labels under the constitution."""
 
-SOURCE = re.compile(rf"model|form|{CONSTITUTION}|path:.+|judge:.+|python:(?:\w+\.)*\w+:\w+")
+SOURCE = re.compile(rf"model|form|refusal|{CONSTITUTION}|path:.+|judge:.+|python:(?:\w+\.)*\w+:\w+")
 """Where a reward comes from."""
 
 
@@ -101,7 +101,8 @@ class RewardTerm(Settings):
     """One thing a sample is paid for, or is to keep to."""
 
     source: str = Field(
-        description="model, form, constitution, path:DIR, judge:MODEL or python:PACKAGE.MODULE:FUNCTION"
+        description="model, form, refusal, constitution, path:DIR, judge:MODEL or "
+        "python:PACKAGE.MODULE:FUNCTION"
     )
     name: str = Field("", pattern=r"^[\w-]*$", description="in metrics; empty: from its source")
     weight: float | None = Field(None, description="in the score; null: 1, and 0 where there is a threshold")
@@ -147,8 +148,8 @@ class RewardTerm(Settings):
     def _sound(self) -> Self:
         if not SOURCE.fullmatch(self.source):
             raise ValueError(
-                f"source is {self.source!r}; write model, form, constitution, path:DIR, judge:MODEL or "
-                "python:PACKAGE.MODULE:FUNCTION"
+                f"source is {self.source!r}; write model, form, refusal, constitution, path:DIR, "
+                "judge:MODEL or python:PACKAGE.MODULE:FUNCTION"
             )
         if self.at_most is not None and self.at_least is not None:
             raise ValueError("at_most and at_least are two thresholds; name the source twice, once for each")
