@@ -111,7 +111,7 @@ def test_a_reward_has_a_weight_or_a_threshold_or_both():
     [
         (
             ["rewards=[modle]"],
-            "source is 'modle'; write model, form, constitution, path:DIR, judge:MODEL or python:",
+            "source is 'modle'; write model, form, refusal, constitution, path:DIR, judge:MODEL or python:",
         ),
         (["rewards=['python:own.rewards']"], "source is 'python:own.rewards'; write model"),
         (["rewards=[{source: model, wieght: 2}]"], "'policy.rewards.0.wieght'; did you mean 'weight'?"),
