@@ -186,7 +186,7 @@ def test_killed_in_every_stage_it_ends_like_an_undisturbed_run(undisturbed, tmp_
         assert process.stderr is not None
         for line in process.stderr:
             if f" {stage}: started" in line:
-                time.sleep(0.4)  # somewhere inside it
+                time.sleep(0.1)  # somewhere inside it
                 process.send_signal(signal.SIGKILL)
                 killed.append(stage)
                 break
