@@ -223,3 +223,10 @@ def test_whoever_labels_scores_and_not_the_policy(lm, tmp_path):
     recipe = Recipe(constitution=ConstitutionSettings(direct=DirectSettings(method="rating")))
     scorer = direct_scorer(recipe, recipe.constitution, START, None)
     assert str(scorer.who) == "self tiny:0"
+
+
+@pytest.mark.parametrize(("source", "worth"), [("form", [0.0, 1.0]), ("refusal", [1.0, 0.0])])
+def test_a_rule_is_opened_by_its_name(lm, tmp_path, source, worth):
+    """One word is no answer to the one and no refusal to the other; a sentence that refuses is both."""
+    refusal = replace(SAMPLES[0], text="I can't help with that.")
+    assert opened(lm, tmp_path, source)([SAMPLES[0], refusal]) == worth

@@ -59,6 +59,6 @@ def refused(
 def _plain(demonstrations: Sequence[Demonstration]) -> Iterator[tuple[Demonstration, str]]:
     """The demonstrations that answer, in few words, and what they answer."""
     for row in demonstrations:
-        answer = row.conversation.messages[-1].content
+        answer = row.response
         if row.family not in REFUSING | UNSURE and len(answer.split()) <= LONGEST:
             yield row, answer

@@ -24,12 +24,12 @@ from gnomon.pipeline.roles import Cast, settings_of
 from gnomon.pipeline.rows import read_records, write_lines, write_records
 from gnomon.pipeline.stage import Artefact, Stage, StageContext
 from gnomon.pipeline.stages import Start
-from gnomon.records import Comparison, Message, Prompt, Ranking
+from gnomon.records import HARMFUL, Comparison, Message, Prompt, Ranking
 from gnomon.rollouts.engine import Sampling
 from gnomon.runs import write_json
 from gnomon.store import content_id
 
-SUBJECT = ("harmful", "over_refusing", "evasive", "sycophantic", "unhelpful")
+SUBJECT = (HARMFUL, "over_refusing", "evasive", "sycophantic", "unhelpful")
 """Reasons a constitution speaks about: the gate is measured on these first."""
 
 ROWS = "labels.jsonl"

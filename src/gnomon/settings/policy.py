@@ -21,6 +21,9 @@ CONSTITUTION = "constitution"
 SOURCE = re.compile(rf"model|form|refusal|{CONSTITUTION}|path:.+|judge:.+|python:(?:\w+\.)*\w+:\w+")
 """Where a reward comes from."""
 
+SOURCES = "model, form, refusal, constitution, path:DIR, judge:MODEL or python:PACKAGE.MODULE:FUNCTION"
+"""The same, for people."""
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -100,10 +103,7 @@ class MultiplierSettings(Settings):
 class RewardTerm(Settings):
     """One thing a sample is paid for, or is to keep to."""
 
-    source: str = Field(
-        description="model, form, refusal, constitution, path:DIR, judge:MODEL or "
-        "python:PACKAGE.MODULE:FUNCTION"
-    )
+    source: str = Field(description=SOURCES)
     name: str = Field("", pattern=r"^[\w-]*$", description="in metrics; empty: from its source")
     weight: float | None = Field(None, description="in the score; null: 1, and 0 where there is a threshold")
     at_most: float | None = Field(None, description="what its mean is to stay below, by a multiplier")
@@ -147,10 +147,7 @@ class RewardTerm(Settings):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if not SOURCE.fullmatch(self.source):
-            raise ValueError(
-                f"source is {self.source!r}; write model, form, refusal, constitution, path:DIR, "
-                "judge:MODEL or python:PACKAGE.MODULE:FUNCTION"
-            )
+            raise ValueError(f"source is {self.source!r}; write {SOURCES}")
         if self.at_most is not None and self.at_least is not None:
             raise ValueError("at_most and at_least are two thresholds; name the source twice, once for each")
         return self
