@@ -24,6 +24,7 @@ def test_each_sample_is_held_against_the_last_turn_of_its_own_prompt():
     reward = RuleReward(RULES["form"], PROMPTS)
     said = [sample((2, 50), GOOD), sample((2, 51), GOOD), sample((2, 50), ASKED), sample((2, 51), "...")]
     assert reward(said) == [1.0, 1.0, 0.0, 0.0]
+    assert reward([sample((2, 51), ASKED)]) == [0.0]  # it copies the last turn, not the first
 
 
 def test_no_answer_is_paid_more_for_all_checks_than_an_answer_that_passes_none():
