@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gnomon.data.dialects import DIALECTS
@@ -225,6 +225,8 @@ keys = st.sampled_from(sorted({key for row in GOOD.values() for key in row} | OT
 
 @settings(max_examples=300, deadline=None)
 @given(start=st.sampled_from(list(GOOD)), change=st.dictionaries(keys, values, max_size=3))
+@example(start="implicit_preferences", change={"chosen": None, "conversation": [None]})
+@example(start="implicit_preferences", change={"chosen": None, "conversation": False})
 def test_whatever_a_row_holds_it_is_read_or_refused_in_words(start, change):
     row = GOOD[start] | change
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gnomon.data.files import BadRow, check_text
@@ -33,8 +33,13 @@ def turns_of_transcript(text: str, field: str) -> tuple[Message, ...]:
     return tuple(Message(ROLES[role.lower()], content.strip()) for role, content in marked)
 
 
-def turns_of_messages(values: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
-    """Messages of OpenAI's or ShareGPT's spelling; empty system messages say nothing and are left out."""
+def turns_of_messages(values: Any) -> tuple[Message, ...]:
+    """Messages of OpenAI's or ShareGPT's spelling; empty system messages say nothing and are left out.
+
+    BadRow for anything but a list of objects.
+    """
+    if not isinstance(values, list | tuple) or not all(isinstance(value, Mapping) for value in values):
+        raise BadRow("turns are not messages", "its turns are not a list of messages")
     turns = tuple(_message(value) for value in values)
     return tuple(turn for turn in turns if turn.role != "system" or turn.content.strip())
 
